@@ -1,0 +1,1 @@
+"""alora-flow: a declarative language for LLM flows with activated LoRA intrinsics."""
