@@ -1,0 +1,350 @@
+"""The types of the flow language, as frozen values.
+
+`str(type)` prints the type as a flow file writes it; `assignable(source, target)` is the one rule of conversion.
+Types compare by value; enums and records also by the file that declares them (`path`), so two files' `Stage` differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class StrType:
+    """`str`"""
+
+    def __str__(self) -> str:
+        return "str"
+
+
+@dataclass(frozen=True, slots=True)
+class IntType:
+    """`int`, `int[0..9]` (both ends included)"""
+
+    low: int | None = None
+    high: int | None = None
+
+    def __str__(self) -> str:
+        return f"int{_range(self.low, self.high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FloatType:
+    """`float`, `float[0.0..1.0]` (both ends included)"""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        return f"float{_range(self.low, self.high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BoolType:
+    """`bool`"""
+
+    def __str__(self) -> str:
+        return "bool"
+
+
+@dataclass(frozen=True, slots=True)
+class DurationType:
+    """`3s`, `500ms`, `2m`: only in settings and budgets; its values are seconds"""
+
+    def __str__(self) -> str:
+        return "duration"
+
+
+@dataclass(frozen=True, slots=True)
+class NoneType:
+    """The type of `none`, and the result of a tool that gives nothing"""
+
+    def __str__(self) -> str:
+        return "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ListType:
+    """`list[T]`"""
+
+    element: Type
+
+    def __str__(self) -> str:
+        return f"list[{self.element}]"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalType:
+    """`T?`; `inner` is never itself optional"""
+
+    inner: Type
+
+    def __str__(self) -> str:
+        return f"({self.inner})?" if isinstance(self.inner, UnionType) else f"{self.inner}?"
+
+
+@dataclass(frozen=True, slots=True)
+class EnumType:
+    """`enum Stage { input, retrieval, output }`"""
+
+    name: str
+    members: tuple[str, ...]
+    path: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`certainty: float[0.0..1.0]` of a record; `required` when it has no default"""
+
+    name: str
+    type: Type
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """`record Refusal { reason: str, stage: Stage }`; a record never contains itself"""
+
+    name: str
+    fields: tuple[Field, ...]
+    path: str = field(default="", repr=False)
+
+    def find(self, name: str) -> Field | None:
+        return next((item for item in self.fields if item.name == name), None)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class UnionType:
+    """`Answer | Refusal`: two or more members, flat, none assignable to another; built by `union(...)` only"""
+
+    members: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.members))
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentType:
+    """`document`: a value with `.title` and `.text`, both `str`"""
+
+    def __str__(self) -> str:
+        return "document"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatType:
+    """`chat`: turns as data (from outside, or `thread.chat`); a chat can stand wherever a thread is wanted"""
+
+    def __str__(self) -> str:
+        return "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadType:
+    """`thread`: turns with their token ids; `.chat` reads it as data"""
+
+    def __str__(self) -> str:
+        return "thread"
+
+
+@dataclass(frozen=True, slots=True)
+class NeverType:
+    """No value at all: the element type of `[]`; assignable to everything"""
+
+    def __str__(self) -> str:
+        return "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyType:
+    """What `generate(...)` gives: `.text: str`, `.thread: thread`, `.invocations: list[invocation]`.
+
+    `value` is the union of the results of what it `may invoke`, never when it may invoke nothing.
+    """
+
+    value: Type = NeverType()
+
+    def __str__(self) -> str:
+        return "reply"
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationType:
+    """A call that the model made itself: `.name: str`, `.value: T`, `.at: int` (place in the text, in characters)"""
+
+    value: Type
+
+    def __str__(self) -> str:
+        return "invocation"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbType:
+    """`prob[T]`, T = bool, an enum or a bounded int range: `.p(x)`, `.top: T`, `.expected: float`"""
+
+    of: Type
+
+    def __str__(self) -> str:
+        return f"prob[{self.of}]"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorType:
+    """The type of something already reported; assignable both ways. Never part of a checked Program."""
+
+    def __str__(self) -> str:
+        return "error"
+
+
+Type = (
+    StrType
+    | IntType
+    | FloatType
+    | BoolType
+    | DurationType
+    | NoneType
+    | ListType
+    | OptionalType
+    | EnumType
+    | RecordType
+    | UnionType
+    | DocumentType
+    | ChatType
+    | ThreadType
+    | ReplyType
+    | InvocationType
+    | ProbType
+    | NeverType
+    | ErrorType
+)
+
+STR, INT, FLOAT, BOOL, DURATION = StrType(), IntType(), FloatType(), BoolType(), DurationType()
+NONE, NEVER, ERROR = NoneType(), NeverType(), ErrorType()
+DOCUMENT, CHAT, THREAD, REPLY = DocumentType(), ChatType(), ThreadType(), ReplyType()
+UNIT_FLOAT = FloatType(0.0, 1.0)
+
+# fields of the built-in types; a reply's and an invocation's depend on what may be invoked and stand in `fields_of`
+BUILTIN_FIELDS: dict[type, dict[str, Type]] = {
+    DocumentType: {"title": STR, "text": STR},
+    ThreadType: {"chat": CHAT},
+    ReplyType: {"text": STR, "thread": THREAD},
+    InvocationType: {"name": STR, "at": IntType(0)},
+}
+
+
+def fields_of(type: Type) -> dict[str, Type]:
+    """Names and types of what `.name` can read of a value, empty where nothing can."""
+    if isinstance(type, RecordType):
+        return {item.name: item.type for item in type.fields}
+    found = dict(BUILTIN_FIELDS.get(type.__class__, {}))
+    if isinstance(type, ReplyType):
+        found["invocations"] = ListType(InvocationType(type.value))
+    elif isinstance(type, InvocationType):
+        found["value"] = type.value
+    elif isinstance(type, ProbType):
+        found |= {"top": type.of, "expected": expected_of(type.of)}
+    return found
+
+
+def expected_of(type: Type) -> FloatType:
+    """Type of the mean of a distribution: p(true) of a bool, the mean place (from 0) of an enum's member."""
+    if isinstance(type, EnumType):
+        return FloatType(0.0, float(len(type.members) - 1))
+    if isinstance(type, IntType):
+        return FloatType(as_float(type.low), as_float(type.high))
+    return UNIT_FLOAT
+
+
+def as_float(bound: int | None) -> float | None:
+    return None if bound is None else float(bound)
+
+
+def union(members: Iterable[Type]) -> Type:
+    """The smallest type that holds all members: flat, without repeats, `none` and `T?` pulled out as one `?`."""
+    kept: list[Type] = []
+    optional = False
+    for member in _flat(members):
+        if isinstance(member, (NoneType, OptionalType)):
+            optional = True
+            member = member.inner if isinstance(member, OptionalType) else NEVER
+        for part in _flat([member]):
+            if not any(assignable(part, other) for other in kept):
+                kept = [other for other in kept if not assignable(other, part)] + [part]
+    kept = [part for part in kept if part != NEVER] or kept
+    joined = kept[0] if len(kept) == 1 else UnionType(tuple(kept)) if kept else NEVER
+    if not optional:
+        return joined
+    return NONE if joined == NEVER else OptionalType(joined)
+
+
+def alternatives(type: Type) -> tuple[Type, ...]:
+    """What `is` and `match` can tell apart: the members of a union, `T` and `none` of an optional, else the type."""
+    if isinstance(type, OptionalType):
+        return (*alternatives(type.inner), NONE)
+    return type.members if isinstance(type, UnionType) else (type,)
+
+
+def assignable(source: Type, target: Type) -> bool:
+    """Can a value of `source` stand where `target` is wanted?"""
+    if source in (target, NEVER) or ERROR in (source, target):
+        return True
+    if isinstance(source, (UnionType, OptionalType)):
+        return all(assignable(part, target) for part in alternatives(source))
+    match target:
+        case UnionType():
+            return any(assignable(source, member) for member in target.members)
+        case OptionalType():
+            return source == NONE or assignable(source, target.inner)
+        case IntType():
+            return isinstance(source, IntType) and _within(source, target)
+        case FloatType():
+            return isinstance(source, (IntType, FloatType)) and _within(source, target)
+        case ListType():
+            return isinstance(source, ListType) and assignable(source.element, target.element)
+        case ThreadType():
+            return isinstance(source, ChatType)
+        case ChatType():
+            return source == ListType(NEVER)
+        case ReplyType():
+            return isinstance(source, ReplyType) and assignable(source.value, target.value)
+        case InvocationType():
+            return isinstance(source, InvocationType) and assignable(source.value, target.value)
+    return False
+
+
+def is_data(type: Type) -> bool:
+    """Can it come from outside, be printed in a hole, be a flow's result? (Not threads, replies, distributions.)"""
+    match type:
+        case ListType():
+            return is_data(type.element)
+        case OptionalType() | UnionType():
+            return all(is_data(part) for part in alternatives(type))
+        case RecordType():
+            return all(is_data(item.type) for item in type.fields)
+    return not isinstance(type, (ThreadType, ReplyType, InvocationType, ProbType, DurationType))
+
+
+def _flat(members: Iterable[Type]) -> Iterable[Type]:
+    for member in members:
+        if isinstance(member, UnionType):
+            yield from member.members
+        else:
+            yield member
+
+
+def _within(source: IntType | FloatType, target: IntType | FloatType) -> bool:
+    low = target.low is None or (source.low is not None and source.low >= target.low)
+    return low and (target.high is None or (source.high is not None and source.high <= target.high))
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return ""
+    return f"[{'' if low is None else low}..{'' if high is None else high}]"
