@@ -1,0 +1,33 @@
+"""A torch inference engine in which every token of a sequence has its own adapter.
+
+Nothing here imports torch: the names below are looked up when first used (PEP 562), so that a planner can read
+requests and adapter configs without paying for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .constraints import Constraint
+    from .engine import Engine
+    from .requests import Completion, Request, Run
+
+__all__ = ["Completion", "Constraint", "Engine", "Request", "Run"]
+
+_HOME = {
+    "Completion": "requests",
+    "Constraint": "constraints",
+    "Engine": "engine",
+    "Request": "requests",
+    "Run": "requests",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

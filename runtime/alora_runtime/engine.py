@@ -1,0 +1,260 @@
+"""The engine: requests in, completions out. `step` reads as it works: plan, compute, commit, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from .adapter_config import AdapterConfig, read_adapter_config
+from .adapters import load_updates
+from .batch import build_batch
+from .choices import ChoiceTrie
+from .constraints import Vocabulary
+from .errors import CapacityError, EngineError, RequestError
+from .model import LanguageModel, load_model
+from .requests import Completion, Finish, Request
+from .scheduler import Scheduler
+from .sequence import Live, Plan, Row
+from .task import Task
+from .tree import RunTree
+from .validation import check_request
+
+
+@dataclass
+class Stats:
+    """Totals since the engine was loaded, in tokens unless said otherwise.
+
+    recomputed: prompt and generated tokens computed once more after a preemption. preempted: how often. evicted: slots.
+    seconds: inside `step`.
+    """
+
+    requests: int = 0
+    reused: int = 0
+    prefilled: int = 0
+    generated: int = 0
+    forced: int = 0
+    recomputed: int = 0
+    preempted: int = 0
+    evicted: int = 0
+    steps: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+class Engine:
+    """One model, its adapters and one arena of KV, shared by everything that is submitted."""
+
+    def __init__(
+        self, model: LanguageModel, cache_tokens: int = 32768, reuse: bool = True, chunk_tokens: int = 2048
+    ) -> None:
+        if cache_tokens < 1 or chunk_tokens < 1:
+            raise CapacityError(f"cache_tokens ({cache_tokens}) and chunk_tokens ({chunk_tokens}) must be at least 1")
+        self.model = model
+        self.cache_tokens = cache_tokens
+        self._arena = model.arena(cache_tokens)
+        self._scheduler = Scheduler(RunTree(cache_tokens, keep=reuse), chunk_tokens)
+        self._adapters: dict[str, AdapterConfig] = {}
+        self._numbers: dict[str, int] = {}  # digest → what rows, layers and tree know the adapter by
+        self._vocabulary = Vocabulary(model.tokenizer, model.source.eos) if model.tokenizer else None
+        self._tasks: dict[int, Task] = {}
+        self._done: list[tuple[int, Completion]] = []
+        self._tickets = 0
+        self._stats = Stats()
+
+    @classmethod
+    def load(
+        cls,
+        model_dir: str | Path,
+        adapters: Mapping[str, str | Path] | None = None,
+        dtype: str = "float32",
+        cache_tokens: int = 32768,
+        *,
+        reuse: bool = True,
+        chunk_tokens: int = 2048,
+        attention: str = "fast",
+    ) -> Engine:
+        """Load a model and its adapters from local folders.
+
+        cache_tokens: size of the KV arena. reuse: share KV between sequences; off, every request computes all it needs.
+        chunk_tokens: most prompt tokens in one step. attention: "fast", or "reference" (slow and plain).
+        Raises ModelError, AdapterError.
+        """
+        engine = cls(load_model(model_dir, dtype, attention), cache_tokens, reuse, chunk_tokens)
+        for name, folder in (adapters or {}).items():
+            engine.add_adapter(name, folder)
+        return engine
+
+    def add_adapter(self, name: str, folder: str | Path) -> AdapterConfig:
+        """Load an adapter under a name; a name may be given again, and then means the new content from now on."""
+        config = read_adapter_config(folder)
+        if config.invocation_string and self.model.tokenizer:
+            # The old format counts the tokens of the string without the first.
+            tokens = self.model.tokenizer.encode(config.invocation_string, add_special_tokens=False).ids
+            config = replace(config, invocation_tokens=tuple(tokens[1:]))
+        if config.digest not in self._numbers:
+            updates = load_updates(name, config, self.model.layers)
+            number = self._numbers[config.digest] = len(self._numbers) + 1
+            for module, update in updates.items():
+                self.model.layers[module].updates[number] = update
+        self._adapters[name] = config
+        return config
+
+    @property
+    def adapters(self) -> Mapping[str, AdapterConfig]:
+        """Loaded adapters by name."""
+        return MappingProxyType(self._adapters)
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has anything to do or to return."""
+        return bool(self._tasks or self._done)
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the totals."""
+        scheduler = self._scheduler
+        return replace(
+            self._stats,
+            recomputed=scheduler.recomputed,
+            preempted=scheduler.preempted,
+            evicted=scheduler.tree.evicted,
+        )
+
+    def submit(self, request: Request) -> int:
+        """Queue a request; the ticket names it in `step` and `cancel`. Raises RequestError or CapacityError before
+        anything is touched."""
+        trie = ChoiceTrie(request.choices) if request.choices is not None else None
+        check_request(request, self._adapters, self.model.vocabulary)
+        room = len(trie.tokens) if trie else request.max_tokens - 1
+        longest = max(map(len, trie.choices)) if trie else request.max_tokens
+        self._check_length(request.prompt_length, longest, room)
+        matcher = None
+        if request.constraint is not None:
+            if self._vocabulary is None:
+                raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
+            matcher = request.constraint.matcher(self._vocabulary)
+        live = Live(self._tickets, self._runs(request), room, trie)
+        stops = frozenset(request.stop_tokens) | (frozenset() if request.ignore_eos else set(self.model.source.eos))
+        self._tasks[live.ticket] = Task(request, live, frozenset(stops), matcher)
+        self._tickets += 1
+        self._scheduler.add(live)
+        return live.ticket
+
+    def cancel(self, ticket: int) -> None:
+        """Stop a request; the next step returns what it had, finished as "cancelled". A ticket already done is left."""
+        if ticket in self._tasks:
+            self._end(self._tasks[ticket], "cancelled")
+
+    def step(self) -> list[tuple[int, Completion]]:
+        """Compute one batch; returns the requests finished since the last step, by ticket."""
+        began = perf_counter()
+        with torch.inference_mode():
+            plan = self._scheduler.plan()
+            try:
+                rows = self._compute(plan)
+            except BaseException:
+                self._scheduler.abort(plan)
+                raise
+            self._decide(self._scheduler.commit(plan, rows))
+        self._stats.steps += 1
+        self._stats.seconds += perf_counter() - began
+        done, self._done = self._done, []
+        return done
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Serve requests together; the answers are in the order given. Everything is served before an error is raised:
+        at once for a request that is refused (then none is served), else the first that failed on its way."""
+        tickets: list[int] = []
+        try:
+            for request in requests:
+                tickets.append(self.submit(request))
+        except EngineError:
+            for ticket in tickets:
+                self._withdraw(ticket)
+            raise
+        results: dict[int, Completion] = {}
+        others: list[tuple[int, Completion]] = []
+        while len(results) < len(tickets):
+            for ticket, completion in self.step():
+                if ticket in tickets:
+                    results[ticket] = completion
+                else:
+                    others.append((ticket, completion))
+        self._done = others + self._done
+        for completion in results.values():
+            if completion.error:
+                raise completion.error
+        return [results[ticket] for ticket in tickets]
+
+    def check(self) -> None:
+        """Prove the invariants: every slot has one owner, every run as many references as live requests on it."""
+        scheduler = self._scheduler
+        scheduler.check()
+        assert {live.ticket for live in (*scheduler.running, *scheduler.waiting)} == set(self._tasks)
+        assert self._tasks or scheduler.tree.held == 0
+
+    def _runs(self, request: Request) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        runs: list[tuple[int, tuple[int, ...]]] = []
+        for run in request.runs:
+            number = 0 if run.adapter is None else self._numbers[self._adapters[run.adapter].digest]
+            before = runs.pop()[1] if runs and (runs[-1][0] == number or not runs[-1][1]) else ()
+            runs.append((number, before + tuple(run.tokens)))
+        return tuple(runs)
+
+    def _check_length(self, prompt: int, answer: int, room: int) -> None:
+        limit = self.model.source.max_positions
+        if prompt + answer - 1 > limit:
+            raise RequestError(
+                f"the prompt has {prompt} tokens and the answer may have {answer}: more than the model's {limit} positions"
+            )
+        if prompt + room > self.cache_tokens:
+            raise CapacityError(
+                f"the request needs {prompt + room} cache tokens, and the arena has {self.cache_tokens}"
+            )
+
+    def _compute(self, plan: Plan) -> Sequence[Row]:
+        if not plan.pieces:
+            return ()
+        batch = build_batch(plan.pieces, self._arena)
+        self._stats.rows += batch.tokens.shape[1]
+        return self.model.rows(batch).unbind(0)
+
+    def _decide(self, ready: Sequence[tuple[Live, list[Row]]]) -> None:
+        if not ready:
+            return
+        rows: list[Tensor] = [row for _, own in ready for row in own]  # type: ignore[misc]
+        logits = self.model.logits(torch.stack(rows))
+        best = logits.argmax(-1).tolist()
+        first = 0
+        for live, own in ready:
+            last = first + len(own)
+            task = self._tasks[live.ticket]
+            try:
+                finish = task.advance(logits[first:last], best[last - 1])
+            except EngineError as error:
+                self._end(task, "error", error)
+            else:
+                if finish:
+                    self._end(task, finish)
+            first = last
+
+    def _end(self, task: Task, finish: Finish, error: EngineError | None = None) -> None:
+        self._scheduler.cancel(task.live)
+        del self._tasks[task.live.ticket]
+        completion = task.completion(finish, self.model.text(task.live.generated), error)
+        self._stats.requests += 1
+        self._stats.reused += completion.reused
+        self._stats.prefilled += completion.prefilled
+        self._stats.generated += completion.generated
+        self._stats.forced += completion.forced
+        self._done.append((task.live.ticket, completion))
+
+    def _withdraw(self, ticket: int) -> None:
+        """Take a request back that no step has seen."""
+        self._scheduler.cancel(self._tasks.pop(ticket).live)

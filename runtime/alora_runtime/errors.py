@@ -1,0 +1,33 @@
+"""What the engine raises.
+
+EngineError
+├── ModelError       a folder is no model, or its layers cannot share KV token by token
+├── AdapterError     an adapter folder is incomplete, uses an unsupported field, or belongs to another base
+├── RequestError     a request is wrong in itself: empty prompt, unknown adapter, token out of range, too long
+│   └── ConstraintError   a grammar does not compile, or no token can continue it
+└── CapacityError    one request needs more cache than the whole arena has
+"""
+
+
+class EngineError(Exception):
+    """Any error that the engine raises on purpose; its text is meant for people."""
+
+
+class ModelError(EngineError):
+    """The model folder cannot be served; the message names the reason."""
+
+
+class AdapterError(EngineError):
+    """The adapter cannot be applied; the message names adapter and field, or module and shapes."""
+
+
+class RequestError(EngineError):
+    """The request is wrong in itself; the message states the limit."""
+
+
+class ConstraintError(RequestError):
+    """The constraint does not compile, or the text so far has no continuation under it."""
+
+
+class CapacityError(EngineError):
+    """The request can never fit; the message states what it needs and what there is, in tokens."""

@@ -1,0 +1,90 @@
+"""What goes into the engine and what comes out: frozen values without tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from .errors import EngineError
+
+if TYPE_CHECKING:
+    from .constraints import MatcherSource
+
+Finish = Literal["stop", "length", "choice", "cancelled", "error"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive tokens under one adapter; `adapter=None` is the base model."""
+
+    tokens: Sequence[int]
+    adapter: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sequence to go on from. What is generated carries the adapter of the last run.
+
+    max_tokens: most tokens to generate, sampled and forced together; ignored with `choices`.
+    temperature: 0 is greedy. top_p, top_k (0: off), min_p and repetition_penalty (1: off) act as in transformers.
+    seed: with the position it decides every random number, so that no other request can change the answer.
+    logprobs: how many alternatives to report per sampled token, beside the chosen one.
+    stop_tokens: end generation, beside the model's own end-of-sequence tokens (which `ignore_eos` turns off).
+    choices: the answer is one of these token sequences.
+    constraint: the answer matches this grammar.
+    """
+
+    runs: Sequence[Run]
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    logprobs: int = 0
+    stop_tokens: Sequence[int] = ()
+    choices: Sequence[Sequence[int]] | None = None
+    constraint: MatcherSource | None = None
+    ignore_eos: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "runs", tuple(self.runs))
+        object.__setattr__(self, "stop_tokens", tuple(self.stop_tokens))
+        if self.choices is not None:
+            object.__setattr__(self, "choices", tuple(tuple(choice) for choice in self.choices))
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens in all runs."""
+        return sum(len(run.tokens) for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The answer to one request, and what it cost.
+
+    tokens: generated ids, with the stop token when one was sampled; `text`: the same without special tokens.
+    logprobs: one mapping (token id → natural log-probability before any mask, penalty or temperature) per generated
+        token when asked for; empty for tokens that the constraint forced, because no row was computed for them.
+    choice, choice_logprobs: index taken, and for each choice the log-probability of its tokens before any mask.
+    reused + prefilled == prompt length: prompt tokens found in the cache, and computed for this request.
+    generated + forced == len(tokens): tokens decided by the model, and by the constraint alone.
+    error: set with finish "error"; the other requests go on.
+    """
+
+    tokens: tuple[int, ...]
+    text: str
+    finish: Finish
+    logprobs: tuple[Mapping[int, float], ...] = ()
+    choice: int | None = None
+    choice_logprobs: tuple[float, ...] = ()
+    reused: int = 0
+    prefilled: int = 0
+    generated: int = 0
+    forced: int = 0
+    error: EngineError | None = field(default=None, compare=False)

@@ -1,0 +1,237 @@
+"""Which tokens are computed in which step. Integers only; nothing here imports torch.
+
+Order is everything: requests are admitted, and their tokens planned, in the order of submission. So
+
+- whoever was submitted first computes a shared prefix, and later ones read it, even in the same step;
+- running requests are always older than waiting ones, and only the youngest running one is preempted:
+  the oldest always gets on, hence no deadlock (submission refuses what the whole arena could not hold).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from .extents import Extent, joined, size, window, without
+from .sequence import Live, Piece, Plan, Row, cut
+from .tree import Node, RunTree
+
+TAIL = 64
+"""Slots asked for at a time for what a request generates; taken in place where the arena allows."""
+
+
+class Scheduler:
+    """Continuous batching over a run tree. `chunk_tokens`: most prompt tokens in one step."""
+
+    def __init__(self, tree: RunTree, chunk_tokens: int = 2048, most_running: int = 256) -> None:
+        self.tree, self.chunk_tokens, self.most_running = tree, chunk_tokens, most_running
+        self.waiting: deque[Live] = deque()
+        self.running: list[Live] = []
+        self.preempted = 0
+        self.recomputed = 0  # prompt and fed tokens computed once more after a preemption
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is waiting or running."""
+        return bool(self.waiting or self.running)
+
+    def add(self, live: Live) -> None:
+        """A new request, younger than all before."""
+        self.waiting.append(live)
+
+    def plan(self) -> Plan:
+        """What the next step computes: every token that running requests wait for, then prompts within the budget."""
+        plan = Plan(self.chunk_tokens)
+        for live in list(self.running):
+            if live.prompt_done and live.leaf is not None:
+                self._plan_tail(live, plan)
+        for live in self.running:
+            if not live.prompt_done:
+                self._plan_prompt(live, plan)
+        while self.waiting and plan.budget and len(self.running) < self.most_running and self._admit():
+            self._plan_prompt(self.running[-1], plan)
+        return plan
+
+    def commit(self, plan: Plan, rows: Sequence[Row]) -> list[tuple[Live, list[Row]]]:
+        """The step was computed; `rows` belong to the pieces that keep one. Returns who can go on, with what."""
+        self.tree.commit()
+        kept: dict[Live, list[Row]] = {}
+        remaining = iter(rows)
+        for piece in plan.pieces:
+            if isinstance(piece.row, Node):
+                piece.row.row = next(remaining)
+            elif piece.row is not None:
+                kept.setdefault(piece.row, []).append(next(remaining))
+            self._account(piece)
+        ready = []
+        for live in self.running:
+            if live in kept:
+                ready.append((live, kept[live]))
+            elif not live.prompt_done and self._complete_prompt(live) and live.wants_row:
+                assert live.leaf is not None and live.leaf.row is not None
+                ready.append((live, [live.leaf.row]))
+        return ready
+
+    def abort(self, plan: Plan) -> None:
+        """The step failed; the same may be planned again."""
+        self.tree.abort()
+        for piece in plan.pieces:
+            if piece.live.prompt_done:
+                piece.live.used -= piece.length
+                piece.live.fed -= 0 if piece.live.trie else piece.length
+
+    def finish(self, live: Live) -> None:
+        """Leave the engine; what was computed stays in the tree, as prompt + everything fed."""
+        self.running.remove(live)
+        self._seal(live)
+
+    def cancel(self, live: Live) -> None:
+        """Leave the engine at any moment between two steps."""
+        if live in self.waiting:
+            self.waiting.remove(live)
+        else:
+            self.finish(live)
+
+    def _admit(self) -> bool:
+        live = self.waiting[0]
+        # A token for each running request, so that it is not preempted in the very next step.
+        spare = len(self.running) + 1 if self.running else 0
+        leaf = self.tree.admit(self._labelled(live), spare)
+        if leaf is None:
+            assert self.running, "a request that was accepted does not fit into an empty arena"
+            return False
+        self.running.append(self.waiting.popleft())
+        live.enter(leaf)
+        if live.path and live.room:
+            live.tail = [self.tree.pool.take_at(live.path[-1].end, min(live.room, TAIL))]
+        return True
+
+    def _labelled(self, live: Live) -> Sequence[tuple[object, Sequence[int]]]:
+        """The labels that the tree shares by: the adapter, and with no reuse also the request."""
+        label: Callable[[int], object] = (lambda a: a) if self.tree.keep else (lambda a: (a, live.ticket))
+        return [(label(adapter), tokens) for adapter, tokens in live.sequence()]
+
+    def _plan_prompt(self, live: Live, plan: Plan) -> None:
+        assert live.leaf is not None
+        start, total = self.tree.planned(live.leaf), live.leaf.end
+        end = min(total, start + plan.budget)
+        row = (
+            live.wants_row and live.leaf.row is None and live.leaf not in plan.rows and plan.budget > 0 and end == total
+        )
+        if start == end and not row:
+            return
+        again = start == total  # the whole prompt is there, but not the row of its last token
+        begin = total - 1 if again else start
+        slots = None if again else window(live.path, start, end)
+        runs = cut(live.sequence(), begin, end)
+        plan.pieces.append(Piece(live, runs, begin, slots, window(live.path, 0, end), live.leaf if row else None))
+        plan.budget -= end - begin
+        self.tree.plan(live.leaf, end)
+        if row:
+            plan.rows.add(live.leaf)
+
+    def _plan_tail(self, live: Live, plan: Plan) -> None:
+        count = live.pending
+        if not count or not self._grow(live, count):
+            return
+        if live.trie:
+            self._plan_trie(live, plan)
+        else:
+            tokens = tuple(live.generated[live.fed :])
+            start = live.prompt + live.fed
+            slots = window(live.tail, live.used, live.used + count)
+            plan.pieces.append(Piece(live, ((live.adapter, tokens),), start, slots, live.context(count), live))
+            live.fed += count
+        live.used += count
+
+    def _plan_trie(self, live: Live, plan: Plan) -> None:
+        assert live.trie is not None
+        slots = trie_slots(live)
+        for node, token in enumerate(live.trie.tokens):
+            context = joined([*live.path, *(slots[above] for above in live.trie.ancestors(node))])
+            start = live.prompt + live.trie.depths[node]
+            plan.pieces.append(Piece(live, ((live.adapter, (token,)),), start, [slots[node]], context, live))
+
+    def _grow(self, live: Live, count: int) -> bool:
+        """Room for `count` more tokens, if need be from the youngest; False when that was `live` itself."""
+        missing = count - live.capacity()
+        if missing <= 0:
+            return True
+        while not self.tree.make_room(missing):
+            victim = self.running[-1]
+            self._preempt(victim)
+            if victim is live:
+                return False
+        end = live.tail[-1].end if live.tail else live.path[-1].end
+        wish = max(missing, min(TAIL, live.room - live.used - live.capacity()))
+        live.tail.append(self.tree.pool.take_at(end, wish))
+        live.tail += self.tree.pool.take(max(0, count - live.capacity()))
+        live.tail.append(self.tree.pool.take_at(live.tail[-1].end, wish - missing))
+        return True
+
+    def _preempt(self, live: Live) -> None:
+        self.running.remove(live)
+        self._seal(live)
+        self.waiting.appendleft(live)
+        self.preempted += 1
+
+    def _seal(self, live: Live) -> None:
+        """What was fed becomes a run of the tree, and the rest of the tail is free again."""
+        assert live.leaf is not None
+        label, _ = self._labelled(live)[-1]
+        slots, tokens = self._fed(live)
+        for extent in without(live.tail, slots):
+            self.tree.pool.give(extent)
+        self.tree.graft(live.leaf, label, tokens, slots)
+        self.tree.release(live.leaf)
+        live.leave()
+
+    def _fed(self, live: Live) -> tuple[list[Extent], tuple[int, ...]]:
+        """Slots and tokens of the tail that belong to the sequence."""
+        if live.trie is None:
+            before = live.fed - live.used
+            return window(live.tail, 0, live.used), tuple(live.generated[before : live.fed])
+        tokens = tuple(live.generated[:-1])
+        if not tokens or not live.used:
+            return [], ()
+        slots = trie_slots(live)
+        return joined(slots[node] for node in live.trie.ancestors(live.trie.node(tokens))), tokens
+
+    def _account(self, piece: Piece) -> None:
+        live = piece.live
+        if live.prompt_done:
+            return
+        end = piece.start + piece.length
+        new = max(0, min(end, live.prompt) - max(piece.start, live.counted))
+        live.prefilled += new
+        live.counted = max(live.counted, min(end, live.prompt))
+        self.recomputed += piece.length - new
+
+    def _complete_prompt(self, live: Live) -> bool:
+        leaf = live.leaf
+        assert leaf is not None
+        live.prompt_done = leaf.ready == len(leaf.tokens) and (leaf.row is not None or not live.wants_row)
+        if live.prompt_done:
+            live.counted = live.prompt
+        return live.prompt_done
+
+    def check(self) -> None:
+        """Prove that every slot has exactly one owner and every node as many references as requests on it."""
+        self.tree.check()
+        owned = bytearray(self.tree.pool.total)
+        tails = [extent for live in self.running for extent in live.tail]
+        nodes = list(self.tree.nodes())
+        for extent in [*self.tree.pool.gaps, *tails, *(Extent(node.start, len(node.tokens)) for node in nodes)]:
+            assert not any(owned[extent.start : extent.end]), f"{extent} has two owners"
+            owned[extent.start : extent.end] = b"\1" * extent.length
+        assert all(owned), "a slot has no owner"
+        assert self.tree.pool.free == size(self.tree.pool.gaps)
+        passing = [node for live in self.running if live.leaf is not None for node in live.leaf.path()]
+        assert all(node.references == passing.count(node) for node in nodes)
+        order = [live.ticket for live in (*self.running, *self.waiting)]
+        assert order == sorted(order), "a younger request runs while an older one waits"
+
+
+def trie_slots(live: Live) -> list[Extent]:
+    """The slot of each trie node: the tail in order."""
+    return [Extent(slot, 1) for extent in live.tail for slot in range(extent.start, extent.end)]

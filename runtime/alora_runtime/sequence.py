@@ -1,0 +1,123 @@
+"""What the scheduler knows of a request being served, and what it tells the engine to compute. Integers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .choices import ChoiceTrie
+from .extents import Extent, joined, size, window
+from .tree import Labelled, Node
+
+Row = object
+"""The last hidden state of one token: opaque here, a tensor `[hidden]` in the engine."""
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A request between submission and completion.
+
+    runs: the prompt as (adapter number, tokens), 0 for the base; neighbours under one adapter are one run.
+    room: most tokens that it may ever feed after its prompt.
+    generated: ids so far; the first `fed` of them have their KV, or will have after the step being prepared.
+    counted: prompt positions already accounted for as reused or prefilled.
+    path: slots of the sequence that ends in `leaf` (the prompt, after a preemption with what had been generated).
+    tail: slots, in order of position, for what is fed after `leaf`; the first `used` are taken.
+    """
+
+    ticket: int
+    runs: tuple[tuple[int, tuple[int, ...]], ...]
+    room: int
+    trie: ChoiceTrie | None = None
+    generated: list[int] = field(default_factory=list)
+    fed: int = 0
+    prefilled: int = 0
+    counted: int = 0
+    leaf: Node | None = None
+    path: list[Extent] = field(default_factory=list)
+    tail: list[Extent] = field(default_factory=list)
+    used: int = 0
+    prompt_done: bool = False
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of the prompt."""
+        return sum(len(tokens) for _, tokens in self.runs)
+
+    @property
+    def adapter(self) -> int:
+        """What generated tokens carry."""
+        return self.runs[-1][0]
+
+    @property
+    def wants_row(self) -> bool:
+        """Whether the last prompt token has still to give the first distribution."""
+        return not self.generated
+
+    @property
+    def pending(self) -> int:
+        """Rows to feed once the prompt is done: tokens generated and not fed, or the trie of its choices."""
+        return len(self.trie.tokens) if self.trie else len(self.generated) - self.fed
+
+    def sequence(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Everything whose KV it needs before it can go on: the prompt, and what it had fed when it was preempted."""
+        adapter, tokens = self.runs[-1]
+        return (*self.runs[:-1], (adapter, tokens + tuple(self.generated[: self.fed])))
+
+    def enter(self, leaf: Node) -> None:
+        """Take its place in the tree."""
+        self.leaf, self.path, self.tail, self.used, self.prompt_done = leaf, leaf.extents(), [], 0, False
+
+    def leave(self) -> None:
+        """Give its place up; whoever calls has settled the slots."""
+        self.leaf, self.path, self.tail, self.used, self.prompt_done = None, [], [], 0, False
+
+    def context(self, extra: int = 0) -> list[Extent]:
+        """Slots of the path and of the tail so far, with `extra` more of the tail."""
+        return joined([*self.path, *window(self.tail, 0, self.used + extra)])
+
+    def capacity(self) -> int:
+        """Slots of the tail not taken yet."""
+        return size(self.tail) - self.used
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Consecutive tokens of one sequence, computed in one step.
+
+    runs: their tokens by adapter. start: position of the first. slots: where their KV goes; None for a token that is
+    computed again only for its row (its KV is in place, and runs are immutable). context: the slots of every position
+    up to the last, in order. row: whether the last token's row is kept, and for whom: the end of a prompt, or a request.
+    """
+
+    live: Live
+    runs: tuple[tuple[int, tuple[int, ...]], ...]
+    start: int
+    slots: list[Extent] | None
+    context: list[Extent]
+    row: Node | Live | None
+
+    @property
+    def length(self) -> int:
+        """Tokens."""
+        return sum(len(tokens) for _, tokens in self.runs)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One step: pieces in order of submission. `budget`: prompt tokens that may still be added."""
+
+    budget: int
+    pieces: list[Piece] = field(default_factory=list)
+    rows: set[Node] = field(default_factory=set)
+
+
+def cut(runs: Sequence[Labelled], start: int, end: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """The runs of positions `start` … `end - 1`."""
+    result, position = [], 0
+    for label, tokens in runs:
+        part = tokens[max(0, start - position) : max(0, end - position)]
+        if part:
+            result.append((label, tuple(part)))
+        position += len(tokens)
+    return tuple(result)  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""One request while it is served: what it decides at each row of logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .constraints import Matcher
+from .errors import ModelError
+from .requests import Completion, Finish, Request
+from .sampling import penalised, pick, sample, top_logprobs
+from .sequence import Live
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """request, its integers for the scheduler, its grammar; `stops`: every token that ends it.
+
+    root: logits of the prompt's last row `[1, vocabulary]`, kept until the other rows of its choices are there.
+    """
+
+    request: Request
+    live: Live
+    stops: frozenset[int]
+    matcher: Matcher | None = None
+    logprobs: list[dict[int, float]] = field(default_factory=list)
+    forced: int = 0
+    root: Tensor | None = None
+    choice: int | None = None
+    choice_logprobs: tuple[float, ...] = ()
+
+    def advance(self, logits: Tensor, best: int) -> Finish | None:
+        """Go on from `[rows, vocabulary]` logits whose last row has its maximum at `best`; says whether that was the end.
+
+        Raises ConstraintError at a dead end, and ModelError when the logits are not numbers.
+        """
+        if not torch.isfinite(logits[-1, best]):
+            raise ModelError("the model's output is not a finite number")
+        if self.live.trie:
+            return self._choose(logits)
+        if self.matcher and not self.live.generated and (finish := self._force()):
+            return finish
+        if self.live.pending:
+            return None
+        token = self._sample(logits[-1], best)
+        if self.request.logprobs:
+            self.logprobs.append(top_logprobs(logits[-1].log_softmax(-1), self.request.logprobs, token))
+        return self._append(token) or self._follow(token)
+
+    def _sample(self, logits: Tensor, best: int) -> int:
+        request = self.request
+        if self.matcher is None and request.temperature == 0.0 and request.repetition_penalty == 1.0:
+            return best
+        if request.repetition_penalty != 1.0:
+            seen = {token for run in request.runs for token in run.tokens}.union(self.live.generated)
+            logits = penalised(logits, seen, request.repetition_penalty)
+        if self.matcher is not None:
+            logits = logits.masked_fill(~self._allowed(self.matcher, len(logits)), float("-inf"))
+        return sample(logits, request, len(self.live.generated))
+
+    def _allowed(self, matcher: Matcher, vocabulary: int) -> Tensor:
+        packed = torch.frombuffer(bytearray(matcher.mask()), dtype=torch.uint8)
+        allowed = torch.zeros(max(vocabulary, 8 * len(packed)), dtype=torch.bool)
+        allowed[: 8 * len(packed)] = (packed[:, None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten()
+        if matcher.accepting:
+            allowed[[token for token in self.stops if token < vocabulary]] = True
+        return allowed[:vocabulary]
+
+    def _append(self, token: int) -> Finish | None:
+        self.live.generated.append(token)
+        if token in self.stops:
+            return "stop"
+        return None if len(self.live.generated) < self.request.max_tokens else "length"
+
+    def _follow(self, token: int) -> Finish | None:
+        if self.matcher is None:
+            return None
+        self.matcher.accept(token)
+        return self._force()
+
+    def _force(self) -> Finish | None:
+        assert self.matcher is not None
+        finish: Finish | None = None
+        for token in self.matcher.forced():
+            finish = self._append(token)
+            self.forced += 1
+            if self.request.logprobs:
+                self.logprobs.append({})
+            if finish:
+                return finish
+        return "stop" if self.matcher.done else None
+
+    def _choose(self, logits: Tensor) -> Finish | None:
+        trie, request = self.live.trie, self.request
+        assert trie is not None
+        if trie.tokens and self.root is None:
+            self.root = logits.clone()
+            return None
+        table = (logits if self.root is None else torch.cat([self.root, logits])).log_softmax(-1)
+
+        def score(node: int, token: int) -> float:
+            return float(table[node + 1, token])
+
+        self.choice_logprobs = trie.log_probabilities(score)
+        self.choice = trie.walk(score, lambda weights, at: pick(weights, request.temperature, request.seed, at))
+        self.live.generated = list(trie.choices[self.choice])
+        if request.logprobs:
+            nodes = [trie.node(self.live.generated[:length]) for length in range(len(self.live.generated))]
+            self.logprobs = [
+                top_logprobs(table[node + 1], request.logprobs, token)
+                for node, token in zip(nodes, self.live.generated, strict=True)
+            ]
+        return "choice"
+
+    def completion(self, finish: Finish, text: str, error: Exception | None = None) -> Completion:
+        """What the request's owner gets."""
+        live = self.live
+        return Completion(
+            tokens=tuple(live.generated),
+            text=text,
+            finish=finish,
+            logprobs=tuple(self.logprobs),
+            choice=self.choice,
+            choice_logprobs=self.choice_logprobs,
+            reused=live.counted - live.prefilled,
+            prefilled=live.prefilled,
+            generated=len(live.generated) - self.forced,
+            forced=self.forced,
+            error=error,  # type: ignore[arg-type]
+        )

@@ -1,0 +1,52 @@
+"""What makes a request wrong in itself. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from difflib import get_close_matches
+
+from .errors import RequestError
+from .requests import Request
+
+
+def check_request(request: Request, adapters: Container[str], vocabulary: int) -> None:
+    """Raises RequestError with the limit that the request oversteps."""
+    for index, run in enumerate(request.runs):
+        if run.adapter is not None and run.adapter not in adapters:
+            raise RequestError(f"run {index} has an unknown adapter {run.adapter!r}{_hint(run.adapter, adapters)}")
+        _check_tokens(f"run {index}", run.tokens, vocabulary)
+    if not request.prompt_length:
+        raise RequestError("the prompt is empty: a request needs at least one token")
+    for index, choice in enumerate(request.choices or ()):
+        _check_tokens(f"choice {index}", choice, vocabulary)
+    if request.choices is not None and request.constraint is not None:
+        raise RequestError("a request has either choices or a constraint")
+    for field, (low, high) in LIMITS.items():
+        value = getattr(request, field)
+        if not low <= value <= high:
+            raise RequestError(f"{field} must be between {low} and {high}, not {value}")
+
+
+LIMITS = {
+    "max_tokens": (1, math.inf),
+    "temperature": (0.0, math.inf),
+    "top_p": (1e-9, 1.0),
+    "top_k": (0, math.inf),
+    "min_p": (0.0, 1.0),
+    "repetition_penalty": (1e-9, math.inf),
+    "logprobs": (0, math.inf),
+}
+"""The least and the most that each setting may be; NaN is never between."""
+
+
+def _check_tokens(place: str, tokens: object, vocabulary: int) -> None:
+    for token in tokens:  # type: ignore[attr-defined]
+        if not isinstance(token, int) or not 0 <= token < vocabulary:
+            raise RequestError(f"{place} has token id {token!r}; the model's ids are 0 to {vocabulary - 1}")
+
+
+def _hint(name: str, adapters: Container[str]) -> str:
+    known = sorted(adapters)  # type: ignore[call-overload]
+    close = get_close_matches(name, known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else f"; loaded are {', '.join(known) or 'none'}"

@@ -1,0 +1,134 @@
+"""Every answer equals full forward passes, however it was batched, cached, chunked or evicted."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from alora_runtime import Engine, Request, Run
+from alora_runtime.requests import Completion
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
+
+
+def serve(engine: Engine, requests: list[Request]) -> list[Completion]:
+    """Like generate, with every invariant checked after every step."""
+    tickets = [engine.submit(request) for request in requests]
+    results: dict[int, Completion] = {}
+    while engine.busy:
+        results |= engine.step()
+        engine.check()
+    for request, ticket in zip(requests, tickets, strict=True):
+        assert results[ticket].error is None
+        assert results[ticket].reused + results[ticket].prefilled == request.prompt_length
+    return [results[ticket] for ticket in tickets]
+
+
+def assert_close(completion: Completion, oracle: Oracle, runs: list[Run]) -> None:
+    """The reported log-probabilities of every step, against full passes over (token, adapter) pairs."""
+    sequence = labelled((run.tokens, run.adapter) for run in runs)
+    first = len(sequence)
+    sequence += [(token, runs[-1].adapter) for token in completion.tokens[:-1]]
+    expected = oracle.logits(sequence)[first - 1 :].log_softmax(-1)
+    for step, (token, row) in enumerate(zip(completion.tokens, completion.logprobs, strict=True)):
+        assert len(row) == 260
+        got = torch.tensor([row[index] for index in range(260)])
+        assert (got - expected[step]).abs().max() < 1e-4
+        assert token == int(expected[step].argmax())
+
+
+def test_mixed_batch_matches_the_oracle(engine: Engine, oracle: Oracle) -> None:
+    random.seed(3)
+    context = [random.randrange(256) for _ in range(60)]
+    runs = [
+        [Run(context)],
+        [Run(context), Run((257, 40, 258), "one")],
+        [Run(context), Run((257, 40, 258), "wide")],
+        [Run(context[:31]), Run(context[31:], "one"), Run((9, 8, 7))],
+        [Run(context, "plain")],
+        [Run((3,))],
+    ]
+    requests = [Request(own, max_tokens=5, logprobs=260, ignore_eos=True) for own in runs]
+    for _ in ("cold", "warm"):
+        for own, completion in zip(runs, serve(engine, requests), strict=True):
+            assert_close(completion, oracle, own)
+
+
+@pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"llama"}))
+def test_architectures(architecture: str, tmp_path: Path) -> None:
+    base = make_checkpoint(tmp_path / "base", architecture)
+    adapter = make_adapter(tmp_path / "adapter", base, r=3, target_modules="all-linear")
+    oracle = Oracle(base, {"one": adapter})
+    context = [7 * index % 256 for index in range(40)]
+    runs = [[Run(context)], [Run(context), Run((1, 2, 3), "one")], [Run(context[:20]), Run((5, 6))]]
+    for attention in ("fast", "reference"):
+        engine = Engine.load(base, {"one": adapter}, cache_tokens=512, attention=attention)
+        requests = [Request(own, max_tokens=3, logprobs=260, ignore_eos=True) for own in runs]
+        for own, completion in zip(runs, serve(engine, requests), strict=True):
+            assert_close(completion, oracle, own)
+
+
+LABELS = (None, "one", "wide", "plain")
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
+    """Sequences that branch off each other at any token, under any adapter."""
+    sequences: list[list[tuple[tuple[int, ...], str | None]]] = []
+    for _ in range(draw(st.integers(1, 6))):
+        runs: list[tuple[tuple[int, ...], str | None]] = []
+        if sequences and draw(st.booleans()):
+            whole = labelled(draw(st.sampled_from(sequences)))
+            runs = [((token,), adapter) for token, adapter in whole[: draw(st.integers(1, len(whole)))]]
+        for _ in range(draw(st.integers(0 if runs else 1, 2))):
+            tokens = draw(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+            runs.append((tuple(tokens), draw(st.sampled_from(LABELS))))
+        sequences.append(runs)
+    return sequences
+
+
+@given(
+    tree=trees(),
+    chunk=st.sampled_from([1, 3, 16, 2048]),
+    slots=st.sampled_from([0, 1, 20, 2000]),
+    reuse=st.booleans(),
+    stagger=st.integers(0, 3),
+    count=st.integers(1, 6),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_tree_any_chunk_any_arena(  # noqa: PLR0913
+    make_engine: Callable[..., Engine],
+    oracle: Oracle,
+    tree: list[list[tuple[tuple[int, ...], str | None]]],
+    chunk: int,
+    slots: int,
+    reuse: bool,
+    stagger: int,
+    count: int,
+) -> None:
+    """`slots`: how much larger the arena is than the largest request needs."""
+    largest = max(len(labelled(runs)) for runs in tree) + count - 1
+    engine = make_engine(cache_tokens=largest + slots, chunk_tokens=chunk, reuse=reuse)
+    # Slots that no row has written hold NaN: reading one of them would show.
+    engine._arena.fill_(math.nan)
+    expected = [oracle.greedy(labelled(runs), count) for runs in tree]
+    for _ in ("cold", "warm"):
+        tickets, results = [], {}
+        for runs in tree:
+            tickets.append(engine.submit(Request([Run(*run) for run in runs], max_tokens=count, ignore_eos=True)))
+            for _ in range(stagger):
+                results |= engine.step()
+                engine.check()
+        while engine.busy:
+            results |= engine.step()
+            engine.check()
+        assert [list(results[ticket].tokens) for ticket in tickets] == expected
+        for runs, ticket in zip(tree, tickets, strict=True):
+            assert results[ticket].reused + results[ticket].prefilled == len(labelled(runs))
+            assert reuse or results[ticket].reused == 0
