@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import AdapterError
 
@@ -121,7 +121,7 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 
 
-def _parse(folder: Path, content: bytes) -> dict[str, object]:
+def _parse(folder: Path, content: bytes) -> dict[str, Any]:
     try:
         raw = json.loads(content)
     except ValueError as error:
@@ -131,7 +131,7 @@ def _parse(folder: Path, content: bytes) -> dict[str, object]:
     return raw
 
 
-def _refuse(folder: Path, raw: Mapping[str, object]) -> None:
+def _refuse(folder: Path, raw: Mapping[str, Any]) -> None:
     wrong = [(field, raw[field]) for field in REFUSED if raw.get(field)]
     if raw.get("peft_type", "LORA") != "LORA":
         wrong.append(("peft_type", raw["peft_type"]))
@@ -149,7 +149,7 @@ def _positive(value: object) -> int:
     return value
 
 
-def _listed(value: object) -> list[object]:
+def _listed(value: object) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

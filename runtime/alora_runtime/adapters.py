@@ -86,7 +86,7 @@ def load_updates(name: str, config: AdapterConfig, layers: Mapping[str, AdaptedL
 
 def _read(name: str, config: AdapterConfig) -> dict[str, Tensor]:
     try:
-        tensors = load_file(config.folder / WEIGHTS)
+        tensors: dict[str, Tensor] = load_file(config.folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"adapter {name!r}: {config.folder / WEIGHTS} cannot be read: {error}") from None
     for key in tensors:

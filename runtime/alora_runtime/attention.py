@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AttentionInterface
 
 from .batch import Batch, Cluster
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Cluster, float], Tensor]
-"""(query `[1, heads, rows, dim]`, key and value `[1, kv_heads, slots, dim]`, cluster, scale) → `[1, heads, rows, dim]`."""
+"""(query `[1, heads, rows, dim]`, key and value `[1, kv_heads, slots, dim]`, cluster, scale) → shaped as query."""
 
 
 def reference(query: Tensor, key: Tensor, value: Tensor, cluster: Cluster, scale: float) -> Tensor:
@@ -38,7 +39,7 @@ def flash_cpu(query: Tensor, key: Tensor, value: Tensor, cluster: Cluster, scale
 
 def _over_arena(kernel: Kernel) -> Callable[..., tuple[Tensor, None]]:
     def attention(
-        module: nn.Module,
+        module: Any,
         query: Tensor,
         key: Tensor,
         value: Tensor,

@@ -1,4 +1,4 @@
-"""The pieces of one step as tensors: packed tokens, where their KV goes, what each may see, whose adapter they carry."""
+"""The pieces of one step as tensors: packed tokens, where their KV goes, what each sees, whose adapter it carries."""
 
 from __future__ import annotations
 
@@ -54,7 +54,11 @@ def build_batch(pieces: Sequence[Piece], arena: Tensor) -> Batch:
     order = sorted(range(len(pieces)), key=lambda index: (pieces[index].context, pieces[index].start))
     ordered = [pieces[index] for index in order]
     trash = arena.shape[2] - 1
-    tokens, positions, slots, adapters, last = [], [], [], [], [0] * len(pieces)
+    tokens: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    adapters: list[int] = []
+    last = [0] * len(pieces)
     for index, piece in zip(order, ordered, strict=True):
         for adapter, part in piece.runs:
             tokens += part

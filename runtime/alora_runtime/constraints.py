@@ -57,9 +57,9 @@ class Vocabulary:
 def _json_grammar(schema: str) -> str:
     # Free whitespace would force hardly any token, and weak models fill it with newlines for ever. These are the
     # separators of json.dumps; a schema's "x-guidance" overrides them.
-    return LLMatcher.grammar_from_json_schema(
-        schema, defaults={"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-    )
+    separators = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    grammar: str = LLMatcher.grammar_from_json_schema(schema, defaults=separators)
+    return grammar
 
 
 _GRAMMARS: Mapping[str, Callable[[str], str]] = {

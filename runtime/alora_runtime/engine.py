@@ -22,7 +22,7 @@ from .requests import Completion, Finish, Request
 from .scheduler import Scheduler
 from .sequence import Live, Plan, Row
 from .task import Task
-from .tree import RunTree
+from .tree import Node, RunTree
 from .validation import check_request
 
 
@@ -211,7 +211,7 @@ class Engine:
         limit = self.model.source.max_positions
         if prompt + answer - 1 > limit:
             raise RequestError(
-                f"the prompt has {prompt} tokens and the answer may have {answer}: more than the model's {limit} positions"
+                f"a prompt of {prompt} tokens and an answer of {answer} are more than the model's {limit} positions"
             )
         if prompt + room > self.cache_tokens:
             raise CapacityError(
@@ -223,7 +223,10 @@ class Engine:
             return ()
         batch = build_batch(plan.pieces, self._arena)
         self._stats.rows += batch.tokens.shape[1]
-        return self.model.rows(batch).unbind(0)
+        rows = self.model.rows(batch).unbind(0)
+        owners = [piece.row for piece in plan.pieces if piece.row is not None]
+        # A row that stays in the tree must not keep the whole step's rows alive.
+        return [row.clone() if isinstance(owner, Node) else row for owner, row in zip(owners, rows, strict=True)]
 
     def _decide(self, ready: Sequence[tuple[Live, list[Row]]]) -> None:
         if not ready:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.utils import logging
 
 from .adapters import AdaptedLinear, Routing, wrap_linears
@@ -24,7 +25,7 @@ class LanguageModel:
     """A loaded model. `layers`: its wrapped Linear layers by module name. `vocabulary`: ids that tokens can have, which
     may be fewer than the rows of the output matrix. `tokenizer` is None for a folder without tokenizer.json."""
 
-    def __init__(self, source: ModelFolder, model: nn.Module, tokenizer: Tokenizer | None) -> None:
+    def __init__(self, source: ModelFolder, model: Any, tokenizer: Tokenizer | None) -> None:
         self.source, self.model, self.tokenizer = source, model, tokenizer
         self.config = model.config
         self.routing = Routing()
@@ -75,7 +76,7 @@ def load_model(folder: str | Path, dtype: str = "float32", attention: str = "fas
     return LanguageModel(source, model, Tokenizer.from_file(str(path)) if path.is_file() else None)
 
 
-def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> nn.Module:
+def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
     module = import_module(f"{transformers.__name__}.models.{source.model_type}.modeling_{source.model_type}")
     cls = getattr(module, CLASSES[source.model_type])
     bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -94,5 +95,4 @@ def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> nn.Modu
     for kind in ("missing_keys", "mismatched_keys"):
         if report[kind]:
             raise ModelError(f"{source.folder} cannot be loaded: {kind.replace('_', ' ')} {sorted(report[kind])[0]!r}")
-    loaded: nn.Module = model.eval().requires_grad_(False)
-    return loaded
+    return model.eval().requires_grad_(False)

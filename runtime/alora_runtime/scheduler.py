@@ -68,7 +68,8 @@ class Scheduler:
             if live in kept:
                 ready.append((live, kept[live]))
             elif not live.prompt_done and self._complete_prompt(live) and live.wants_row:
-                assert live.leaf is not None and live.leaf.row is not None
+                assert live.leaf is not None
+                assert live.leaf.row is not None
                 ready.append((live, [live.leaf.row]))
         return ready
 

@@ -87,7 +87,7 @@ class Piece:
 
     runs: their tokens by adapter. start: position of the first. slots: where their KV goes; None for a token that is
     computed again only for its row (its KV is in place, and runs are immutable). context: the slots of every position
-    up to the last, in order. row: whether the last token's row is kept, and for whom: the end of a prompt, or a request.
+    up to the last, in order. row: who keeps the last token's row: the end of a prompt, a request, or nobody.
     """
 
     live: Live

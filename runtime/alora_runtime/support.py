@@ -1,7 +1,7 @@
 """Which models can be served, told from config.json alone, without torch.
 
-KV can be shared token by token only where a token's KV depends on nothing but the tokens before it, and every later token
-may look at all of them.
+KV can be shared token by token only where a token's KV depends on nothing but the tokens before it, and every later
+token may look at all of them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Task:
     choice_logprobs: tuple[float, ...] = ()
 
     def advance(self, logits: Tensor, best: int) -> Finish | None:
-        """Go on from `[rows, vocabulary]` logits whose last row has its maximum at `best`; says whether that was the end.
+        """Go on from `[rows, vocabulary]` logits whose last row has its maximum at `best`; says whether it is the end.
 
         Raises ConstraintError at a dead end, and ModelError when the logits are not numbers.
         """

@@ -7,7 +7,7 @@ Who owns a slot of the arena, at any moment exactly one of:
     a node's extent            Node, in the tree                     eviction, or pruning what was never computed
     a growing tail             Live request (scheduler)              graft into the tree, or give back
 
-A node is a run: tokens under one label (the adapter's identity), in one contiguous extent. It can be split at any token.
+A node is a run: tokens under one label (the adapter's identity), in one contiguous extent. It can be split anywhere.
 """
 
 from __future__ import annotations
@@ -245,7 +245,8 @@ class RunTree:
     def _split(self, node: Node, at: int) -> Node:
         """Cut a node before its token `at`; the new upper part is returned, `node` itself stays the lower one."""
         parent = node.parent
-        assert parent is not None and 0 < at < len(node.tokens)
+        assert parent is not None
+        assert 0 < at < len(node.tokens)
         upper = Node(parent, node.label, node.tokens[:at], node.start)
         upper.ready, upper.planned = min(node.ready, at), min(node.planned, at)
         upper.references, upper.used = node.references, node.used
@@ -259,7 +260,8 @@ class RunTree:
 
     def _trim(self, node: Node, length: int) -> int:
         """Cut an idle leaf to its first `length` tokens, or away; returns how many slots that freed."""
-        assert node.idle and node.parent is not None
+        assert node.parent is not None
+        assert node.idle
         freed = len(node.tokens) - length
         self.pool.give(Extent(node.start + length, freed))
         self.stored -= freed
@@ -286,8 +288,10 @@ class RunTree:
         assert self.stored == sum(len(node.tokens) for node in nodes)
         assert self.held == sum(len(node.tokens) for node in nodes if node.references)
         for node in nodes:
-            assert node.parent is not None and node.parent.children[node.key] is node
-            assert node.tokens and node.depth == node.parent.end
+            assert node.tokens
+            assert node.parent is not None
+            assert node.parent.children[node.key] is node
+            assert node.depth == node.parent.end
             assert 0 <= node.ready <= node.planned <= len(node.tokens)
             assert node.references or node.ready == len(node.tokens), "an unfinished run that nobody computes"
             assert node.references >= sum(child.references for child in node.children.values())

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from alora_runtime import Engine
-
-from checkpoints import Oracle, make_adapter, make_checkpoint
+from engine_checkpoints import Oracle, make_adapter, make_checkpoint
 
 torch.set_num_threads(2)
 

@@ -11,10 +11,9 @@ import pytest
 import torch
 from alora_runtime import Engine, Request, Run
 from alora_runtime.requests import Completion
+from engine_checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 
 
 def serve(engine: Engine, requests: list[Request]) -> list[Completion]:
@@ -102,7 +101,7 @@ def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
     count=st.integers(1, 6),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_tree_any_chunk_any_arena(  # noqa: PLR0913
+def test_any_tree_any_chunk_any_arena(
     make_engine: Callable[..., Engine],
     oracle: Oracle,
     tree: list[list[tuple[tuple[int, ...], str | None]]],
