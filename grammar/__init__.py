@@ -1,0 +1,1 @@
+"""Data only: `flow.lark`, the grammar of flow files."""

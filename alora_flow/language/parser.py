@@ -1,0 +1,127 @@
+"""Text → syntax tree, or every syntax error of the text."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+from lark import Lark
+from lark import __version__ as lark_version
+from lark.exceptions import UnexpectedInput
+
+from alora_flow.language import nodes
+from alora_flow.language.builder import Builder
+from alora_flow.language.depth import too_deep
+from alora_flow.language.diagnostics import Diagnostic, in_order
+from alora_flow.language.recovery import blank_fault
+from alora_flow.language.scan import Comment, comments, docs_by_line, file_doc
+from alora_flow.language.source import Source
+from alora_flow.language.strings import HoleText
+from alora_flow.language.syntax import Problem, explain
+
+MOST_ERRORS = 50
+
+_builder = Builder()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """`file` is None when `diagnostics` is not empty."""
+
+    file: nodes.File | None
+    comments: tuple[Comment, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def parse(source: Source) -> Parsed:
+    """Reads a file; after an error the faulty statement is blanked and the rest is read again."""
+    found = comments(source)
+    file, wrong, text = None, [], source.text
+    for _ in range(MOST_ERRORS):
+        attempt = _attempt(source, text, docs_by_line(found))
+        wrong += attempt.wrong
+        if attempt.file is not None:
+            file = replace(attempt.file, doc=file_doc(source, found))
+            break
+        blanked = attempt.recovered(text)
+        if blanked is None or blanked == text:
+            break
+        text = blanked
+    wrong += too_deep(file) if file and not wrong else []
+    return Parsed(None if wrong else file, found, in_order(wrong))
+
+
+def parse_file(source: Source) -> nodes.File:
+    """For text that is known to be right; asserts it."""
+    parsed = parse(source)
+    assert parsed.file is not None, parsed.diagnostics
+    return parsed.file
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    file: nodes.File | None
+    wrong: list[Diagnostic]
+    problem: Problem | None = None
+
+    def recovered(self, text: str) -> str | None:
+        assert self.problem is not None
+        return blank_fault(text, self.problem.faulty, self.problem.complete, self.problem.closer)
+
+
+def _attempt(source: Source, text: str, docs: dict[int, str]) -> _Attempt:
+    wrong = _builder.begin(source, 0, docs, lambda hole: _parse_hole(source, hole, docs))
+    try:
+        file = lark().parse(text, start="start")
+    except UnexpectedInput as error:
+        problem = explain(error, source, text)
+        return _Attempt(None, [*wrong, problem.diagnostic], problem)
+    assert isinstance(file, nodes.File)
+    return _Attempt(file, wrong)
+
+
+def _parse_hole(source: Source, hole: HoleText, docs: dict[int, str]) -> nodes.Expression | None:
+    """Reads a hole in the middle of the parse of its file; the builder then goes on where it was."""
+    outer = vars(_builder).copy()
+    wrong = _builder.begin(source, hole.span.start, docs, lambda inner: None)
+    expression = None
+    try:
+        expression = lark().parse(hole.text, start="expression")
+    except UnexpectedInput as error:
+        problem = explain(error, source, hole.text, hole.span.start).diagnostic
+        wrong.append(replace(problem, code="E0106", message=f"in this hole: {problem.message}"))
+    vars(_builder).update(outer)
+    _builder.wrong += wrong
+    return cast("nodes.Expression | None", expression)
+
+
+@cache
+def lark() -> Lark:
+    """The parser. Its tables are kept in the user's cache folder; without one they are made anew in each process."""
+    grammar = resources.files("alora_flow.grammar").joinpath("flow.lark").read_text(encoding="utf-8")
+    return Lark(
+        grammar,
+        parser="lalr",
+        lexer="contextual",
+        start=["start", "expression"],
+        keep_all_tokens=True,
+        maybe_placeholders=True,
+        transformer=_builder,
+        cache=_cache_file(grammar) or False,
+    )
+
+
+def _cache_file(grammar: str) -> str | None:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alora-flow"
+    digest = sha256(f"{grammar}{lark_version}{sys.version_info[:2]}".encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return str(folder / f"grammar-{digest}") if os.access(folder, os.W_OK) else None

@@ -1,0 +1,77 @@
+"""A coarse look at the text, right or wrong: strings, comments, words, brackets. For comments and recovery."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from alora_flow.language.source import Source, Span
+
+Kind = Literal["string", "comment", "word", "bracket", "other"]
+
+TOKEN = re.compile(
+    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+"""|"(?:\{(?:[^{}"\n]|"[^"\n{}]*")*\}|\\.|[^"\\\n])*+"?)'
+    r"|(?P<comment>\#[^\r\n]*)"
+    r"|(?P<word>[^\W\d]\w*)"
+    r"|(?P<bracket>[][(){}])"
+    r"|(?P<other>[^\s\w])",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    kind: Kind
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """`text` begins with `#`; `alone` when nothing else stands before it on its line."""
+
+    text: str
+    span: Span
+    alone: bool
+
+
+def scan(text: str) -> Iterator[Scanned]:
+    for match in TOKEN.finditer(text):
+        kind: Kind = match.lastgroup  # type: ignore[assignment]
+        yield Scanned(kind, match.group(), match.start(), match.end())
+
+
+def comments(source: Source) -> tuple[Comment, ...]:
+    found = []
+    for item in scan(source.text):
+        if item.kind == "comment":
+            span = source.span(item.start, item.end)
+            before = source.text[item.start - span.column + 1 : item.start]
+            found.append(Comment(item.text.rstrip(), span, not before.strip()))
+    return tuple(found)
+
+
+def docs_by_line(found: tuple[Comment, ...]) -> dict[int, str]:
+    """Runs of `##` lines as text, by the line that each run ends on (the last line of a run sees the whole run)."""
+    docs: dict[int, str] = {}
+    for comment in found:
+        if comment.alone and comment.text.startswith("##"):
+            line = comment.span.line
+            text = comment.text[2:].strip()
+            docs[line] = f"{docs[line - 1]}\n{text}" if line - 1 in docs else text
+    return docs
+
+
+def file_doc(source: Source, found: tuple[Comment, ...]) -> str:
+    """The `##` text that the file begins with."""
+    docs = docs_by_line(found)
+    first = found[0] if found else None
+    if first is None or source.text[: first.span.start].strip() or first.span.line not in docs:
+        return ""
+    line = first.span.line
+    while line + 1 in docs:
+        line += 1
+    return docs[line]

@@ -1,0 +1,104 @@
+"""The words of the language in tables: what starts a statement, what is reserved, what messages call terminals."""
+
+from __future__ import annotations
+
+STATEMENTS = (
+    *("let", "thread", "if", "match", "return", "for", "repeat", "require"),
+    *("keep", "accept", "next", "mock", "expect"),
+)
+DECLARATIONS = ("import", "model", "enum", "record", "type", "const", "intrinsic", "tool", "flow", "test")
+OPERATORS = ("and", "or", "not", "in", "is", "as", "on")
+LITERALS = ("true", "false", "none")
+RESERVED = frozenset((*STATEMENTS, *OPERATORS, *LITERALS, "else", "when"))
+
+# groups of terminals that are said in one word; the first whose members are all accepted stands for them
+GROUPS: dict[str, frozenset[str]] = {
+    "a declaration": frozenset(word.upper() for word in DECLARATIONS),
+    "a statement": frozenset({"LET", "RETURN", "IF", "MATCH", "EXPECT", "MOCK"}),
+    "an expression": frozenset({"NAME", "INT", "STRING", "TRUE", "NOT"}),
+    "a pattern": frozenset({"NAME", "INT", "STRING", "TRUE", "NONE"}),
+    "a type": frozenset({"NAME", "NONE", "LPAR"}),
+}
+# what else belongs to a group and is not said beside it
+MEMBERS: dict[str, frozenset[str]] = {
+    "a declaration": frozenset(),
+    "a statement": frozenset(word.upper() for word in STATEMENTS),
+    "an expression": frozenset(
+        {"NAME", "LABEL", "INT", "FLOAT", "DURATION", "STRING", "BLOCK_STRING", "TRUE", "FALSE", "NONE", "NOT"}
+        | {"MINUS", "LPAR", "LSQB", "FOR", "REPEAT"}
+    ),
+    "a pattern": frozenset({"NAME", "INT", "FLOAT", "DURATION", "STRING", "BLOCK_STRING", "TRUE", "FALSE", "NONE"})
+    | {"LPAR"},
+    "a type": frozenset({"NAME", "NONE", "LPAR", "ENUM"}),
+}
+# what may follow any value: said only when nothing else is left to say
+CONTINUATIONS = frozenset(
+    {"PLUS", "MINUS", "TIMES", "COMPARE", "COALESCE", "AND", "OR", "IN", "IS", "AS", "ON", "DOT", "LPAR", "LSQB", "MAY"}
+    | {"VBAR", "QMARK", "__ANON_0"}
+)
+
+TERMINALS: dict[str, str] = {
+    "NAME": "a name",
+    "WORD": "a name",
+    "LABEL": "a name and ':'",
+    "INT": "a number",
+    "FLOAT": "a number",
+    "DURATION": "a duration",
+    "STRING": "a string",
+    "BLOCK_STRING": "a string",
+    "COMPARE": "an operator",
+    "COALESCE": "an operator",
+    "PLUS": "an operator",
+    "MINUS": "an operator",
+    "TIMES": "an operator",
+    "$END": "the end of the file",
+}
+PUNCTUATION: dict[str, str] = {
+    "LBRACE": "{",
+    "RBRACE": "}",
+    "LPAR": "(",
+    "RPAR": ")",
+    "LSQB": "[",
+    "RSQB": "]",
+    "EQUAL": "=",
+    "COMMA": ",",
+    "COLON": ":",
+    "DOT": ".",
+    "VBAR": "|",
+    "QMARK": "?",
+}
+
+# what people write who come from elsewhere: the wrong text, and what stands here instead
+FOREIGN: dict[str, str] = {
+    "&": "write 'and'",
+    "|": "write 'or' between conditions; '|' joins types",
+    "!": "write 'not'",
+    "'": "a string stands between double quotes",
+    "`": "a string stands between double quotes",
+    ";": "nothing separates statements: leave it out",
+    "/": "a comment begins with '#'",
+    "def": "a flow is declared with 'flow name(…) -> type { … }'",
+    "fn": "a flow is declared with 'flow name(…) -> type { … }'",
+    "func": "a flow is declared with 'flow name(…) -> type { … }'",
+    "function": "a flow is declared with 'flow name(…) -> type { … }'",
+    "class": "write 'record name { … }'",
+    "struct": "write 'record name { … }'",
+    "var": "a name is bound with 'let name = …'",
+    "val": "a name is bound with 'let name = …'",
+    "while": "loops are bounded: write 'repeat (…) up to 3 { … }'",
+    "elif": "write 'else if'",
+    "switch": "write 'match x { … }'",
+    "case": "an arm is written 'pattern => { … }'",
+    "break": "a repeat ends with 'accept value when condition'",
+    "continue": "a fan-out leaves an element out with 'keep x when condition'",
+    "True": "write 'true'",
+    "False": "write 'false'",
+    "None": "write 'none'",
+    "null": "write 'none'",
+    "from": "write 'import \"file.flow\" as name'",
+    "async": "nothing is marked: calls that do not need each other run at the same time",
+    "await": "nothing is marked: a value is waited for where it is used",
+    "print": "a flow has no output but its result",
+    "yield": "a fan-out collects with 'keep value'",
+    "assert": "write 'require condition else \"message\"', or 'expect condition' in a test",
+}
