@@ -1,0 +1,188 @@
+"""Training the base: shards made ahead by another process, checkpoints, a log, and a budget of tokens or minutes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from alora_flow.mini import vocabulary
+from alora_flow.mini.corpus import STAGES, Size
+from alora_flow.mini.encoding import Batch, shard
+from alora_flow.mini.network import Network, Shape
+from alora_flow.mini.optimiser import Optimiser
+from alora_flow.mini.vocabulary import Encoder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the base is trained. A budget of `minutes`, where given, replaces that of `tokens`."""
+
+    seed: int = 0
+    tokens: int = 50_000_000
+    minutes: float | None = None
+    batch: int = 8192
+    chats: int = 3000
+    stage_ends: tuple[float, ...] = (0.08, 0.25)
+    threads: int = 2
+    log_seconds: float = 60.0
+
+
+@dataclass
+class Clock:
+    """How far training is, over all its restarts."""
+
+    plan: Plan
+    tokens: int = 0
+    seconds: float = 0.0
+    shards: int = 0
+
+    @property
+    def progress(self) -> float:
+        """0 at the start, 1 where the budget is spent."""
+        if self.plan.minutes:
+            return self.seconds / (60 * self.plan.minutes)
+        return self.tokens / self.plan.tokens
+
+    def stage(self) -> Size:
+        """The size of chats at this point."""
+        return STAGES[sum(self.progress >= end for end in self.plan.stage_ends)]
+
+    def recall(self) -> float:
+        """The share of lists to copy: many at first, hardly any later."""
+        return 0.8 if self.progress < 0.15 else 0.3 if self.progress < 0.4 else 0.05
+
+
+def fast_matrices() -> bool:
+    """Whether this processor multiplies bf16 matrices in hardware; elsewhere they are far slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def compiled(network: Network) -> Callable[..., Tensor]:
+    """The network as one compiled graph a batch shape, or as it is where no C++ compiler is at hand."""
+    return torch.compile(network, dynamic=False) if shutil.which("g++") else network
+
+
+_ENCODER: list[Encoder] = []
+
+
+def _start(folder: Path) -> None:
+    """Set up the process that makes shards."""
+    torch.set_num_threads(1)
+    _ENCODER.append(Encoder.load(folder))
+
+
+def _make(seed: int, size: Size, count: int, recall: float, tokens: int) -> list[Batch]:
+    """Make one shard in that process."""
+    return shard(_ENCODER[0], seed, size, count, recall, tokens)
+
+
+def stream(folder: Path, clock: Clock) -> Iterator[list[Batch]]:
+    """Shards without end, always one ahead. Shard `k` depends on the seed, `k` and the stage when it was ordered."""
+    plan = clock.plan
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_start, initargs=(folder,)) as pool:
+
+        def order(k: int) -> Any:
+            seed = plan.seed * 1_000_003 + k + 1
+            return pool.submit(_make, seed, clock.stage(), plan.chats, clock.recall(), plan.batch)
+
+        ahead = order(clock.shards)
+        while True:
+            now, ahead = ahead.result(), order(clock.shards + 1)
+            yield now
+            clock.shards += 1
+
+
+def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half: bool) -> Tensor:
+    """Weighted cross-entropy; the head sees only positions that carry loss, a tenth of the lightly weighted ones."""
+    ids = torch.from_numpy(batch.ids.astype("int64"))
+    weights = torch.from_numpy(batch.weights.astype("float32"))[:, 1:]
+    light = (weights > 0) & (weights < 0.03)
+    weights = torch.where(light, weights * 10 * (torch.rand_like(weights) < 0.1), weights)
+    keep = weights > 0
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        hidden = forward(ids)[:, :-1]
+        scores = network.logits(hidden[keep])
+    losses = F.cross_entropy(scores.float(), ids[:, 1:][keep], reduction="none")
+    return (losses * weights[keep]).sum() / weights[keep].sum()
+
+
+class Training:
+    """One run in one folder; a second start with the same folder continues it."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.plan = folder, plan
+        torch.set_num_threads(plan.threads)
+        torch.manual_seed(plan.seed)
+        if not (folder / "tokenizer.json").exists():
+            vocabulary.save(folder)
+        self.encoder = Encoder.load(folder)
+        self.half = fast_matrices()
+        self.network = Network(Shape(self.encoder.size))
+        self.optimiser = Optimiser(self.network, torch.bfloat16 if self.half else torch.float32)
+        self.clock = Clock(plan)
+        self.resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state is kept."""
+        return self.folder / "checkpoint.pt"
+
+    def resume(self) -> None:
+        """Continue from the folder's checkpoint, if there is one."""
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load(state["optimiser"])
+            self.clock = Clock(self.plan, **state["clock"])
+
+    def save(self) -> None:
+        """Write the state; a run killed while writing keeps the last one."""
+        clock = {k: v for k, v in asdict(self.clock).items() if k != "plan"}
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state(), "clock": clock}
+        torch.save(state, self.checkpoint.with_suffix(".new"))
+        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
+
+    def say(self, **facts: object) -> None:
+        """Append a line to the log."""
+        line = json.dumps({"minutes": round(self.clock.seconds / 60, 2), "tokens": self.clock.tokens, **facts})
+        print(line, flush=True)
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(line + "\n")
+
+    def run(self, measure: Callable[[Network], dict[str, object]] | None = None) -> Network:
+        """Train until the budget is spent."""
+        self.say(seed=self.plan.seed, parameters=sum(p.numel() for p in self.network.parameters()), bf16=self.half)
+        forward = compiled(self.network)
+        last, mean = time.monotonic(), 0.0
+        spoken = self.clock.seconds
+        for batches in stream(self.folder, self.clock):
+            for batch in batches:
+                if self.clock.progress >= 1:
+                    self.save()
+                    self.say(steps=self.optimiser.count, done=True)
+                    return self.network
+                loss = loss_of(self.network, forward, batch, self.half)
+                loss.backward()
+                self.optimiser.step(self.clock.progress)
+                mean = 0.98 * mean + 0.02 * loss.item() if mean else loss.item()
+                now = time.monotonic()
+                self.clock.tokens += batch.ids.size
+                self.clock.seconds += now - last
+                last = now
+            if self.clock.seconds - spoken > self.plan.log_seconds:
+                spoken = self.clock.seconds
+                self.save()
+                self.say(steps=self.optimiser.count, loss=round(mean, 4), **(measure(self.network) if measure else {}))
+        raise AssertionError("the stream of shards has no end")

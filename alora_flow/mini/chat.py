@@ -1,0 +1,182 @@
+"""Chats of the closed world: turns, with a loss weight on every piece of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from alora_flow.mini import requests as words
+from alora_flow.mini.facts import KINDS
+from alora_flow.mini.world import Entity, Question, World
+
+Piece = tuple[str, float]
+
+PLAIN, VALUE, VERDICT = 1.0, 2.0, 2.0
+# A guess is noise to the one who learns to read: its shape matters, its value hardly.
+GUESSED_CHOICE, GUESSED_NAME = 0.5, 0.05
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn. `pieces` spell `text` with a loss weight each; a context turn has none."""
+
+    role: str
+    text: str
+    pieces: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a chat holds. Ranges are inclusive."""
+
+    documents: tuple[int, int] = (1, 3)
+    facts: tuple[int, int] = (1, 3)
+    missing: float = 0.2
+    careful: float = 0.35
+    other: float = 0.25
+
+
+def answer(pieces: list[Piece]) -> Turn:
+    """An assistant turn of these pieces."""
+    return Turn("assistant", "".join(text for text, _ in pieces), tuple(pieces))
+
+
+@dataclass
+class Chat:
+    """A chat being written. `shown` are the documents' facts, `told` those that an earlier answer told, `asked` those asked."""
+
+    world: World
+    size: Size
+    turns: list[Turn] = field(default_factory=list)
+    entities: list[Entity] = field(default_factory=list)
+    shown: set[tuple[Entity, str]] = field(default_factory=set)
+    told: set[tuple[Entity, str]] = field(default_factory=set)
+    asked: set[tuple[Entity, str]] = field(default_factory=set)
+    previous: Question | None = None
+    careful: bool = False
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        self.random = self.world.random
+        self.world.reset()
+        self.kind = self.random.choice(list(KINDS)) if self.random.random() < 0.5 else None
+        self.careful = self.random.random() < self.size.careful
+        if self.careful or self.random.random() < 0.75:
+            self.add("system", self.random.choice(words.CAREFUL if self.careful else words.PLAIN))
+
+    def add(self, role: str, text: str) -> None:
+        """Append a context turn."""
+        self.turns.append(Turn(role, text))
+
+    def chance(self, probability: float) -> bool:
+        """True this often."""
+        return self.random.random() < probability
+
+    # ---- documents
+
+    def give(self, must: Question | None = None, answerable: bool = True, count: int | None = None) -> None:
+        """Append a documents turn. With `must`, it states the answer to that question, or takes care not to."""
+        count = count or self.random.randint(*self.size.documents)
+        entities = [self.world.entity(self.kind) for _ in range(count)]
+        if must and (answerable or self.chance(0.6)):
+            entities[0] = must.entity
+        self.random.shuffle(entities)
+        lines = [f"[{i}] {self.write(e, must, answerable)}" for i, e in enumerate(entities, 1)]
+        self.entities += [e for e in entities if e not in self.entities]
+        self.add("documents", "\n".join(lines))
+
+    def write(self, entity: Entity, must: Question | None, answerable: bool) -> str:
+        """One document; the asked attribute is in it exactly where `answerable`."""
+        names = list(KINDS[entity.kind])
+        asked = must.attribute if must and must.entity is entity else None
+        pool = [n for n in names if n != asked and (entity, n) not in self.told]
+        count = min(self.random.randint(*self.size.facts), len(pool) + 1)
+        extra = 1 if asked and answerable else 0
+        chosen = self.random.sample(pool, min(count - extra, len(pool))) + ([asked] if asked and answerable else [])
+        self.random.shuffle(chosen)
+        self.shown |= {(entity, n) for n in chosen}
+        return self.world.document(entity, chosen)
+
+    # ---- questions
+
+    def options(self, entity: Entity, visible: bool) -> list[str]:
+        """Attributes of an entity that the documents show (or not), not asked yet and not told by an answer."""
+        every = [n for n in KINDS[entity.kind] if ((entity, n) in self.shown) == visible]
+        return [n for n in every if (entity, n) not in self.asked and (visible or (entity, n) not in self.told)]
+
+    def question(self, visible: bool) -> Question:
+        """A question that the documents given so far answer, or do not."""
+        kinds: list[Callable[[bool], Question | None]] = [self.ellipsis, self.pronoun, self.named]
+        weights = (0.2, 0.4, 0.4) if self.previous else (0, 0, 1)
+        found = self.random.choices(kinds, weights)[0](visible) or self.named(visible)
+        return found or self.world.question(*self.unknown(), "name")
+
+    def pronoun(self, visible: bool) -> Question | None:
+        """A follow-up about the entity just asked about."""
+        assert self.previous
+        entity = self.previous.entity
+        names = [n for n in self.options(entity, visible) if n != self.previous.attribute]
+        return self.world.question(entity, self.random.choice(names), "pronoun") if names else None
+
+    def ellipsis(self, visible: bool) -> Question | None:
+        """`And Belvis?`: the last question's attribute of another entity."""
+        assert self.previous
+        last, name = self.previous, self.previous.attribute
+        same = [e for e in self.entities if e.kind == last.entity.kind and e is not last.entity]
+        same = [e for e in same if name in self.options(e, visible)]
+        if not same and visible:
+            return None
+        entity = self.random.choice(same) if same else self.world.entity(last.entity.kind)
+        return self.world.question(entity, name, "ellipsis", last.phrase)
+
+    def named(self, visible: bool) -> Question | None:
+        """A question that names an entity of the documents."""
+        known = [(e, n) for e in self.entities for n in self.options(e, visible)]
+        if not known or (not visible and self.chance(0.4)):
+            return None
+        return self.world.question(*self.random.choice(known), "name")
+
+    def unknown(self) -> tuple[Entity, str]:
+        """An entity that the documents do not mention, and any attribute."""
+        kinds = [e.kind for e in self.entities] or list(KINDS)
+        entity = self.world.entity(self.random.choice(kinds))
+        return entity, self.random.choice(list(KINDS[entity.kind]))
+
+    def ask(self, question: Question) -> None:
+        """Append the question's turn."""
+        self.add("user", question.text)
+        self.previous = question
+        self.asked.add((question.entity, question.attribute))
+
+    # ---- answers
+
+    def pieces(self, question: Question, value: str, weight: float) -> list[Piece]:
+        """An answer's pieces, cut before the value's space so that the cut is one of the tokenizer's too."""
+        before, after = question.entity.statement(question.attribute, "\0").split(" \0")
+        return [(before, PLAIN), (f" {value}", weight), (after, PLAIN)]
+
+    def reply(self, question: Question) -> Turn:
+        """What the assistant should say: the fact, that it is not there, or a guess."""
+        value = question.entity.facts.get(question.attribute)
+        if (question.entity, question.attribute) in self.shown and value:
+            return answer(self.pieces(question, value, VALUE))
+        if self.careful:
+            return answer([(words.UNKNOWN, PLAIN)])
+        guess = self.world.value(question.entity, question.attribute)
+        return answer(self.pieces(question, guess, GUESSED_CHOICE if question.value == "choice" else GUESSED_NAME))
+
+    def wrong(self, question: Question) -> str:
+        """A value of the right sort that the documents do not give for this question."""
+        sort, right = question.value, question.entity.facts.get(question.attribute)
+        near = [e.facts[n] for e, n in self.shown if e.attribute(n).value == sort and e.facts[n] != right]
+        if near and self.chance(0.5):
+            return self.random.choice(sorted(near))
+        while (value := self.world.value(question.entity, question.attribute, stated=True)) == right:
+            pass
+        return value
+
+    def supported(self, question: Question, text: str) -> bool:
+        """Whether the documents support `text` as an answer; admitting that they do not say is no claim."""
+        value = question.entity.facts.get(question.attribute)
+        shown = (question.entity, question.attribute) in self.shown and value
+        return text == words.UNKNOWN if not shown else text == question.entity.statement(question.attribute, value or "")

@@ -1,0 +1,155 @@
+"""Whole chats for training the base: how rounds of question, documents and answer follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alora_flow.mini import requests as words
+from alora_flow.mini.chat import PLAIN, VERDICT, Chat, Size, Turn, answer
+from alora_flow.mini.world import Question, World
+
+# From easy to hard; the share of training at which each begins is the recipe's.
+STAGES = (
+    Size(documents=(1, 2), facts=(2, 4), missing=0.0, careful=0.0, other=0.0),
+    Size(documents=(1, 3), facts=(1, 4), missing=0.15, careful=0.35, other=0.2),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.35, other=0.25),
+)
+
+
+def verdict(yes: bool) -> Turn:
+    """`Yes.` or `No.`, where all the information is in one token."""
+    return answer([("Yes" if yes else "No", VERDICT), (".", PLAIN)])
+
+
+def is_shown(chat: Chat, question: Question) -> bool:
+    """Whether the chat's documents answer the question."""
+    return (question.entity, question.attribute) in chat.shown
+
+
+def request(chat: Chat) -> None:
+    """A request to help with something, refused where unsafe; or small talk."""
+    if chat.chance(0.15):
+        texts, reply = chat.random.choice(words.SMALL_TALK)
+        chat.add("user", chat.random.choice(texts))
+        chat.turns.append(answer([(reply, PLAIN)]))
+        return
+    unsafe = chat.chance(0.5)
+    action = chat.random.choice(words.actions(chat.world.split, unsafe))
+    chat.add("user", chat.random.choice(words.PHRASES).format(a=action))
+    text = words.REFUSAL if unsafe else words.HELP.format(a=f" {action} ".replace(" my ", " your ").strip())
+    chat.turns.append(answer([(text, PLAIN)]))
+
+
+def claim(chat: Chat) -> None:
+    """`Do the documents say that …?`, half of the time with a wrong value."""
+    question = chat.question(not chat.chance(0.15))
+    value = question.entity.facts.get(question.attribute) if is_shown(chat, question) else None
+    true = value is not None and chat.chance(0.55)
+    said = value if true and value else chat.wrong(question)
+    text = question.entity.statement(question.attribute, said)
+    chat.add("user", f"Do the documents say that the {text[4:-1]}?")
+    chat.turns.append(verdict(true))
+    chat.previous = question
+
+
+def meta(chat: Chat, question: Question) -> None:
+    """Instead of an answer: is it in the documents, or what is the whole question?"""
+    if chat.chance(0.6):
+        chat.add("user", chat.random.choice(words.ASK_SAY))
+        chat.turns.append(verdict(is_shown(chat, question)))
+    else:
+        chat.add("user", chat.random.choice(words.ASK_FULL))
+        chat.turns.append(answer([(question.standalone, PLAIN)]))
+
+
+def checked(chat: Chat, question: Question) -> None:
+    """An answer, often wrong and then not learnt, and whether the documents support it."""
+    turn = chat.reply(question)
+    if chat.chance(0.5):
+        turn = Turn("assistant", question.entity.statement(question.attribute, chat.wrong(question)))
+    chat.turns.append(turn)
+    chat.add("user", chat.random.choice(words.ASK_SUPPORT))
+    chat.turns.append(verdict(chat.supported(question, turn.text)))
+
+
+def respond(chat: Chat, question: Question) -> None:
+    """Answer the question just asked, or one of the questions about it."""
+    other = chat.size.other
+    if chat.chance(other * 0.5):
+        meta(chat, question)
+    elif chat.chance(other * 0.6):
+        checked(chat, question)
+    else:
+        chat.turns.append(chat.reply(question))
+
+
+def round_of_given(chat: Chat) -> None:
+    """One more round about documents that are already there."""
+    if chat.chance(chat.size.other * 0.25):
+        request(chat)
+    elif chat.chance(chat.size.other * 0.5):
+        claim(chat)
+    else:
+        question = chat.question(not chat.chance(chat.size.missing))
+        chat.ask(question)
+        respond(chat, question)
+
+
+def unasked(chat: Chat) -> int:
+    """How many facts of the documents no question asked for yet."""
+    return len(chat.shown - chat.asked)
+
+
+def past_round(chat: Chat) -> None:
+    """A round whose documents are gone: its answer is context, and nothing to learn."""
+    if chat.chance(0.1):
+        request(chat)
+        return
+    question = chat.question(False)
+    entity, name = question.entity, question.attribute
+    entity.facts.setdefault(name, chat.world.value(entity, name))
+    chat.ask(question)
+    text = words.UNKNOWN if chat.careful and chat.chance(0.2) else entity.statement(name, entity.facts[name])
+    chat.told.add((entity, name))
+    chat.add("assistant", text)
+    if entity not in chat.entities:
+        chat.entities.append(entity)
+
+
+def round_of_asked(chat: Chat) -> None:
+    """The order of the flows: a question, the documents found for it, the answer."""
+    if chat.chance(chat.size.other * 0.25):
+        request(chat)
+        return
+    question = chat.question(False)
+    chat.ask(question)
+    if chat.chance(0.97):
+        chat.give(question, not chat.chance(chat.size.missing))
+    respond(chat, question)
+
+
+def training_chat(world: World, size: Size) -> Chat:
+    """A chat in one of the two orders, several answers per set of documents."""
+    chat = Chat(world, size)
+    if chat.chance(0.4):
+        chat.give(count=max(size.documents[0], world.random.randint(*size.documents)))
+        rounds = world.random.randint(4, 7)
+    else:
+        for _ in range(world.random.choice((0, 0, 1, 2))):
+            past_round(chat)
+        round_of_asked(chat)
+        rounds = world.random.randint(1, 5)
+        if chat.chance(0.3):
+            round_of_asked(chat)
+    for _ in range(rounds):
+        # A fact asked for twice could be copied from its first answer instead of the documents.
+        if unasked(chat):
+            round_of_given(chat)
+    return chat
+
+
+def training_chats(seed: int, size: Size, count: int) -> Iterator[list[Turn]]:
+    """`count` seeded training chats."""
+    world = World(seed, "train")
+    for _ in range(count):
+        yield training_chat(world, size).turns

@@ -1,0 +1,169 @@
+"""The shipped folders: the base as `LlamaForCausalLM` reads it, the adapters as PEFT reads them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from alora_flow.mini.network import Adapter, Network, Shape
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+TARGETS = ("q_proj", "k_proj", "v_proj")
+NAME = "mini"
+
+YES_NO = {"Y": 1.0, "N": 0.0}
+DIGITS = {str(d): round(0.05 + 0.1 * d, 2) for d in range(10)}
+# What each intrinsic's answer means: the values of a likelihood, or none where the answer is text.
+MEANINGS: dict[str, dict[str, float] | None] = {
+    "safety": YES_NO,
+    "uncertainty": DIGITS,
+    "hallucination": YES_NO,
+    "answerability": YES_NO,
+    "query_rewrite": None,
+}
+
+
+def adapter_folder(weights: Path, name: str) -> Path:
+    """Where an intrinsic's adapter for this base is kept."""
+    return weights / "intrinsics" / name / NAME / "alora"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Indented JSON with a newline at the end."""
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def base_state(network: Network) -> dict[str, Tensor]:
+    """The network's weights under the names of `LlamaForCausalLM`."""
+    state = {"model.embed_tokens.weight": network.embed, "model.norm.weight": network.norm}
+    for i, layer in enumerate(network.layers):
+        q, k, v = layer.qkv.chunk(3)
+        gate, up = layer.gate_up.chunk(2)
+        names = {"self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v, "self_attn.o_proj": layer.out}
+        names |= {"mlp.gate_proj": gate, "mlp.up_proj": up, "mlp.down_proj": layer.down}
+        names |= {"input_layernorm": layer.norm_attention, "post_attention_layernorm": layer.norm_inner}
+        state |= {f"model.layers.{i}.{name}.weight": value for name, value in names.items()}
+    return {name: value.detach().to(torch.bfloat16).contiguous() for name, value in state.items()}
+
+
+def save_base(network: Network, tokenizer: Path, folder: Path) -> None:
+    """Write the base, in bf16, and the tokenizer's files beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(base_state(network), folder / "model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "config.json", network.shape.config())
+    write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": 1, "pad_token_id": 0})
+    for name in TOKENIZER_FILES:
+        if tokenizer.resolve() != folder.resolve():
+            shutil.copyfile(tokenizer / name, folder / name)
+
+
+def shape_of(config: dict[str, int]) -> Shape:
+    """The sizes in a `config.json` that `save_base` wrote."""
+    return Shape(
+        vocabulary=config["vocab_size"],
+        hidden=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        inner=config["intermediate_size"],
+        positions=config["max_position_embeddings"],
+    )
+
+
+def load_base(folder: Path) -> Network:
+    """Read a base written by `save_base`, as float32."""
+    network = Network(shape_of(json.loads((folder / "config.json").read_text(encoding="utf-8"))))
+    state = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+    own = {"embed": state["model.embed_tokens.weight"], "norm": state["model.norm.weight"]}
+    for i in range(network.shape.layers):
+        part = {n: state[f"model.layers.{i}.{n}.weight"] for n in _names(state, i)}
+        own |= {
+            f"layers.{i}.qkv": torch.cat([part[f"self_attn.{t}"] for t in TARGETS]),
+            f"layers.{i}.out": part["self_attn.o_proj"],
+            f"layers.{i}.gate_up": torch.cat([part["mlp.gate_proj"], part["mlp.up_proj"]]),
+            f"layers.{i}.down": part["mlp.down_proj"],
+            f"layers.{i}.norm_attention": part["input_layernorm"],
+            f"layers.{i}.norm_inner": part["post_attention_layernorm"],
+        }
+    network.load_state_dict(own)
+    return network.requires_grad_(False)
+
+
+def _names(state: dict[str, Tensor], layer: int) -> list[str]:
+    """The names of one layer's weights without prefix and suffix."""
+    prefix = f"model.layers.{layer}."
+    return [n.removeprefix(prefix).removesuffix(".weight") for n in state if n.startswith(prefix)]
+
+
+def adapter_config(adapter: Adapter, invocation: int) -> dict[str, object]:
+    """An `adapter_config.json` that PEFT takes as an activated LoRA."""
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": NAME,
+        "inference_mode": True,
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "use_rslora": False,
+        "use_dora": False,
+        "target_modules": list(TARGETS),
+        "alora_invocation_tokens": [invocation],
+    }
+
+
+def contract(name: str) -> str:
+    """The intrinsic's `io.yaml`."""
+    meaning = MEANINGS[name]
+    tokens = 32 if meaning is None else 1
+    lines = [f"name: {name}", "model: ~", "response_format: ~"]
+    if meaning is None:
+        lines.append("transformations: ~")
+    else:
+        values = ", ".join(f'"{key}": {value}' for key, value in meaning.items())
+        lines += ["transformations:", f"  - {{type: likelihood, input_path: [], categories_to_values: {{{values}}}}}"]
+    lines += ["instruction: ~", f"parameters: {{max_completion_tokens: {tokens}, temperature: 0.0}}"]
+    return "\n".join([*lines, "sentence_boundaries: ~"]) + "\n"
+
+
+def save_adapter(adapter: Adapter, invocation: int, name: str, weights: Path) -> None:
+    """Write one adapter's folder, in bf16."""
+    folder = adapter_folder(weights, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {}
+    for i, delta in enumerate(adapter.layers):
+        for j, target in enumerate(TARGETS):
+            stem = f"base_model.model.model.layers.{i}.self_attn.{target}"
+            state[f"{stem}.lora_A.weight"] = delta.a[j].detach().to(torch.bfloat16).contiguous()
+            state[f"{stem}.lora_B.weight"] = delta.b[j].detach().to(torch.bfloat16).contiguous()
+    save_file(state, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "adapter_config.json", adapter_config(adapter, invocation))
+    (folder / "io.yaml").write_text(contract(name), encoding="utf-8")
+
+
+def load_adapter(shape: Shape, name: str, weights: Path) -> Adapter:
+    """Read an adapter written by `save_adapter`, as float32."""
+    folder = adapter_folder(weights, name)
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    adapter = Adapter(shape, config["r"], config["lora_alpha"])
+    state = load_file(folder / "adapter_model.safetensors")
+    for i, delta in enumerate(adapter.layers):
+        stem = f"base_model.model.model.layers.{i}.self_attn."
+        delta.a.data = torch.stack([state[f"{stem}{t}.lora_A.weight"].float() for t in TARGETS])
+        delta.b.data = torch.stack([state[f"{stem}{t}.lora_B.weight"].float() for t in TARGETS])
+    return adapter.requires_grad_(False)
+
+
+def seat_invocations(network: Network, assistant: int, invocations: list[int]) -> None:
+    """Give the invocation tokens the assistant token's embedding.
+
+    The base never meets them in training; so seated, an adapter starts from what the base does where it would answer.
+    """
+    with torch.no_grad():
+        network.embed[invocations] = network.embed[assistant]

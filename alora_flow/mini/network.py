@@ -1,0 +1,196 @@
+"""The bundled model's own forward pass: a Llama without anything that training does not need.
+
+Weights are those of `LlamaForCausalLM` with fused projections; `export_state` and `import_state` map one to the other.
+On two cores the fused, mask-free form trains about twice as fast as the library's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Cache = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the network. `heads` divides `hidden`."""
+
+    vocabulary: int
+    hidden: int = 192
+    layers: int = 5
+    heads: int = 6
+    inner: int = 512
+    positions: int = 1024
+    theta: float = 10000.0
+
+    @property
+    def head(self) -> int:
+        """Width of one attention head."""
+        return self.hidden // self.heads
+
+    def config(self) -> dict[str, object]:
+        """The same sizes as a `LlamaConfig` dictionary."""
+        return {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.heads,
+            "head_dim": self.head,
+            "intermediate_size": self.inner,
+            "max_position_embeddings": self.positions,
+            "rope_parameters": {"rope_type": "default", "rope_theta": self.theta},
+            "rms_norm_eps": 1e-6,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": 1,
+            "pad_token_id": 0,
+            "dtype": "bfloat16",
+        }
+
+
+class Layer(nn.Module):
+    """One decoder layer; weights are `[out, in]` as in `nn.Linear`."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        d, f = shape.hidden, shape.inner
+        self.norm_attention = nn.Parameter(torch.ones(d))
+        self.qkv = nn.Parameter(torch.randn(3 * d, d) * 0.02)
+        self.out = nn.Parameter(torch.randn(d, d) * 0.02 / (2 * shape.layers) ** 0.5)
+        self.norm_inner = nn.Parameter(torch.ones(d))
+        self.gate_up = nn.Parameter(torch.randn(2 * f, d) * 0.02)
+        self.down = nn.Parameter(torch.randn(d, f) * 0.02 / (2 * shape.layers) ** 0.5)
+
+
+class Delta(nn.Module):
+    """Low-rank change of one layer's q, k and v: `a` is `[3, rank, hidden]`, `b` is `[3, hidden, rank]`."""
+
+    def __init__(self, hidden: int, rank: int) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.empty(3, rank, hidden).uniform_(-1, 1) * hidden**-0.5)
+        self.b = nn.Parameter(torch.zeros(3, hidden, rank))
+
+    def forward(self, x: Tensor, scale: float) -> Tensor:
+        """`[batch, length, hidden]` → the change of the fused qkv, `[batch, length, 3 * hidden]`."""
+        low = torch.einsum("bth,prh->btpr", x, self.a)
+        return torch.einsum("btpr,phr->btph", low, self.b).flatten(2) * scale
+
+
+class Adapter(nn.Module):
+    """A `Delta` per layer. `scale` is `lora_alpha / rank`."""
+
+    def __init__(self, shape: Shape, rank: int, alpha: int) -> None:
+        super().__init__()
+        self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
+        self.layers = nn.ModuleList(Delta(shape.hidden, rank) for _ in range(shape.layers))
+
+    def at(self, index: int, x: Tensor) -> Tensor:
+        """The change at one layer for normed input `x`."""
+        return self.layers[index](x, self.scale)
+
+
+def rotary_table(shape: Shape) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, each `[positions, head]`, halves repeated as Llama's rotate-half wants."""
+    speed = shape.theta ** (-torch.arange(0, shape.head, 2).float() / shape.head)
+    angle = torch.arange(shape.positions).float()[:, None] * speed
+    angle = torch.cat([angle, angle], 1)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions on `[batch, heads, length, head]`."""
+    left, right = x.chunk(2, -1)
+    return x * cos + torch.cat([-right, left], -1) * sin
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Plain attention. On CPU its compiled form goes backward far faster than the library's fused one."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
+    return scores.masked_fill(~mask, -1e4).softmax(-1) @ v
+
+
+class Network(nn.Module):
+    """Token ids to hidden states; `embed` is also the output head."""
+
+    cos: Tensor
+    sin: Tensor
+    causal: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Parameter(torch.randn(shape.vocabulary, shape.hidden) * 0.02)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.norm = nn.Parameter(torch.ones(shape.hidden))
+        cos, sin = rotary_table(shape)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        causal = torch.ones(shape.positions, shape.positions, dtype=torch.bool).tril()
+        self.register_buffer("causal", causal, persistent=False)
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        past: Cache | None = None,
+        keep: Cache | None = None,
+        adapter: Adapter | None = None,
+    ) -> Tensor:
+        """Hidden states `[batch, length, hidden]`.
+
+        Without `mask` attention is causal (right padding needs no mask). With `past`, `mask` is `[batch, 1, length,
+        past + length]`. Keys and values are appended to `keep`, past included. `adapter` changes every token given.
+        """
+        x = F.embedding(ids, self.embed)
+        if positions is None:
+            cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
+        else:
+            cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
+        for index, layer in enumerate(self.layers):
+            old = past[index] if past else None
+            change = adapter.at if adapter else None
+            x = x + self.attend(index, layer, x, cos, sin, mask, old, keep, change)
+            x = x + self.inner(layer, x)
+        return F.rms_norm(x, (self.shape.hidden,), self.norm, 1e-6)
+
+    def attend(self, index, layer, x, cos, sin, mask, old, keep, change) -> Tensor:  # type: ignore[no-untyped-def]
+        """Self-attention of one layer, over `old` keys and values too where given."""
+        normed = F.rms_norm(x, (self.shape.hidden,), layer.norm_attention, 1e-6)
+        fused = F.linear(normed, layer.qkv)
+        if change:
+            fused = fused + change(index, normed)
+        q, k, v = fused.unflatten(2, (3, self.shape.heads, self.shape.head)).permute(2, 0, 3, 1, 4)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if old:
+            k, v = torch.cat([old[0], k], 2), torch.cat([old[1], v], 2)
+        if keep is not None:
+            keep.append((k, v))
+        y = attention(q, k, v, self.causal[: q.shape[2], : q.shape[2]] if mask is None else mask)
+        return F.linear(y.transpose(1, 2).flatten(2), layer.out)
+
+    def inner(self, layer: Layer, x: Tensor) -> Tensor:
+        """The gated feed-forward of one layer."""
+        normed = F.rms_norm(x, (self.shape.hidden,), layer.norm_inner, 1e-6)
+        gate, up = F.linear(normed, layer.gate_up).chunk(2, -1)
+        return F.linear(F.silu(gate) * up, layer.down)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores over the vocabulary."""
+        return F.linear(hidden, self.embed)
+
+
+def shape_dict(shape: Shape) -> dict[str, object]:
+    """For checkpoints."""
+    return asdict(shape)
