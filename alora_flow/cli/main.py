@@ -1,0 +1,67 @@
+"""The `alora-flow` command: every subcommand is a small file of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+from alora_flow.errors import FlowError
+
+COMMANDS = {
+    "check": "Report every mistake in flow files.",
+    "fmt": "Write flow files in the canonical form.",
+    "graph": "Draw a flow as a graph.",
+    "mini": "Train and evaluate the bundled model.",
+    "plan": "Show what a run would compute and reuse.",
+    "run": "Run a flow.",
+}
+"""Name → one line of help; the command is `alora_flow.cli.NAME.command`."""
+
+
+class _Lazy(click.Group):
+    """Imports a subcommand's file only when it is wanted, so that `check` never waits for what `run` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"alora_flow.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = get_close_matches(args[0], COMMANDS, n=1) if args[0] not in COMMANDS else []
+        if close:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="alora-flow")
+def group() -> None:
+    """A language for LLM flows in which small activated adapters are first-class."""
+
+
+def main() -> None:
+    """The console script. Exit codes: 1 bad input, 2 bad usage, 3 the run failed; never a traceback for a mistake."""
+    try:
+        group()
+    except FlowError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.help:
+            click.echo(f"help: {error.help}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

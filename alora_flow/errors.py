@@ -1,0 +1,60 @@
+"""Every error that alora-flow raises for somebody else's mistake.
+
+FlowError
+├── FlowErrors (language.diagnostics)   a flow file is wrong: carries all of its diagnostics
+├── BadInput                            a file, a model, an adapter or an input value is wrong: exit code 1
+│   ├── ModelNotFound, BadModel         a model reference leads nowhere, or to a folder that is no model
+│   ├── AdapterNotFound, BadAdapter     likewise for an adapter
+│   └── BadValue                        an input value does not fit the flow's parameter
+├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
+└── RunFailed                           the program was right and the run was not: exit code 3
+"""
+
+from __future__ import annotations
+
+
+class FlowError(Exception):
+    """Base of all: `message` says what is wrong and where, `help` what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, help: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+
+
+class BadInput(FlowError):
+    """Something that was handed in is wrong."""
+
+
+class ModelNotFound(BadInput):
+    """A model reference is neither a folder, nor a bundled model, nor in the local hub cache."""
+
+
+class BadModel(BadInput):
+    """A folder that was named as a model holds none, or one that flows cannot run on."""
+
+
+class AdapterNotFound(BadInput):
+    """An adapter reference is neither a folder nor a name in the model's intrinsics library."""
+
+
+class BadAdapter(BadInput):
+    """An adapter folder is broken, or its contract does not fit the flow."""
+
+
+class BadValue(BadInput):
+    """An input value does not fit the parameter's type."""
+
+
+class BadUsage(FlowError):
+    """The request itself makes no sense."""
+
+    exit_code = 2
+
+
+class RunFailed(FlowError):
+    """The flow was well-formed and its run failed: a tool raised, a `require` did not hold, a limit was met."""
+
+    exit_code = 3

@@ -1,0 +1,68 @@
+"""What a caller hands to a flow, checked against its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from alora_flow.errors import BadValue
+from alora_flow.language import types as t
+from alora_flow.language.program import FlowDecl, Parameter
+from alora_flow.planning.evaluate import evaluate
+from alora_flow.values.models import adapter
+
+
+def check_inputs(flow: FlowDecl, given: Mapping[str, Any], complete: bool = True) -> dict[str, Any]:
+    """Validated values, with defaults where nothing was given.
+
+    `complete=False` (for a plan) lets parameters without a default stay out. Raises BadValue naming the flow, the
+    parameter, what was expected and what came.
+    """
+    parameters = {parameter.name: parameter for parameter in flow.parameters}
+    for name in given:
+        if name not in parameters:
+            close = get_close_matches(name, parameters, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"its inputs: {', '.join(parameters) or 'none'}"
+            raise BadValue(f"flow '{flow.name}' has no input '{name}'", hint)
+    values = {name: validate(flow, parameters[name], value) for name, value in given.items()}
+    for name, parameter in parameters.items():
+        if name in values:
+            continue
+        if parameter.default is not None:
+            values[name] = validate(flow, parameter, evaluate(parameter.default, {}))
+        elif complete:
+            raise BadValue(
+                f"flow '{flow.name}' needs input '{name}' ({parameter.type})",
+                f"give --input {name}=… or --inputs FILE.json",
+            )
+    return values
+
+
+def validate(flow: FlowDecl, parameter: Parameter, value: Any) -> Any:
+    """One value, validated by pydantic. Raises BadValue."""
+    try:
+        return adapter(parameter.type).validate_python(value)
+    except ValidationError as error:
+        raise _mistyped(flow, parameter, value, error) from error
+
+
+def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
+    """An input from the command line: a `str` as it is, an enum's member by name, everything else as JSON."""
+    parameter = next((parameter for parameter in flow.parameters if parameter.name == name), None)
+    if parameter is None or isinstance(parameter.type, (t.StrType, t.EnumType)):
+        return text  # an unknown name is reported with the rest
+    try:
+        return adapter(parameter.type).validate_json(text)
+    except ValidationError as error:
+        raise _mistyped(flow, parameter, text, error) from error
+
+
+def _mistyped(flow: FlowDecl, parameter: Parameter, value: Any, error: ValidationError) -> BadValue:
+    first = error.errors()[0]
+    place = "".join(f"[{part!r}]" for part in first["loc"])
+    return BadValue(
+        f"input '{parameter.name}' of flow '{flow.name}' wants {parameter.type}, got {value!r}: {place} {first['msg']}"
+    )

@@ -1,0 +1,70 @@
+"""From a planned call to the request that an engine takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alora_runtime.constraints import Constraint
+from alora_runtime.requests import Request, Run
+
+from alora_flow.errors import RunFailed
+from alora_flow.intrinsics.contract import choices_of
+from alora_flow.language import types as t
+from alora_flow.planning import graph as g
+from alora_flow.planning.evaluate import Values, evaluate
+from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of, prompt_of
+from alora_flow.prompts.thread import Hole
+from alora_flow.values.models import adapter
+
+
+def request_for(operation: g.Generate | g.Invoke, setup: Setup, values: Values) -> Request:
+    """The request of one call whose thread is known."""
+    runs = _runs(prompt_of(operation, setup, values))
+    limit = max_tokens_of(operation, setup)
+    if isinstance(operation, g.Invoke):
+        contract = setup.contracts[operation.intrinsic.key]
+        choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
+        settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
+        constraint = None if choices else _constraint(contract.emits)
+        return Request(runs, max_tokens=limit, choices=choices, constraint=constraint, **settings)
+    settings = {argument.name: evaluate(argument.value, values) for argument in operation.settings}
+    stop = _stop_tokens(settings.pop("stop", ()), setup)
+    settings.pop("max_tokens", None)
+    options = choices_of(operation.as_type) if operation.as_type else None
+    encode = setup.prompter.tokenizer.encode_data
+    return Request(
+        runs,
+        max_tokens=limit,
+        stop_tokens=stop,
+        choices=tuple(encode(text) for text, _ in options) if options else None,
+        constraint=_constraint(operation.as_type) if operation.as_type and not options else None,
+        **settings,
+    )
+
+
+def _runs(prompt: Prompt) -> tuple[Run, ...]:
+    """The prompt cut where its adapter begins. All of it is known by now."""
+    assert not any(isinstance(symbol, Hole) for symbol in prompt.symbols), "a call began before its thread was known"
+    tokens: tuple[Any, ...] = prompt.symbols
+    if prompt.contract is None or prompt.active_from is None:
+        return (Run(tokens),)
+    runs = (Run(tokens[: prompt.active_from]), Run(tokens[prompt.active_from :], adapter=prompt.contract.name))
+    return tuple(run for run in runs if run.tokens)
+
+
+def _constraint(type: t.Type) -> Constraint | None:
+    """The grammar of a type that is no short list of choices; free text has none."""
+    if isinstance(type, t.StrType):
+        return None
+    return Constraint.json_schema(adapter(type).json_schema())
+
+
+def _stop_tokens(stop: str | list[str], setup: Setup) -> tuple[int, ...]:
+    """Stop strings that are single tokens of this model."""
+    found: list[int] = []
+    for text in [stop] if isinstance(stop, str) else stop:
+        tokens = setup.prompter.tokenizer.encode_control(text)
+        if len(tokens) != 1:
+            raise RunFailed(f"stop string {text!r} is {len(tokens)} tokens of this model; only single ones can stop it")
+        found += tokens
+    return tuple(found)

@@ -1,0 +1,128 @@
+"""A flow file as a Python object: its flows are callables.
+
+import alora_flow
+
+module = alora_flow.load("safety_rag.flow")
+result = module.safety_rag(question="Who is the mayor of Tarnok?")
+result.value, result.stats, result.trace
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from alora_flow.backends.base import Backend
+from alora_flow.backends.torch_engine import open_engine
+from alora_flow.execution.inputs import check_inputs
+from alora_flow.execution.run import Progress, run
+from alora_flow.execution.tools import find_tool
+from alora_flow.execution.trace import Stats, Trace
+from alora_flow.language.program import FlowDecl
+from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.evaluate import evaluate
+from alora_flow.values.models import python_type
+
+OpenBackend = Callable[..., Backend]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a flow gave: `value` is a pydantic model (or plain data) of the flow's result type."""
+
+    value: Any
+    trace: Trace
+
+    @property
+    def stats(self) -> Stats:
+        return self.trace.stats
+
+
+class Flow:
+    """One flow, called with its parameters by name. Raises BadValue for wrong inputs and RunFailed for a failed run."""
+
+    def __init__(self, module: Module, declaration: FlowDecl) -> None:
+        self.module = module
+        self.declaration = declaration
+        self.__name__ = declaration.name
+        self.__doc__ = declaration.doc or None
+        self.__signature__ = _signature(declaration)
+
+    def __call__(self, **inputs: Any) -> Result:
+        return self.run(inputs)
+
+    def run(self, inputs: Mapping[str, Any], progress: Progress = lambda node, status: None) -> Result:
+        """As a call, with the inputs as a mapping; `progress` is told of every node."""
+        compilation = self.module.compilation
+        checked = check_inputs(self.declaration, inputs)
+        value, trace = run(
+            compilation.graph(self.declaration),
+            compilation.setup,
+            self.module.backend,
+            self.module.tools,
+            checked,
+            progress,
+        )
+        return Result(value, trace)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.__name__}{self.__signature__}>"
+
+
+class Module:
+    """A loaded flow file. The model is loaded when a flow first runs, and kept."""
+
+    def __init__(self, compilation: Compilation, open_backend: OpenBackend = open_engine) -> None:
+        self.compilation = compilation
+        self._open_backend = open_backend
+        self.flows: Mapping[str, Flow] = {
+            flow.name: Flow(self, flow) for flow in compilation.program.flows.values() if not flow.imported
+        }
+        self.__doc__ = compilation.program.doc or None
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What the flows run on."""
+        return self._open_backend(self.compilation.setup)
+
+    @cached_property
+    def tools(self) -> Mapping[str, Callable[..., Any]]:
+        """The Python functions of the file's tools, by key; imported when a flow first runs."""
+        folder = self.compilation.folder
+        return {key: find_tool(tool, folder) for key, tool in self.compilation.program.tools.items()}
+
+    def __getattr__(self, name: str) -> Flow:
+        flows = self.__dict__.get("flows", {})
+        if name not in flows:
+            raise AttributeError(f"{self.compilation.path} has no flow '{name}'; its flows: {', '.join(flows)}")
+        flow: Flow = flows[name]
+        return flow
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.flows]
+
+
+def load(path: str | Path, model: str | None = None) -> Module:
+    """Read and check a flow file. `model` replaces the file's own.
+
+    Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read. Loads no model yet.
+    """
+    return Module(Compilation(Path(path), model))
+
+
+def _signature(flow: FlowDecl) -> inspect.Signature:
+    """The flow's parameters as keyword-only Python parameters."""
+    parameters = [
+        inspect.Parameter(
+            parameter.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if parameter.default is None else evaluate(parameter.default, {}),
+            annotation=python_type(parameter.type),
+        )
+        for parameter in flow.parameters
+    ]
+    return inspect.Signature(parameters, return_annotation=python_type(flow.result))

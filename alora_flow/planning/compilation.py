@@ -1,0 +1,88 @@
+"""One flow file and all its stages, made when first asked for: checking loads no model, planning no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from alora_flow.errors import BadInput
+from alora_flow.intrinsics.contract import resolve
+from alora_flow.intrinsics.library import ModelFiles, find_model
+from alora_flow.language import load
+from alora_flow.language.program import FlowDecl, Program
+from alora_flow.planning.graph import FlowGraph
+from alora_flow.planning.lowering import lower
+from alora_flow.planning.prefix import PrefixPlan, plan
+from alora_flow.planning.prompts import Setup
+from alora_flow.prompts.template import ChatTemplate
+from alora_flow.prompts.thread import Prompter
+from alora_flow.prompts.tokens import Tokenizer
+
+
+class Compilation:
+    """A flow file on its way from text to plan."""
+
+    def __init__(self, path: Path, model: str | None = None) -> None:
+        """`model` replaces the file's own model."""
+        self.path = path
+        self._model = model
+        self.graph = lru_cache(maxsize=None)(self._graph)
+
+    @cached_property
+    def program(self) -> Program:
+        """The checked program. Raises FlowErrors with all diagnostics, and BadInput for a file that can't be read."""
+        return load(self.path)
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths of models, adapters and tools are relative to."""
+        return self.path.parent
+
+    def flow(self, name: str | None) -> FlowDecl:
+        """A flow of the file itself by name; without a name the one named like the file, or the only one.
+
+        Raises BadInput with the names that there are.
+        """
+        flows = {flow.name: flow for flow in self.program.flows.values() if not flow.imported}
+        if name is None:
+            if len(flows) == 1:
+                return next(iter(flows.values()))
+            name = self.path.stem
+        if name in flows:
+            return flows[name]
+        close = get_close_matches(name, flows, n=1)
+        known = ", ".join(flows) or "none"
+        raise BadInput(
+            f"{self.path} has no flow '{name}'; its flows: {known}", f"did you mean '{close[0]}'?" if close else None
+        )
+
+    def _graph(self, flow: FlowDecl) -> FlowGraph:
+        """The graph of one of its flows."""
+        return lower(self.program, flow)
+
+    @cached_property
+    def model(self) -> ModelFiles:
+        """The model that it runs on. Raises BadInput where neither the file nor the caller names one."""
+        declared = self.program.model
+        reference = self._model or (declared.reference if declared else None)
+        if reference is None:
+            raise BadInput(f"{self.path} names no model", 'write `model base = "mini"` or give --model')
+        return find_model(reference, self.folder)
+
+    @cached_property
+    def setup(self) -> Setup:
+        """Tokenizer, chat template and the contracts of all intrinsics, imported ones too."""
+        tokenizer = Tokenizer(self.model.folder)
+        prompter = Prompter(tokenizer, ChatTemplate(self.model.folder))
+        contracts = {
+            key: resolve(intrinsic, self.model, tokenizer, self.folder)
+            for key, intrinsic in self.program.intrinsics.items()
+        }
+        return Setup(self.model, prompter, contracts)
+
+    def plan(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> PrefixPlan:
+        """The prefix plan of one flow, with the inputs that are known; parameters that are not stay holes."""
+        return plan(self.graph(flow), self.setup, inputs)

@@ -1,0 +1,207 @@
+"""Pure expressions to values, before a run and in it.
+
+Reading a node that has no value yet raises `NotKnown`: in a plan that becomes a hole, in a run it never happens.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from alora_flow.errors import RunFailed
+from alora_flow.language import program as p
+from alora_flow.language import types as t
+from alora_flow.language.program import Expression
+from alora_flow.planning.graph import NodeValue
+from alora_flow.prompts.thread import Content, Hole, Text, Thread, Turn
+from alora_flow.values.builtins import BUILTINS
+from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, render_documents, thread_of_chat
+from alora_flow.values.models import adapter, is_value_of, python_type
+
+Values = Mapping[str, Any]
+"""Node id → value, for the nodes that have one."""
+
+
+ITS_DISTRIBUTION = "it's distribution"
+"""Beside "it" in the values of an intrinsic's `value`; no node has such an id."""
+
+
+class NotKnown(Exception):
+    """A node's value was read that is not known (yet)."""
+
+
+def evaluate(expression: Expression, values: Values) -> Any:
+    """The value of a pure expression. Raises NotKnown, and RunFailed where the program's own arithmetic fails."""
+    try:
+        return _RULES[type(expression)](expression, values)
+    except (ZeroDivisionError, IndexError, OverflowError) as error:
+        raise RunFailed(f"line {expression.span.line}, '{expression.span.text}': {error}") from error
+
+
+def _node(expression: NodeValue, values: Values) -> Any:
+    if expression.node not in values:
+        raise NotKnown(expression.node)
+    return values[expression.node]
+
+
+def _text(expression: p.Text, values: Values) -> str:
+    return "".join(part if isinstance(part, str) else _shown(part.value, values) for part in expression.parts)
+
+
+def _shown(expression: Expression, values: Values) -> str:
+    """A hole's text: a string as it is, an enum's member by name, the rest as JSON."""
+    value = evaluate(expression, values)
+    if isinstance(value, str):
+        return str(value.value) if isinstance(value, Enum) else value
+    return adapter(expression.type).dump_json(value).decode()
+
+
+def _field(expression: p.FieldAccess, values: Values) -> Any:
+    target = evaluate(expression.target, values)
+    if isinstance(expression.target.type, t.ThreadType):
+        return chat_of_thread(_known(target))
+    value = getattr(target, expression.name)
+    if value is None and isinstance(target, Reply):
+        raise NotKnown(str(expression.span))
+    return value
+
+
+def _known(thread: Thread) -> Thread:
+    if any(isinstance(content, Hole) for turn in thread for content in turn.content):
+        raise NotKnown("a thread with holes")
+    return thread
+
+
+def _binary(expression: p.Binary, values: Values) -> Any:
+    left = evaluate(expression.left, values)
+    match expression.operator:
+        case "and":
+            return left and evaluate(expression.right, values)
+        case "or":
+            return left or evaluate(expression.right, values)
+        case "??":
+            return evaluate(expression.right, values) if left is None else left
+    return _ARITHMETIC[expression.operator](left, evaluate(expression.right, values))
+
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": operator.mod,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "in": lambda item, container: item in container,
+}
+
+
+def _record(expression: p.RecordValue, values: Values) -> Any:
+    return python_type(expression.type)(**{name: evaluate(value, values) for name, value in expression.fields})
+
+
+def _unary(expression: p.Unary, values: Values) -> Any:
+    value = evaluate(expression.operand, values)
+    return not value if expression.operator == "not" else -value
+
+
+def _expected(expression: p.Expected, values: Values) -> float:
+    """The mean of the operand over what an intrinsic may have written."""
+    written: Distribution = values[ITS_DISTRIBUTION]
+    return written.mean([evaluate(expression.operand, {**values, "it": it}) for it in written.outcomes])
+
+
+def _distribution(expression: p.Probability | p.Top | p.Mean, values: Values) -> Distribution:
+    value = evaluate(expression.target, values)
+    assert isinstance(value, Distribution)
+    return value
+
+
+_RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
+    NodeValue: _node,
+    p.Reference: lambda e, values: values[e.binding.name],  # only `it`, in an intrinsic's value
+    p.Expected: _expected,
+    p.Literal: lambda e, values: e.value,
+    p.Text: _text,
+    p.EnumMember: lambda e, values: python_type(e.type)[e.member],
+    p.RecordValue: _record,
+    p.ListValue: lambda e, values: [evaluate(item, values) for item in e.items],
+    p.DocumentValue: lambda e, values: Document(text=evaluate(e.text, values), title=evaluate(e.title, values)),
+    p.FieldAccess: _field,
+    p.Index: lambda e, values: evaluate(e.target, values)[evaluate(e.index, values)],
+    p.Probability: lambda e, values: _distribution(e, values).p(evaluate(e.outcome, values)),
+    p.Top: lambda e, values: _distribution(e, values).top,
+    p.Mean: lambda e, values: _distribution(e, values).expected,
+    p.Unary: _unary,
+    p.Binary: _binary,
+    p.IsTest: lambda e, values: is_value_of(evaluate(e.operand, values), e.tested) != e.negated,
+    p.Builtin: lambda e, values: BUILTINS[e.function](*(evaluate(item, values) for item in e.arguments)),
+    p.Turn: lambda e, values: thread_of(e, values),
+    p.Join: lambda e, values: thread_of(e, values),
+}
+
+
+# ------------------------------------------------------------------- threads
+
+
+def thread_of(expression: Expression, values: Values) -> Thread:
+    """The thread that an expression of type thread, chat or reply stands for; what is not known becomes a hole."""
+    match expression:
+        case p.Join(parts=parts):
+            return tuple(turn for part in parts for turn in thread_of(part, values))
+        case p.Turn(role=role, content=content):
+            return (Turn(role, tuple(_contents(content, values))),)
+    try:
+        value = evaluate(expression, values)
+    except NotKnown:
+        return (Turn("", (Hole(describe(expression)),)),)
+    if isinstance(value, Reply):
+        return value.thread
+    return value if isinstance(value, tuple) else thread_of_chat(value)
+
+
+def _contents(expression: Expression, values: Values) -> list[Content]:
+    """A turn's content, piece by piece: literals of the flow file may make control tokens, the rest is data."""
+    match expression:
+        case p.Text(parts=parts):
+            return [_piece(part, values) for part in parts]
+        case p.Binary(operator="+") if isinstance(expression.type, t.StrType):
+            return _contents(expression.left, values) + _contents(expression.right, values)
+    return [_data(expression, values)]
+
+
+def _piece(part: str | p.Hole, values: Values) -> Content:
+    if isinstance(part, str):
+        return Text(part, control=True)
+    try:
+        return Text(_shown(part.value, values))
+    except NotKnown:
+        return Hole(describe(part.value))
+
+
+def _data(expression: Expression, values: Values) -> Content:
+    try:
+        value = evaluate(expression, values)
+    except NotKnown:
+        return Hole(describe(expression))
+    return Text(value if isinstance(value, str) else render_documents(value))
+
+
+def describe(expression: Expression) -> str:
+    """A short name for a value that is not known yet; equal for equal expressions, different for different ones."""
+    match expression:
+        case NodeValue(node=node):
+            return node
+        case p.FieldAccess(target=target, name=name):
+            return f"{describe(target)}.{name}"
+        case p.Index(target=target, index=p.Literal(value=index)):
+            return f"{describe(target)}[{index}]"
+        case p.Builtin(function=function, arguments=arguments):
+            return f"{function}({', '.join(map(describe, arguments))})"
+    return repr(expression)

@@ -1,0 +1,343 @@
+"""Program → FlowGraph: every call becomes a node, every branch a guard, every loop its unrolled worst case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, NamedTuple, TypeVar
+
+from alora_flow.language import program as p
+from alora_flow.language.program import Argument, Binding, Block, Expression, FlowDecl, Hole, Program
+from alora_flow.language.source import Span
+from alora_flow.language.types import BOOL, INT, NONE, THREAD, Type
+from alora_flow.planning import graph as g
+from alora_flow.planning.graph import FlowGraph, Guard, Node, NodeValue, Path
+
+T = TypeVar("T")
+Names = Mapping[int, Expression]
+"""What each binding stands for here: a node's value."""
+
+
+def lower(program: Program, flow: FlowDecl) -> FlowGraph:
+    """The graph of one flow of a checked program."""
+    lowering = _Lowering(program)
+    names = {
+        parameter.binding.id: lowering.add(
+            g.Input(parameter), parameter.type, _Place((), "", {}), parameter.binding.span, parameter.name
+        )
+        for parameter in flow.parameters
+    }
+    lowering.block(flow.body, _State(names, _Place((), "", {flow.key: 1})))
+    return FlowGraph(flow, lowering.nodes)
+
+
+class _Place(NamedTuple):
+    """Where we are: what must hold, what prefixes the names of nodes, how often each flow is open around us."""
+
+    path: Path
+    prefix: str
+    depth: Mapping[str, int]
+
+    def when(self, *guards: Guard) -> _Place:
+        return self._replace(path=(*self.path, *guards))
+
+    def inside(self, prefix: str) -> _Place:
+        return self._replace(prefix=f"{self.prefix}{prefix}.")
+
+
+class _State(NamedTuple):
+    names: Names
+    place: _Place
+
+    def bind(self, binding: Binding | None, value: Expression) -> _State:
+        return self if binding is None else self._replace(names={**self.names, binding.id: value})
+
+
+Exits = list[tuple[Path, Expression]]
+"""The values that leave a block early, each with the path on which it does."""
+
+
+class _Lowering:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.nodes: dict[str, Node] = {}
+        self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
+        self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
+        self._next: Names = {}  # what the round that is being lowered hands to the next
+
+    # ------------------------------------------------------------------ nodes
+
+    def add(self, operation: g.Operation, type: Type, place: _Place, span: Span, name: str) -> NodeValue:
+        """A new node under a readable name, numbered from 2 on where the name repeats."""
+        stem = node_id = f"{place.prefix}{name}"
+        number = 1
+        while node_id in self.nodes:
+            number += 1
+            node_id = f"{stem}_{number}"
+        self.nodes[node_id] = Node(node_id, operation, type, place.path, span)
+        return NodeValue(type, span, node_id)
+
+    def condition(self, expression: Expression, state: _State, name: str) -> str:
+        """The id of a node that decides `expression`."""
+        lowered = self.value(expression, state)
+        return self.add(g.Condition(lowered), BOOL, state.place, expression.span, name).node
+
+    # ------------------------------------------------------------ expressions
+
+    def value(self, expression: Expression, state: _State, name: str | None = None) -> Expression:
+        """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
+        match expression:
+            case p.Reference(binding=binding, type=type):
+                bound = state.names[binding.id]
+                return replace(bound, type=type)
+            case p.Generate():
+                return self._generate(expression, state, name or "reply")
+            case p.Invoke():
+                return self._invoke(expression, state, name or expression.intrinsic.name)
+            case p.ToolCall():
+                operation = g.Tool(expression.tool, self._parts(expression.arguments, state))
+                return self._node(operation, expression, state, name or expression.tool.name)
+            case p.FlowCall():
+                return self._flow_call(expression, state, name)
+            case p.For():
+                return self._for(expression, state, name or "for")
+            case p.Repeat():
+                return self._repeat(expression, state, name or "repeat")[0]
+            case p.Binary(operator="and" | "or" | "??"):
+                return self._lazy(expression, state)
+        changes = {item.name: self._parts(getattr(expression, item.name), state) for item in fields(expression)}
+        return replace(expression, **changes)
+
+    def _parts(self, part: T, state: _State) -> T:
+        """`value` for whatever an expression holds: expressions, tuples of them, arguments, holes; the rest stays."""
+        lowered: Any = part
+        if isinstance(part, Expression):
+            lowered = self.value(part, state)
+        elif isinstance(part, tuple):
+            lowered = tuple(self._parts(item, state) for item in part)
+        elif isinstance(part, (Argument, Hole)):
+            lowered = replace(part, value=self.value(part.value, state))
+        return lowered  # type: ignore[no-any-return]
+
+    def _node(self, operation: g.Operation, expression: Expression, state: _State, name: str) -> NodeValue:
+        return self.add(operation, expression.type, state.place, expression.span, name)
+
+    def _generate(self, call: p.Generate, state: _State, name: str) -> NodeValue:
+        thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
+        return self._node(g.Generate(thread, settings, call.as_type, call.may_invoke), call, state, name)
+
+    def _invoke(self, call: p.Invoke, state: _State, name: str) -> NodeValue:
+        thread, arguments = self.value(call.thread, state), self._parts(call.arguments, state)
+        return self._node(g.Invoke(thread, call.intrinsic, arguments), call, state, name)
+
+    def _lazy(self, expression: p.Binary, state: _State) -> Expression:
+        """`a and f()`: where the right side calls something, the left side guards it."""
+        left = self.value(expression.left, state)
+        before = len(self.nodes)
+        tried = self.value(expression.right, state)
+        if len(self.nodes) == before:
+            return replace(expression, left=left, right=tried)
+        self._forget(before)
+        tested = p.IsTest(BOOL, left.span, left, NONE, False) if expression.operator == "??" else left
+        decided = self.add(g.Condition(tested), BOOL, state.place, left.span, "left").node
+        guarded = state._replace(place=state.place.when(Guard(decided, expression.operator != "or")))
+        kept = left if expression.operator == "??" else NodeValue(BOOL, left.span, decided)
+        return replace(expression, left=kept, right=self.value(expression.right, guarded))
+
+    def _forget(self, count: int) -> None:
+        for node_id in list(self.nodes)[count:]:
+            del self.nodes[node_id]
+
+    # ------------------------------------------------------- flows and loops
+
+    def _flow_call(self, call: p.FlowCall, state: _State, name: str | None) -> Expression:
+        """The called flow in place of the call: its parameters are values, its returns are selected among."""
+        flow = self.program.flows[call.flow]
+        place = state.place.inside(name or flow.name)
+        depth = place.depth.get(flow.key, 0) + 1
+        if flow.max_depth is not None and depth > flow.max_depth:
+            return self.add(g.TooDeep(flow.name, flow.max_depth), call.type, place, call.span, "too_deep")
+        place = place._replace(depth={**place.depth, flow.key: depth})
+        names = {
+            parameter.binding.id: self._argument(argument, parameter, state, place)
+            for argument, parameter in zip(call.arguments, flow.parameters, strict=True)
+        }
+        self._returned.append([])
+        self.block(flow.body, _State(names, place))
+        choices = tuple(self._returned.pop())
+        return self.add(g.Select(choices), call.type, state.place, call.span, name or flow.name)
+
+    def _argument(self, argument: Argument, parameter: p.Parameter, state: _State, place: _Place) -> NodeValue:
+        operation = g.Value(self.value(argument.value, state))
+        return self.add(operation, parameter.type, place, argument.value.span, parameter.name)
+
+    def _for(self, loop: p.For, state: _State, name: str) -> NodeValue:
+        """`limit` copies of the body, side by side; copy i runs when the list is that long."""
+        source = self.value(loop.source, state)
+        if not isinstance(source, NodeValue):
+            source = self.add(g.Value(source), source.type, state.place, source.span, f"{name}_source")
+        self._kept.append([])
+        for index in range(loop.limit):
+            place = state.place.inside(f"{name}[{index}]")
+            self._element(loop, source, index, state._replace(place=place))
+        return self.add(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
+
+    def _element(self, loop: p.For, source: NodeValue, index: int, state: _State) -> None:
+        span = loop.source.span
+        longer = p.Binary(BOOL, span, ">", p.Builtin(INT, span, "len", (source,)), p.Literal(INT, span, index))
+        there = self.add(g.Condition(longer), BOOL, state.place, span, "there").node
+        state = state._replace(place=state.place.when(Guard(there)))
+        element = p.Index(loop.binding.type, span, source, p.Literal(INT, span, index))
+        bound = self.add(g.Value(element), loop.binding.type, state.place, span, loop.binding.name)
+        self.block(loop.body, state.bind(loop.binding, bound))
+
+    def _repeat(self, loop: p.Repeat, state: _State, name: str) -> tuple[NodeValue, _Place]:
+        """`rounds` copies of the body, one after the other; the value accepted first, and where the run goes on."""
+        self._kept.append([])
+        place = state.place
+        names = {**state.names, **{s.binding.id: self._named(s.initial, s.binding, state) for s in loop.states}}
+        for index in range(loop.rounds):
+            self._next = {}
+            ended = self.block(loop.body, _State(names, place.inside(f"{name}[{index}]")))
+            names = {**names, **self._next}
+            if ended is None:
+                break
+            place = place._replace(path=ended.path)
+        else:
+            self.block(loop.otherwise, _State(names, place.inside(f"{name}.else")))
+        accepted = self._kept.pop()
+        value = self.add(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
+        return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
+
+    def _named(self, value: Expression, binding: Binding, state: _State) -> Expression:
+        """A node that bears the binding's name; a call is that node itself."""
+        before = len(self.nodes)
+        lowered = self.value(value, state, binding.name)
+        if isinstance(lowered, NodeValue) and len(self.nodes) > before:
+            return lowered
+        threaded = binding.kind == "thread" or binding.type == THREAD
+        operation = g.Thread(lowered) if threaded else g.Value(lowered)
+        return self.add(operation, binding.type, state.place, value.span, binding.name)
+
+    # ------------------------------------------------------------- statements
+
+    def block(self, block: Block, state: _State) -> _Place | None:
+        """Lower statements in order. Returns where the run goes on after them, None where it never does."""
+        for statement in block:
+            going = self._statement(statement, state)
+            if going is None:
+                return None
+            state = going
+        return state.place
+
+    def _statement(self, statement: p.Statement, state: _State) -> _State | None:
+        match statement:
+            case p.Let(binding=None, value=value):
+                self.value(value, state)
+            case p.Let(binding=p.Binding() as binding, value=p.Repeat() as loop):
+                value, place = self._repeat(loop, state, binding.name)
+                return state._replace(place=place).bind(binding, value)
+            case p.Let(binding=p.Binding() as binding, value=value):
+                return state.bind(binding, self._named(value, binding, state))
+            case p.Do(value=p.Repeat() as loop):
+                return state._replace(place=self._repeat(loop, state, "repeat")[1])
+            case p.Do(value=loop):
+                self.value(loop, state)
+            case p.If():
+                return self._if(statement, state)
+            case p.Match():
+                return self._match(statement, state)
+            case p.Return():
+                self._return(statement, state)
+                return None
+            case p.Require():
+                return self._require(statement, state)
+            case p.Keep() | p.Accept():
+                return self._keep(statement, state)
+            case p.Next(values=values):
+                self._next = {binding.id: self._named(value, binding, state) for binding, value in values}
+            case _:
+                raise AssertionError(f"a flow holds no {type(statement).__name__}")
+        return state
+
+    def _if(self, branch: p.If, state: _State) -> _State | None:
+        decided = self.condition(branch.condition, state, "if")
+        returned = len(self._returned[-1])
+        ends = [
+            self.block(body, state._replace(place=state.place.when(Guard(decided, holds))))
+            for body, holds in ((branch.then, True), (branch.otherwise, False))
+        ]
+        return self._after(state, ends, returned, branch.span)
+
+    def _after(self, state: _State, ends: list[_Place | None], returned: int, span: Span) -> _State | None:
+        """Where a branching goes on: as before where no branch returned, else only on the paths that did not."""
+        if len(self._returned[-1]) == returned:
+            return state
+        going = [end.path for end in ends if end is not None]
+        return state._replace(place=self._continue(state.place, going, span)) if going else None
+
+    def _continue(self, place: _Place, paths: list[Path], span: Span) -> _Place:
+        """One place to go on from after several paths, guarded by a Merge where there is more than one."""
+        if len(paths) == 1:
+            return place._replace(path=paths[0])
+        merged = self.add(g.Merge(tuple(paths)), BOOL, place, span, "merge")
+        return place.when(Guard(merged.node))
+
+    def _match(self, match: p.Match, state: _State) -> _State | None:
+        """Arms are tried in order: an arm's guards are its own test and that no earlier one held."""
+        subject = self.value(match.subject, state)
+        returned = len(self._returned[-1])
+        ends: list[_Place | None] = []
+        left: _State | None = state
+        for arm in match.arms:
+            assert left is not None, "an arm stands behind one that always fits"
+            inside, left = self._arm(arm, subject, left, last=arm is match.arms[-1])
+            if arm.binding:
+                narrowed = self.add(g.Value(subject), arm.binding.type, inside.place, arm.span, arm.binding.name)
+                inside = inside.bind(arm.binding, narrowed)
+            ends.append(self.block(arm.body, inside))
+        return self._after(state, ends, returned, match.span)
+
+    def _arm(self, arm: p.Arm, subject: Expression, state: _State, last: bool) -> tuple[_State, _State | None]:
+        """The state inside an arm and the one for the arms after it; the last arm needs no test."""
+        if last or not arm.patterns:
+            return state, None
+        tests = [_test(pattern, subject) for pattern in arm.patterns]
+        either = tests[0]
+        for test in tests[1:]:
+            either = p.Binary(BOOL, arm.span, "or", either, test)
+        decided = self.add(g.Condition(either), BOOL, state.place, arm.span, "case").node
+        inside, after = (state._replace(place=state.place.when(Guard(decided, on))) for on in (True, False))
+        return inside, after
+
+    def _return(self, statement: p.Return, state: _State) -> None:
+        value = self.value(statement.value, state)
+        operation = g.Return(value) if len(self._returned) == 1 else g.Value(value)
+        node = self.add(operation, value.type, state.place, statement.span, "return")
+        self._returned[-1].append((state.place.path, node))
+
+    def _require(self, statement: p.Require, state: _State) -> _State:
+        """What follows is guarded by the requirement, so that nothing starts that a failed run would throw away."""
+        condition = self.value(statement.condition, state)
+        message = None if statement.message is None else self.value(statement.message, state)
+        node = self.add(g.Require(condition, message), BOOL, state.place, statement.span, "require")
+        return state._replace(place=state.place.when(Guard(node.node)))
+
+    def _keep(self, statement: p.Keep | p.Accept, state: _State) -> _State | None:
+        """`keep x when c`, `accept v when c`: the value is lowered on the path on which it counts."""
+        place = state.place
+        if statement.condition is not None:
+            name = type(statement).__name__.lower()
+            place = place.when(Guard(self.condition(statement.condition, state, name)))
+        self._kept[-1].append((place.path, self.value(statement.value, state._replace(place=place))))
+        if statement.condition is None:
+            return None
+        return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
+
+
+def _test(pattern: p.Pattern, subject: Expression) -> Expression:
+    match pattern:
+        case p.TypePattern(type=tested, span=span):
+            return p.IsTest(BOOL, span, subject, tested, False)
+        case p.ValuePattern(value=value):
+            return p.Binary(BOOL, value.span, "==", subject, value)

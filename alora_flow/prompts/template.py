@@ -1,0 +1,109 @@
+"""A model's chat template, cut into the text before and after every turn's content.
+
+The cache shares prefixes, so a template must have the *prefix property*: rendering one more turn must not
+change what was rendered before it. It is checked here, turn by turn, with placeholders for the contents.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from alora_flow.errors import BadModel
+
+
+class Frame(NamedTuple):
+    """The template's own text around one turn's content."""
+
+    before: str
+    after: str
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The environment that chat templates are written for (transformers' documentation of chat templates)."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _read_template(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The template's source and the tokenizer's settings (for `bos_token` and its like)."""
+    settings_file = folder / "tokenizer_config.json"
+    settings = json.loads(settings_file.read_text()) if settings_file.is_file() else {}
+    template_file = folder / "chat_template.jinja"
+    source = template_file.read_text() if template_file.is_file() else settings.get("chat_template")
+    if not isinstance(source, str):
+        raise BadModel(
+            f"{folder} has no chat template", "flows need an instruction-tuned model with chat_template.jinja"
+        )
+    return source, settings
+
+
+class ChatTemplate:
+    """The chat template of a model folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises BadModel when there is no template or it is no Jinja."""
+        source, settings = _read_template(folder)
+        self._folder = folder
+        self._names = {
+            name: text for name, text in settings.items() if name.endswith("_token") and isinstance(text, str)
+        }
+        try:
+            self._template = _environment().from_string(source)
+        except TemplateError as error:
+            raise BadModel(f"the chat template of {folder} is broken: {error}") from error
+        self._render = lru_cache(maxsize=1024)(self._render_roles)
+        self.frames = lru_cache(maxsize=1024)(self._frames)
+
+    def _render_roles(self, roles: tuple[str, ...], generation: bool) -> str:
+        messages = [{"role": role, "content": _placeholder(index)} for index, role in enumerate(roles)]
+        try:
+            return self._template.render(messages=messages, add_generation_prompt=generation, **self._names)
+        except TemplateError as error:
+            raise BadModel(f"the chat template of {self._folder} refuses turns {', '.join(roles)}: {error}") from error
+
+    def _frames(self, roles: tuple[str, ...]) -> tuple[Frame, ...]:
+        """One frame a turn. Raises BadModel where the template lacks the prefix property."""
+        if not roles:
+            return ()
+        earlier = self._frames(roles[:-1]) if len(roles) < 2 else self.frames(roles[:-1])
+        before = self._render(roles[:-1], False) if len(roles) > 1 else ""
+        whole = self._render(roles, False)
+        parts = whole[len(before) :].split(_placeholder(len(roles) - 1))
+        if not whole.startswith(before) or len(parts) != 2:
+            raise BadModel(
+                f"the chat template of {self._folder} rewrites earlier turns when a {roles[-1]} turn follows "
+                f"{', '.join(roles[:-1]) or 'nothing'}, so their cache cannot be shared"
+            )
+        return (*earlier, Frame(*parts))
+
+    def generation_prompt(self, roles: tuple[str, ...]) -> str:
+        """What the template writes to open the assistant's turn after these turns.
+
+        Raises BadModel where a closed assistant turn would not begin with the same text: its generated tokens
+        could then not stay where they were written.
+        """
+        closed = self._render(roles, False)
+        prompt = self._render(roles, True).removeprefix(closed)
+        if prompt != self.frames((*roles, "assistant"))[-1].before:
+            raise BadModel(f"the chat template of {self._folder} opens an answer in another way than it keeps it")
+        return prompt
+
+
+def _placeholder(index: int) -> str:
+    """Private-use characters, which no template writes or trims."""
+    return f"\ue000{index}\ue001"

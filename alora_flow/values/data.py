@@ -1,0 +1,89 @@
+"""The built-in values of a run. Records, enums and plain data are pydantic models and Python values (`models`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from alora_flow.prompts.thread import Generated, Text, Thread, Turn
+
+
+class Document(BaseModel):
+    """A `document`: what a retriever finds and a model reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    title: str = ""
+
+
+class ChatTurn(BaseModel):
+    """One turn of a `chat`, as data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the base model wrote. `text` is None in a plan, where only the shape of `thread` is known."""
+
+    text: str | None
+    thread: Thread
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A `prob[T]`: outcomes with their probabilities, which sum to one."""
+
+    outcomes: tuple[Any, ...]
+    probabilities: tuple[float, ...]
+
+    def p(self, outcome: Any) -> float:
+        """The probability of one outcome; 0 for one that can't occur."""
+        return sum(p for value, p in zip(self.outcomes, self.probabilities, strict=True) if value == outcome)
+
+    @property
+    def top(self) -> Any:
+        """The likeliest outcome, the first of them on a tie."""
+        return max(zip(self.probabilities, self.outcomes, strict=True), key=lambda pair: pair[0])[1]
+
+    @property
+    def expected(self) -> float:
+        """p(true) of a bool, the mean of numbers, the mean place (from 0) of an enum's members."""
+        return self.mean([_place(outcome) for outcome in self.outcomes])
+
+    def mean(self, amounts: Sequence[float]) -> float:
+        """The mean of one amount an outcome."""
+        return sum(amount * p for amount, p in zip(amounts, self.probabilities, strict=True))
+
+
+def _place(outcome: Any) -> float:
+    return float(list(type(outcome)).index(outcome)) if isinstance(outcome, Enum) else float(outcome)
+
+
+def render_documents(documents: Sequence[Document]) -> str:
+    """The content of a documents turn: a numbered line each."""
+    lines = (f"[{number}] {document.text}" for number, document in enumerate(documents, start=1))
+    return "\n".join(lines)
+
+
+def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
+    """Turns of data as turns of a thread: their text can make no control token."""
+    return tuple(Turn(turn.role, (Text(turn.content),)) for turn in chat)
+
+
+def chat_of_thread(thread: Thread) -> list[ChatTurn]:
+    """A thread read back as data. Its contents must be known."""
+    return [ChatTurn(role=turn.role, content="".join(_text(content) for content in turn.content)) for turn in thread]
+
+
+def _text(content: object) -> str:
+    assert isinstance(content, (Text, Generated)), "a hole has no text"
+    return content.text

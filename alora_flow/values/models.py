@@ -1,0 +1,89 @@
+"""Flow types as Python types, so that pydantic validates whatever comes in from outside."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Optional, Union
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
+
+from alora_flow.language import types as t
+from alora_flow.values.data import ChatTurn, Distribution, Document, Reply
+
+_PLAIN: dict[type, Any] = {
+    t.StrType: str,
+    t.BoolType: bool,
+    t.NoneType: None,
+    t.DocumentType: Document,
+    t.ChatType: list[ChatTurn],
+    t.ThreadType: tuple,
+    t.ReplyType: Reply,
+    t.ProbType: Distribution,
+    t.DurationType: float,
+}
+
+
+@cache
+def python_type(type: t.Type) -> Any:
+    """The Python type of a flow type: equal flow types give the identical class."""
+    match type:
+        case t.IntType(low, high):
+            return Annotated[int, Field(strict=True, ge=low, le=high)]
+        case t.FloatType(low, high):
+            return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
+        case t.ListType(element):
+            return list[python_type(element)]  # type: ignore[misc]
+        case t.OptionalType(inner):
+            return Optional[python_type(inner)]  # noqa: UP045 - built from values, not written
+        case t.UnionType(members):
+            return Union[tuple(python_type(member) for member in members)]  # noqa: UP007
+        case t.EnumType(name, members):
+            return Enum(name, {member: member for member in members}, type=str)
+        case t.RecordType():
+            return _record(type)
+    return _PLAIN[type.__class__]
+
+
+def _record(type: t.RecordType) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        field.name: (python_type(field.type), ... if field.required else None) for field in type.fields
+    }
+    return create_model(type.name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+
+
+@cache
+def adapter(type: t.Type) -> TypeAdapter[Any]:
+    """Validates, parses and prints values of a flow type."""
+    return TypeAdapter(python_type(type), config=_adapter_config(type))
+
+
+def _adapter_config(type: t.Type) -> ConfigDict | None:
+    """Models bring their own configuration, and pydantic refuses a second one."""
+    return None if isinstance(type, (t.RecordType, t.DocumentType)) else ConfigDict(arbitrary_types_allowed=True)
+
+
+def is_value_of(value: Any, type: t.Type) -> bool:
+    """Does a value of the run belong to a type? (`r is Refusal`, `match`.)"""
+    match type:
+        case t.NoneType():
+            return value is None
+        case t.OptionalType(inner):
+            return value is None or is_value_of(value, inner)
+        case t.UnionType(members):
+            return any(is_value_of(value, member) for member in members)
+        case t.ListType(element):
+            return isinstance(value, list) and all(is_value_of(item, element) for item in value)
+        case t.ChatType():
+            return isinstance(value, list) and all(isinstance(item, ChatTurn) for item in value)
+        case t.BoolType():
+            return isinstance(value, bool)
+        case t.IntType(low, high):
+            return isinstance(value, int) and not isinstance(value, bool) and _within(value, low, high)
+        case t.FloatType(low, high):
+            return isinstance(value, (int, float)) and not isinstance(value, bool) and _within(value, low, high)
+    return isinstance(value, python_type(type))
+
+
+def _within(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
