@@ -84,7 +84,12 @@ def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
     logging.set_verbosity_error()
     try:
         model, report = cls.from_pretrained(
-            source.folder, dtype=dtype, attn_implementation=attention, local_files_only=True, output_loading_info=True
+            source.folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they come back by name
         )
     except Exception as error:  # transformers raises many kinds for a broken folder; all mean the same to the caller
         raise ModelError(f"{source.folder} cannot be loaded: {error}") from error
@@ -94,5 +99,7 @@ def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
             logging.enable_progress_bar()
     for kind in ("missing_keys", "mismatched_keys"):
         if report[kind]:
-            raise ModelError(f"{source.folder} cannot be loaded: {kind.replace('_', ' ')} {sorted(report[kind])[0]!r}")
+            raise ModelError(
+                f"{source.folder} cannot be loaded: {kind.replace('_', ' ')} {min(map(str, report[kind]))}"
+            )
     return model.eval().requires_grad_(False)

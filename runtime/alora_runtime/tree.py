@@ -140,6 +140,8 @@ class RunTree:
     def graft(self, node: Node, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> None:
         """Put computed tokens below `node`; their slots, given in order, become the tree's or are free again."""
         node, known = self._descend(node, label, tokens)
+        if not self.keep:
+            known = len(tokens)
         at = 0
         for extent in extents:
             spare = min(extent.length, max(0, known - at))

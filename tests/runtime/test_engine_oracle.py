@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from alora_runtime import Engine, Request, Run
+from alora_runtime import Engine, Request, Run, scheduler
 from alora_runtime.requests import Completion
 from engine_checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 from hypothesis import HealthCheck, given, settings
@@ -97,21 +97,25 @@ def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
     chunk=st.sampled_from([1, 3, 16, 2048]),
     slots=st.sampled_from([0, 1, 20, 2000]),
     reuse=st.booleans(),
+    tail=st.sampled_from([1, 64]),
     stagger=st.integers(0, 3),
     count=st.integers(1, 6),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_any_chunk_any_arena(
     make_engine: Callable[..., Engine],
     oracle: Oracle,
+    monkeypatch: pytest.MonkeyPatch,
     tree: list[list[tuple[tuple[int, ...], str | None]]],
     chunk: int,
     slots: int,
     reuse: bool,
+    tail: int,
     stagger: int,
     count: int,
 ) -> None:
-    """`slots`: how much larger the arena is than the largest request needs."""
+    """`slots`: how much larger the arena is than the largest request needs. `tail`: slots asked for at a time."""
+    monkeypatch.setattr(scheduler, "TAIL", tail)
     largest = max(len(labelled(runs)) for runs in tree) + count - 1
     engine = make_engine(cache_tokens=largest + slots, chunk_tokens=chunk, reuse=reuse)
     # Slots that no row has written hold NaN: reading one of them would show.

@@ -1,0 +1,236 @@
+"""Who pays for which prompt token, to the token, and what the cache holds afterwards. No torch, no model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+from alora_runtime.choices import ChoiceTrie
+from alora_runtime.scheduler import Scheduler
+from alora_runtime.sequence import Live
+from alora_runtime.tree import RunTree
+from hypothesis import given
+from hypothesis import strategies as st
+
+Runs = Sequence[tuple[int, Sequence[int]]]
+"""(adapter number, tokens)."""
+
+
+class Machine:
+    """An engine without a model: the answer to any row is the next number of a counter, from 1000 on."""
+
+    def __init__(self, slots: int = 1000, chunk: int = 1000, keep: bool = True) -> None:
+        self.scheduler = Scheduler(RunTree(slots, keep), chunk)
+        self.tickets, self.fresh = itertools.count(), itertools.count(1000)
+        self.wanted: dict[Live, int] = {}
+        self.rows = 0
+
+    def submit(self, runs: Runs, count: int = 1, answer: Sequence[int] | None = None) -> Live:
+        """A request for `count` tokens: those of `answer`, else fresh ones."""
+        live = Live(next(self.tickets), tuple((adapter, tuple(tokens)) for adapter, tokens in runs), count - 1)
+        self.scheduler.add(live)
+        self.wanted[live] = count
+        self.answers = {**getattr(self, "answers", {}), live: iter(answer or self.fresh)}
+        return live
+
+    def step(self) -> None:
+        """Plan, compute nothing, go on."""
+        plan = self.scheduler.plan()
+        self.rows += sum(piece.length for piece in plan.pieces)
+        for live, _ in self.scheduler.commit(plan, [object() for piece in plan.pieces if piece.row is not None]):
+            live.generated.append(next(self.answers[live]))
+            if len(live.generated) == self.wanted[live]:
+                self.scheduler.finish(live)
+        self.scheduler.check()
+
+    def serve(self, *requests: tuple[Runs, int]) -> list[tuple[int, int]]:
+        """All together; (reused, prefilled) of each."""
+        lives = [self.submit(runs, count) for runs, count in requests]
+        while self.scheduler.busy:
+            self.step()
+        assert self.scheduler.tree.held == 0
+        return [(live.counted - live.prefilled, live.prefilled) for live in lives]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+A, B, C = range(100), range(200, 230), range(300, 310)
+
+
+def test_the_first_submitted_pays_for_a_shared_prefix(machine: Machine) -> None:
+    shared = [([(0, [*A, *B])], 3), ([(0, [*A, *C])], 3), ([(0, [*A, *B, 7])], 3)]
+    assert machine.serve(*shared) == [(0, 130), (100, 10), (130, 1)]
+    assert machine.rows == 130 + 10 + 1 + 3 * 2  # each shared token is computed once
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_chunks_change_no_counter(chunk: int) -> None:
+    requests = [([(0, [*A, *B])], 1), ([(0, [*A, *C])], 1), ([(0, A), (1, C)], 1)]
+    assert Machine(chunk=chunk).serve(*requests) == [(0, 130), (100, 10), (100, 10)]
+
+
+def test_the_end_of_an_earlier_prompt_costs_nothing(machine: Machine) -> None:
+    prompt = ([(0, A)], 1)
+    assert machine.serve(prompt, prompt) == [(0, 100), (100, 0)]
+    assert machine.serve(prompt) == [(100, 0)]
+
+
+def test_a_full_hit_elsewhere_costs_its_last_token_once(machine: Machine) -> None:
+    machine.serve(([(0, [*A, *B])], 1))
+    assert machine.serve(([(0, A)], 1), ([(0, A)], 1)) == [(99, 1), (100, 0)]
+    assert machine.serve(([(0, A)], 1)) == [(100, 0)]
+
+
+def test_a_full_hit_on_a_longer_sibling_in_flight(machine: Machine) -> None:
+    assert machine.serve(([(0, [*A, *B])], 1), ([(0, A)], 1)) == [(0, 130), (99, 1)]
+
+
+def test_the_cache_holds_all_generated_tokens_but_the_last(machine: Machine) -> None:
+    live = machine.submit([(0, A)], 5)
+    while machine.scheduler.busy:
+        machine.step()
+    grown = [*A, *live.generated]
+    assert machine.serve(([(0, [*grown, 1, 2])], 1)) == [(104, 3)]
+    assert machine.serve(([(0, [*grown[:102], 9])], 1)) == [(102, 1)]
+
+
+def test_an_answer_is_kept_under_its_adapter(machine: Machine) -> None:
+    live = machine.submit([(0, A), (1, C)], 5)
+    while machine.scheduler.busy:
+        machine.step()
+    answer = tuple(live.generated)
+    assert machine.serve(([(0, A), (1, [*C, *answer])], 1)) == [(114, 1)]
+    assert machine.serve(([(0, A), (1, C), (0, answer)], 1)) == [(110, 5)]
+    assert machine.serve(([(0, [*A, *C, *answer])], 1)) == [(100, 15)]
+
+
+def test_adapters_share_before_the_invocation_and_never_after(machine: Machine) -> None:
+    assert machine.serve(([(0, A), (1, C)], 1), ([(0, A), (2, C)], 1), ([(0, [*A, *C])], 1)) == [
+        (0, 110),
+        (100, 10),
+        (100, 10),
+    ]
+    assert machine.serve(([(0, A), (1, C), (0, B)], 1), ([(1, A)], 1)) == [(110, 30), (0, 100)]
+
+
+def test_a_choice_is_not_fed_and_its_beginning_stays() -> None:
+    machine = Machine()
+    trie = ChoiceTrie([(1, 2, 3), (1, 4), (5,)])
+    live = Live(0, ((0, tuple(A)),), len(trie.tokens), trie)
+    machine.scheduler.add(live)
+    for expected in (1, 2):  # the prompt's row, then those after 1 and after 1 2
+        plan = machine.scheduler.plan()
+        kept = [object() for piece in plan.pieces if piece.row is not None]
+        [(ready, rows)] = machine.scheduler.commit(plan, kept)
+        assert (ready, len(rows)) == (live, expected)
+    live.generated = [1, 4]
+    machine.scheduler.finish(live)
+    machine.scheduler.check()
+    assert machine.scheduler.tree.stored == 101
+    machine.tickets = itertools.count(1)
+    assert machine.serve(([(0, [*A, 1, 4, 9])], 1)) == [(101, 2)]
+
+
+def test_without_reuse_everybody_pays() -> None:
+    machine = Machine(keep=False)
+    prompt = ([(0, A)], 3)
+    assert machine.serve(prompt, prompt) == [(0, 100), (0, 100)]
+    assert machine.scheduler.tree.stored == 0
+
+
+def test_a_cancelled_payer_leaves_the_rest_to_the_next() -> None:
+    machine = Machine(chunk=40)
+    first, second = machine.submit([(0, [*A, *B])]), machine.submit([(0, [*A, *C])])
+    machine.step()
+    machine.scheduler.cancel(first)
+    machine.scheduler.check()
+    while machine.scheduler.busy:
+        machine.step()
+    assert (second.counted - second.prefilled, second.prefilled) == (40, 70)
+
+
+def test_the_least_recently_used_leaf_is_evicted_from_its_end() -> None:
+    machine = Machine(slots=150)
+    machine.serve(([(0, A)], 1))
+    machine.serve(([(1, B)], 1))
+    machine.serve(([(2, B)], 1))  # ten slots short: the last ten of A go
+    assert machine.scheduler.tree.evicted == 10
+    assert machine.serve(([(1, B)], 1), ([(0, A)], 1)) == [(30, 0), (90, 10)]
+
+
+def test_preemption_takes_the_youngest_and_counts_its_prompt_once() -> None:
+    machine = Machine(slots=220)
+    old, young = (machine.submit([(adapter, range(20))], 120) for adapter in (0, 1))
+    while old in machine.scheduler.running or not machine.scheduler.preempted:
+        machine.step()
+        assert old not in machine.scheduler.waiting
+    while machine.scheduler.busy:
+        machine.step()
+    assert [live.prefilled for live in (old, young)] == [20, 20]
+    assert machine.scheduler.recomputed > 0
+
+
+def test_a_failed_step_can_be_planned_again(machine: Machine) -> None:
+    machine.submit([(0, A)], 3)
+    for _ in range(3):
+        for _ in range(2):
+            machine.scheduler.abort(machine.scheduler.plan())
+            machine.scheduler.check()
+        machine.step()
+    assert not machine.scheduler.busy
+    assert machine.rows == 102
+
+
+RUNS = st.lists(
+    st.tuples(st.integers(0, 2), st.lists(st.integers(0, 2), min_size=1, max_size=6)), min_size=1, max_size=3
+)
+
+
+@given(st.lists(st.lists(st.tuples(RUNS, st.integers(1, 3)), min_size=1, max_size=4), max_size=4))
+def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, int]]]) -> None:
+    """What a planner may assume: the cache is a set of prefixes, and some of them are ends of prompts."""
+    machine = Machine()
+    cached: set[tuple[tuple[int, int], ...]] = {()}
+    ends: set[tuple[tuple[int, int], ...]] = set()
+    for requests in rounds:
+        expected, grown = [], []
+        lives = [machine.submit(merged(runs), count) for runs, count in requests]
+        for live in lives:
+            pairs = tuple((adapter, token) for adapter, tokens in live.runs for token in tokens)
+            reused = max(length for length in range(len(pairs) + 1) if pairs[:length] in cached)
+            reused -= reused == len(pairs) and pairs not in ends
+            expected.append((reused, len(pairs) - reused))
+            cached |= {pairs[:length] for length in range(len(pairs) + 1)}
+            ends.add(pairs)
+            grown.append((live, pairs))
+        while machine.scheduler.busy:
+            machine.step()
+        for live, pairs in grown:
+            answer = tuple((live.adapter, token) for token in live.generated[:-1])
+            cached |= {pairs + answer[:length] for length in range(len(answer) + 1)}
+        assert [(live.counted - live.prefilled, live.prefilled) for live in lives] == expected
+
+
+def merged(runs: Runs) -> Runs:
+    """Neighbours under one adapter as one run, as the engine hands them over."""
+    groups: list[tuple[int, list[int]]] = []
+    for adapter, tokens in runs:
+        if groups and groups[-1][0] == adapter:
+            groups[-1][1].extend(tokens)
+        else:
+            groups.append((adapter, list(tokens)))
+    return groups
+
+
+LADDER: list[Callable[[], Machine]] = [lambda slots=slots: Machine(slots=slots, chunk=5) for slots in range(24, 60, 4)]
+
+
+@pytest.mark.parametrize("make", LADDER)
+def test_any_arena_that_holds_the_largest_request_serves_all(make: Callable[[], Machine]) -> None:
+    machine = make()
+    requests = [([(index % 3, range(index, index + 12))], 10) for index in range(8)]
+    assert all(reused + prefilled == 12 for reused, prefilled in machine.serve(*requests))

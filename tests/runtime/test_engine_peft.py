@@ -1,0 +1,86 @@
+"""Parity with PEFT 0.21, which finds the last occurrence of the invocation and adapts from its first token on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from alora_runtime import Engine, Request, Run
+from conftest import INVOCATION
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+CONTEXT = tuple(11 * index % 256 for index in range(30))
+ONCE = (*CONTEXT, *INVOCATION)
+TWICE = (*CONTEXT[:9], *INVOCATION, *CONTEXT[9:], *INVOCATION, 5, 6)
+
+
+@pytest.fixture(scope="module")
+def peft(base: Path, adapters: dict[str, Path]) -> PeftModel:
+    """All adapters on one model."""
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapters["one"], adapter_name="one")
+    for name in ("wide", "plain"):
+        model.load_adapter(adapters[name], adapter_name=name)
+    return model.eval()
+
+
+def activated(tokens: tuple[int, ...], adapter: str) -> list[Run]:
+    """Base up to the last occurrence, the adapter from there on; base alone where there is none (as PEFT does)."""
+    starts = [at for at in range(len(tokens)) if tokens[at : at + len(INVOCATION)] == INVOCATION]
+    return [Run(tokens[: starts[-1]]), Run(tokens[starts[-1] :], adapter)] if starts else [Run(tokens)]
+
+
+def assert_row(engine: Engine, runs: list[Run], expected: torch.Tensor) -> None:
+    completion = engine.generate([Request(runs, max_tokens=1, logprobs=260)])[0]
+    got = torch.tensor([completion.logprobs[0][token] for token in range(260)])
+    assert (got - expected[:260].log_softmax(-1)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("adapter", ["one", "wide"])
+@pytest.mark.parametrize("tokens", [CONTEXT, ONCE, TWICE], ids=["absent", "once", "twice"])
+def test_activated(engine: Engine, peft: PeftModel, adapter: str, tokens: tuple[int, ...]) -> None:
+    peft.set_adapter(adapter)
+    with torch.inference_mode():
+        expected = peft(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1]
+    for _ in ("cold", "warm"):
+        assert_row(engine, activated(tokens, adapter), expected)
+
+
+def test_plain(engine: Engine, peft: PeftModel) -> None:
+    peft.set_adapter("plain")
+    with torch.inference_mode():
+        expected = peft(input_ids=torch.tensor([CONTEXT]), use_cache=False).logits[0, -1]
+    assert_row(engine, [Run(CONTEXT, "plain")], expected)
+
+
+@pytest.mark.parametrize("tokens", [ONCE, TWICE], ids=["once", "twice"])
+def test_generation(engine: Engine, peft: PeftModel, tokens: tuple[int, ...]) -> None:
+    peft.set_adapter("one")
+    expected = peft.generate(input_ids=torch.tensor([tokens]), max_new_tokens=6, do_sample=False, eos_token_id=None)
+    completion = engine.generate([Request(activated(tokens, "one"), max_tokens=6, ignore_eos=True)])[0]
+    assert list(completion.tokens) == list(expected[0, len(tokens) :].tolist())
+
+
+def test_mixed_batch(engine: Engine, peft: PeftModel) -> None:
+    rows = [
+        (ONCE, "one"),
+        (ONCE, "wide"),
+        ((*CONTEXT, 1, 2, 3), "plain"),
+        (ONCE, "__base__"),
+        ((*ONCE[3:], 1, 2, 3), "one"),
+    ]
+    with torch.inference_mode():
+        expected = peft(
+            input_ids=torch.tensor([tokens for tokens, _ in rows]),
+            adapter_names=[name for _, name in rows],
+            use_cache=False,
+        ).logits[:, -1]
+    runs = [
+        [Run(tokens, "plain")] if name == "plain" else [Run(tokens)] if name == "__base__" else activated(tokens, name)
+        for tokens, name in rows
+    ]
+    completions = engine.generate([Request(own, max_tokens=1, logprobs=260) for own in runs])
+    for completion, logits in zip(completions, expected, strict=True):
+        got = torch.tensor([completion.logprobs[0][token] for token in range(260)])
+        assert (got - logits[:260].log_softmax(-1)).abs().max() < 1e-4
