@@ -25,6 +25,7 @@ from alora_flow.execution.trace import Stats, Trace
 from alora_flow.language.program import FlowDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
+from alora_flow.planning.graph import FlowGraph
 from alora_flow.values.models import python_type
 
 OpenBackend = Callable[..., Backend]
@@ -57,17 +58,14 @@ class Flow:
 
     def run(self, inputs: Mapping[str, Any], progress: Progress = lambda node, status: None) -> Result:
         """As a call, with the inputs as a mapping; `progress` is told of every node."""
-        compilation = self.module.compilation
         checked = check_inputs(self.declaration, inputs)
-        value, trace = run(
-            compilation.graph(self.declaration),
-            compilation.setup,
-            self.module.backend,
-            self.module.tools,
-            checked,
-            progress,
-        )
-        return Result(value, trace)
+        setup, tools = self.module.compilation.setup, self.module.tools
+        return Result(*run(self.graph, setup, self.module.backend, tools, checked, progress))
+
+    @property
+    def graph(self) -> FlowGraph:
+        """What runs."""
+        return self.module.compilation.graph(self.declaration)
 
     def __repr__(self) -> str:
         return f"<flow {self.__name__}{self.__signature__}>"
@@ -83,6 +81,10 @@ class Module:
             flow.name: Flow(self, flow) for flow in compilation.program.flows.values() if not flow.imported
         }
         self.__doc__ = compilation.program.doc or None
+
+    def flow(self, name: str | None) -> Flow:
+        """A flow by name; without one the file's main flow. Raises BadInput with the names that there are."""
+        return self.flows[self.compilation.flow(name).name]
 
     @cached_property
     def backend(self) -> Backend:

@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
+
+from pydantic import TypeAdapter
+
+
+def _str(value: Any) -> str:
+    """A string as it is, everything else as JSON."""
+    return value if isinstance(value, str) else TypeAdapter(Any).dump_json(value).decode()
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    """0 for an empty list, so that a plan of an empty fan-out still has a value."""
+    return fmean(numbers) if numbers else 0.0
+
 
 BUILTINS: dict[str, Callable[..., Any]] = {
     "len": len,
+    "str": _str,
+    "round": round,
+    "float": float,
+    "min": min,
+    "max": max,
+    "clamp": lambda number, low, high: min(max(number, low), high),
+    "sum": sum,
+    "mean": _mean,
+    "range": lambda count: list(range(count)),
+    "first": lambda items: items[0] if items else None,
+    "best": lambda records, name: max(records, key=lambda record: getattr(record, name)),
+    "any": any,
+    "all": all,
+    "lower": str.lower,
+    "upper": str.upper,
+    "trim": str.strip,
+    "split": str.split,
+    "join": lambda texts, between: between.join(texts),
+    "replace": str.replace,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
 }

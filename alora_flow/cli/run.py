@@ -1,0 +1,63 @@
+"""`alora-flow run`: progress on stderr, the typed result on stdout, what it cost beside what was planned."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from alora_flow.cli.options import find_flow_file, input_options, read_inputs
+from alora_flow.module import Flow, Module, Result
+from alora_flow.planning.compilation import Compilation
+from alora_flow.views.progress import ProgressView
+from alora_flow.views.result import result_json, show_result, show_stats, trace_json
+
+
+@click.command("run")
+@click.argument("file")
+@click.argument("flow", required=False)
+@input_options
+@click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print result, statistics and nodes as one JSON object.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write what every node did, as JSON.")
+def command(
+    file: str,
+    flow: str | None,
+    inputs: tuple[str, ...],
+    inputs_file: Path | None,
+    model: str | None,
+    as_json: bool,
+    trace: Path | None,
+) -> None:
+    """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
+    module = Module(Compilation(find_flow_file(file), model))
+    chosen = module.flow(flow)
+    result = _run(chosen, read_inputs(chosen.declaration, inputs, inputs_file))
+    if trace is not None:
+        _write(trace, trace_json(result.trace))
+    if as_json:
+        click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))
+    else:
+        show_result(Console(), chosen.declaration, result)
+        show_stats(Console(stderr=True), result.trace)
+
+
+def _run(flow: Flow, inputs: dict[str, Any]) -> Result:
+    """With a line for the running nodes while it works; silent where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        return flow.run(inputs)
+    view = ProgressView(flow.graph)
+    with Live(view, console=Console(stderr=True), transient=True, refresh_per_second=12):
+        return flow.run(inputs, view.tell)
+
+
+def _write(path: Path, content: object) -> None:
+    try:
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from error

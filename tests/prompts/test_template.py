@@ -1,0 +1,61 @@
+"""The chat template's own text, turn by turn, and templates that cannot share a prefix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alora_flow.errors import BadModel
+from alora_flow.prompts.template import ChatTemplate, Frame
+from tests import tiny
+
+GRANITE_LIKE = (
+    "{{ bos_token }}{% if messages[0]['role'] != 'system' %}{{ '<|start|>system\nBe helpful.<|end|>\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] | trim + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
+)
+LAST_ONLY = "{% for m in messages %}{% if loop.last %}{{ m['content'] }}{% endif %}{% endfor %}"
+THINKING = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + ';' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: <think>{% endif %}"
+)
+
+
+def template(folder: Path, source: str, **settings: str) -> ChatTemplate:
+    return ChatTemplate(tiny.write_model_folder(folder, source, **settings))
+
+
+def test_frames_of_a_plain_template(tmp_path: Path) -> None:
+    made = template(tmp_path, tiny.TEMPLATE)
+    assert made.frames(("system", "user")) == (Frame("<|system|>", "<|end|>"), Frame("<|user|>", "<|end|>"))
+    assert made.generation_prompt(("system", "user")) == "<|assistant|>"
+
+
+def test_what_a_template_adds_at_the_front_belongs_to_the_first_turn(tmp_path: Path) -> None:
+    made = template(tmp_path, GRANITE_LIKE, bos_token="<s>")
+    assert made.frames(("user",)) == (Frame("<s><|start|>system\nBe helpful.<|end|>\n<|start|>user\n", "<|end|>\n"),)
+    assert made.frames(("system", "user"))[1] == Frame("<|start|>user\n", "<|end|>\n")
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path: Path) -> None:
+    made = template(tmp_path, LAST_ONLY)
+    with pytest.raises(BadModel, match="rewrites earlier turns when a user turn follows system"):
+        made.frames(("system", "user"))
+
+
+def test_a_template_that_opens_an_answer_otherwise_than_it_keeps_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="opens an answer in another way"):
+        template(tmp_path, THINKING).generation_prompt(("user",))
+
+
+def test_a_template_that_refuses_a_role_says_so(tmp_path: Path) -> None:
+    made = template(tmp_path, "{{ raise_exception('no system turns') }}")
+    with pytest.raises(BadModel, match=r"refuses turns system: no system turns"):
+        made.frames(("system",))
+
+
+@pytest.mark.parametrize("source", ["{% for %}", "{{ 1 | nofilter }}"])
+def test_a_broken_template_is_named(tmp_path: Path, source: str) -> None:
+    with pytest.raises(BadModel, match="is broken"):
+        template(tmp_path, source)
