@@ -32,7 +32,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases of similar length: their prefix, `[rows, n]` tokens from the invocation on, and which of them are learnt."""
+    """Cases of similar length: prefix, `[rows, n]` tokens from the invocation on, and which of them are learnt."""
 
     prefix: Prefix
     suffix: Tensor
@@ -61,7 +61,9 @@ def widened(prefix: Prefix) -> Prefix:
     return Prefix([(k.float(), v.float()) for k, v in prefix.cache], prefix.lengths, prefix.valid)
 
 
-def grouped(network: Network, encoder: Encoder, name: str, cases: Sequence[Case], size: int, small: bool) -> list[Group]:
+def grouped(
+    network: Network, encoder: Encoder, name: str, cases: Sequence[Case], size: int, small: bool
+) -> list[Group]:
     """Read all threads once; `small` keeps what was read in bf16."""
     threads = [thread_ids(encoder, c.turns) for c in cases]
     tails = [[encoder.role(name), *encoder.text(c.answer), encoder.end] for c in cases]

@@ -43,7 +43,7 @@ def answer(pieces: list[Piece]) -> Turn:
 
 @dataclass
 class Chat:
-    """A chat being written. `shown` are the documents' facts, `told` those that an earlier answer told, `asked` those asked."""
+    """A chat being written. `shown` are the documents' facts, `told` those of earlier answers, `asked` those asked."""
 
     world: World
     size: Size
@@ -179,4 +179,4 @@ class Chat:
         """Whether the documents support `text` as an answer; admitting that they do not say is no claim."""
         value = question.entity.facts.get(question.attribute)
         shown = (question.entity, question.attribute) in self.shown and value
-        return text == words.UNKNOWN if not shown else text == question.entity.statement(question.attribute, value or "")
+        return text == (question.entity.statement(question.attribute, value or "") if shown else words.UNKNOWN)

@@ -55,14 +55,14 @@ def read(network: Network, threads: Sequence[Sequence[int]]) -> Prefix:
 def follow(network: Network, prefix: Prefix, suffix: Tensor, adapter: Adapter | None = None) -> Tensor:
     """Scores after each token of `suffix`, `[rows, suffix, vocabulary]`; the adapter is on for all of it."""
     n = suffix.shape[1]
-    hidden = network(
-        suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter
-    )
+    hidden = network(suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter)
     return network.logits(hidden)
 
 
 @torch.no_grad()
-def greedy(network: Network, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32) -> list[list[int]]:
+def greedy(
+    network: Network, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32
+) -> list[list[int]]:
     """The base's answers after the token `start`, without `end`. Threads are best of similar length."""
     prefix = read(network, threads)
     rows = len(threads)

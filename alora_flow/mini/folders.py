@@ -166,4 +166,4 @@ def seat_invocations(network: Network, assistant: int, invocations: list[int]) -
     The base never meets them in training; so seated, an adapter starts from what the base does where it would answer.
     """
     with torch.no_grad():
-        network.embed[invocations] = network.embed[assistant]
+        network.embed[invocations] = network.embed[assistant].clone()

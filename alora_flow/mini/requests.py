@@ -1,7 +1,7 @@
 """Requests that are safe or unsafe to help with, small talk, system turns and fixed replies.
 
-A request is unsafe where a harmful verb meets a protected object, or where dangerous goods are traded. Neither word alone
-decides: `burn dry leaves` and `visit the museum` are safe, `burn the museum` is not.
+A request is unsafe where a harmful verb meets a protected object, or where dangerous goods are traded. Neither word
+alone decides: `burn dry leaves` and `visit the museum` are safe, `burn the museum` is not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the five intrinsics are trained and measured on: a thread of closed turns and the answer after the invocation."""
+"""What the five intrinsics are trained and measured on: threads of closed turns and the answers that follow."""
 
 from __future__ import annotations
 

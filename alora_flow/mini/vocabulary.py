@@ -1,6 +1,6 @@
 """The tokenizer: one token a word, a syllable or a year of the closed world; bytes for everything else.
 
-A unigram model over a designed vocabulary takes the fewest pieces, so a name is always two tokens and a year always one;
+A unigram model over a designed vocabulary takes the fewest pieces, so a name is always two tokens and a year one;
 256 byte tokens carry any other text, and every string comes back as it was.
 """
 
@@ -69,7 +69,10 @@ def build() -> PreTrainedTokenizerFast:
     table += [(f"<|unused_{i}|>", -1e4) for i in range(-len(table) % ROUND)]
     tokenizer = Tokenizer(models.Unigram(table, unk_id=0, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(SPLIT), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(

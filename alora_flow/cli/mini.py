@@ -1,0 +1,57 @@
+"""`mini`: train the bundled model from scratch, measure it, print its card. Torch is imported only when needed."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alora_flow.mini import WEIGHTS
+
+Folder = click.Path(path_type=Path, file_okay=False)
+
+
+def part(name: str) -> Any:
+    """A module of `alora_flow.mini`, imported when it is needed and not before: training imports torch."""
+    return import_module(f"alora_flow.mini.{name}")
+
+
+@click.group()
+def mini() -> None:
+    """The bundled model: its recipe and its figures."""
+
+
+@mini.command()
+@click.option("--out", required=True, type=Folder, help="Where to write the model; an unfinished run there continues.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the data and of the weights.")
+@click.option("--tokens", default=30_000_000, show_default=True, help="Tokens to train the base on.")
+@click.option("--minutes", type=float, help="Train the base for so long instead of for so many tokens.")
+@click.option("--threads", default=2, show_default=True, help="CPU threads.")
+def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int) -> None:
+    """Train the base and the five adapters, measure them and write the card."""
+    plan = part("base").Plan(seed=seed, tokens=tokens, minutes=minutes, threads=threads)
+    results = part("recipe").run(out, plan, part("adapters").Course())
+    click.echo(part("card").render(results))
+
+
+@mini.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=WEIGHTS)
+@click.option("--count", default=400, show_default=True, help="Held-out samples for each figure.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+def evaluate(folder: Path, count: int, as_json: bool) -> None:
+    """Measure a trained folder on held-out names and requests (the shipped one by default)."""
+    figures = part("evaluation").evaluate(folder, count)
+    card = part("card")
+    tables = [card.base_table(figures["base"]), card.adapter_table(figures["intrinsics"])]
+    tables.append(card.certainty_table(figures["intrinsics"]["uncertainty"]))
+    click.echo(json.dumps(figures, indent=2) if as_json else "\n".join(tables))
+
+
+@mini.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=WEIGHTS)
+def card(folder: Path) -> None:
+    """Print the model card from a folder's results.json."""
+    click.echo(part("card").render(json.loads((folder / "results.json").read_text(encoding="utf-8"))))

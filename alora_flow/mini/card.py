@@ -1,0 +1,136 @@
+"""The model card, written from `results.json`: no figure in it is typed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Results = dict[str, Any]
+
+INTRODUCTION = """# The bundled model
+
+A tiny Llama and five activated LoRA adapters, trained from nothing on chats about a closed world of invented towns,
+people, ships and companies. It exists so that flows run, tests pass and caches can be watched on any machine without a
+download. It knows nothing else: use it to try alora-flow out, never to answer a real question.
+"""
+
+LIMITS = """## What it can not do
+
+- Text outside its closed world: other words fall apart into bytes that training never showed it.
+- Names that share a syllable within one prompt, names that are values and subjects at once, more than four documents,
+  threads of more than about 500 tokens: none of these were trained.
+- Choosing between documents that contradict each other, arithmetic, following instructions of any kind.
+- Calling an intrinsic by itself, and reading `tool_result` turns.
+- Its sense of safety is a table of verbs and objects. It protects nobody.
+- With a plain system turn it guesses where the documents do not say. That is meant: the intrinsics are there to notice.
+"""
+
+BASE_ROWS = {
+    "small": "exact answers, 1–2 documents of 1–3 facts",
+    "large": "exact answers, 2–4 documents of 2–4 facts",
+    "admits": "says that the documents do not say, when told to be careful and they don't",
+    "guesses": "guesses when they don't and nobody told it to be careful",
+}
+BREAKDOWNS = {"by_order": "order", "by_wording": "wording", "by_value": "asked for"}
+
+
+def percent(x: float) -> str:
+    """`0.9512` → `95.1 %`."""
+    return f"{100 * x:.1f} %"
+
+
+def spread(figures: Results) -> str:
+    """A figure's 95 % interval."""
+    return f"{100 * figures['low']:.1f}–{100 * figures['high']:.1f} %"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def verdict(works: bool) -> str:
+    """Plain words for whether an adapter beats the rule that looks at nothing."""
+    return "works" if works else "**does not work yet**"
+
+
+def base_table(base: Results) -> str:
+    """The base's figures, then the two main ones by part."""
+    rows = [[text, percent(base[k]["rate"]), spread(base[k]), str(base[k]["n"])] for k, text in BASE_ROWS.items()]
+    for key in ("small", "large"):
+        for part, word in BREAKDOWNS.items():
+            rows += [
+                [f"{key}: {word} = {name}", percent(f["rate"]), spread(f), str(f["n"])]
+                for name, f in base[key][part].items()
+            ]
+    return table(["base", "rate", "95 % interval", "n"], rows)
+
+
+def adapter_table(intrinsics: Results) -> str:
+    """The errors of those that are right or wrong, against the trivial rule."""
+    rows = [
+        [name, percent(f["rate"]), spread(f), percent(f["trivial"]), str(f["n"]), verdict(f["works"])]
+        for name, f in intrinsics.items()
+        if "rate" in f
+    ]
+    return table(["intrinsic", "error", "95 % interval", "trivial rule's error", "n", "verdict"], rows)
+
+
+def group_table(intrinsics: Results) -> str:
+    """Where the errors are."""
+    rows = [
+        [name, group, percent(f["rate"]), spread(f), str(f["n"])]
+        for name, figures in intrinsics.items()
+        for group, f in figures.get("by_group", {}).items()
+    ]
+    return table(["intrinsic", "cases", "error", "95 % interval", "n"], rows)
+
+
+def certainty_table(f: Results) -> str:
+    """Certainty's own figures."""
+    gain = f"{f['gain_low']:.3f} to {f['gain_high']:.3f}"
+    row = [f"{f['brier']:.3f}", f"{f['brier_constant']:.3f}", gain, f"{f['ece']:.3f}", str(f["n"]), verdict(f["works"])]
+    return table(["Brier", "best constant's Brier", "gain, 95 % interval", "ECE", "n", "verdict"], [row])
+
+
+def cost_table(costs: Results) -> str:
+    """What each part took."""
+    base = costs["base"]
+    rows = [
+        [
+            "base",
+            f"{base['parameters']:,}",
+            f"{base['minutes']:g} min, {base['tokens']:,} tokens, {base['steps']:,} steps",
+        ]
+    ]
+    for name, part in costs.items():
+        if name != "base":
+            rows.append([name, f"{part['parameters']:,}", f"{part['seconds']} s, {part['cases']:,} cases"])
+    return table(["part", "parameters", "cost"], rows)
+
+
+def render(results: Results) -> str:
+    """The whole card."""
+    base, others, costs = results["base"], results["intrinsics"], results["costs"]
+    numbers = "bf16 matrix products" if costs["base"]["bf16_matrices"] else "float32"
+    made = (
+        f"## How it was made\n\n```\n{results['command']}\n```\n\nSeed {results['seed']}, {costs['base']['threads']} CPU"
+        f" threads shared with other work, {numbers} for the base, float32 for the adapters. The adapters have rank"
+        f" {results['course']['rank']} on q, k and v; the base's keys and values before the invocation token were"
+        " computed once and kept.\n\n"
+    )
+    measured = (
+        "## What was measured\n\nOn names, and on pairs of verb and object, that training never saw; float32, greedy,"
+        " right to the letter. Intervals are Wilson's. One seed was trained; what is shipped is what was measured.\n\n"
+    )
+    sections = [
+        INTRODUCTION,
+        made + cost_table(costs),
+        measured + base_table(base),
+        adapter_table(others),
+        "Certainty is the mean over the ten digits, as `io.yaml` reads them.\n\n"
+        + certainty_table(others["uncertainty"]),
+        group_table(others),
+        LIMITS,
+    ]
+    return "\n".join(sections)

@@ -1,0 +1,135 @@
+"""Measuring a base and its adapters on held-out names and requests; every figure with its count and interval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alora_flow.mini import INTRINSICS, heldout
+from alora_flow.mini.adapters import judge, own_answers
+from alora_flow.mini.folders import load_adapter, load_base
+from alora_flow.mini.heldout import Sample
+from alora_flow.mini.measuring import answer_pairs, exact, interval
+from alora_flow.mini.network import Network
+from alora_flow.mini.tasks import Case, cases_of, order
+from alora_flow.mini.vocabulary import Encoder
+
+# Seeds that nothing else uses: not the training, nor what is watched during it.
+BASE_SEED, ADAPTER_SEED = 700_001, 800_001
+COUNT = 400
+
+Figures = dict[str, Any]
+
+
+def rate(hits: Sequence[bool]) -> Figures:
+    """A proportion with its count and 95 % interval."""
+    low, high = interval(sum(hits), len(hits))
+    return {
+        "rate": round(sum(hits) / max(1, len(hits)), 4),
+        "n": len(hits),
+        "low": round(low, 4),
+        "high": round(high, 4),
+    }
+
+
+def by(keys: Sequence[str], hits: Sequence[bool]) -> dict[str, Figures]:
+    """`rate` for each key."""
+    split: dict[str, list[bool]] = defaultdict(list)
+    for key, hit in zip(keys, hits, strict=True):
+        split[key].append(hit)
+    return {key: rate(split[key]) for key in sorted(split)}
+
+
+def exact_answers(network: Network, encoder: Encoder, samples: Sequence[Sample]) -> Figures:
+    """How often the answer is right to the letter, also by order, by wording and by what is asked for."""
+    hits = exact(network, answer_pairs(encoder, samples))
+    parts = {
+        "by_order": by([order(s) for s in samples], hits),
+        "by_wording": by([s.question.mode for s in samples], hits),
+        "by_value": by([s.question.value for s in samples], hits),
+    }
+    return {**rate(hits), **parts}
+
+
+def evaluate_base(network: Network, encoder: Encoder, count: int = COUNT) -> Figures:
+    """Answers that documents give, and what happens where they give none."""
+    small = heldout.answerable(BASE_SEED, heldout.SMALL, count)
+    large = heldout.answerable(BASE_SEED + 1, heldout.LARGE, count)
+    careful = heldout.unanswerable(BASE_SEED + 2, heldout.SMALL, count, careful=True)
+    plain = heldout.unanswerable(BASE_SEED + 3, heldout.SMALL, count, careful=False)
+    guesses = own_answers(network, encoder)(plain)
+    return {
+        "small": exact_answers(network, encoder, small),
+        "large": exact_answers(network, encoder, large),
+        "admits": rate(exact(network, answer_pairs(encoder, careful))),
+        "guesses": rate([not g.startswith("The documents") for g in guesses]),
+    }
+
+
+def certainty(scores: Tensor, encoder: Encoder) -> Tensor:
+    """The expected certainty over the ten digits, as `io.yaml` reads it."""
+    digits = [encoder.text(str(d))[0] for d in range(10)]
+    return scores[:, digits].softmax(-1) @ (torch.arange(10) * 0.1 + 0.05)
+
+
+def calibration_error(sure: Tensor, right: Tensor) -> float:
+    """Expected calibration error over ten equal bins."""
+    bins = (sure * 10).long().clamp(0, 9)
+    gaps = [
+        (bins == b).float().mean() * (sure[bins == b].mean() - right[bins == b].mean()).abs() for b in bins.unique()
+    ]
+    return float(sum(gaps, torch.tensor(0.0)))
+
+
+def uncertainty_figures(cases: Sequence[Case], scores: Tensor, encoder: Encoder) -> Figures:
+    """Brier score against the best constant in hindsight, with the interval of their difference, and ECE."""
+    sure = certainty(scores, encoder)
+    right = torch.tensor([float(c.right) for c in cases])
+    own, constant = (sure - right) ** 2, (right.mean() - right) ** 2
+    gain = constant - own
+    half = 1.96 * float(gain.std()) / sqrt(len(cases))
+    return {
+        "n": len(cases),
+        "brier": round(float(own.mean()), 4),
+        "brier_constant": round(float(constant.mean()), 4),
+        "gain_low": round(float(gain.mean()) - half, 4),
+        "gain_high": round(float(gain.mean()) + half, 4),
+        "ece": round(calibration_error(sure, right), 4),
+        "right": round(float(right.mean()), 4),
+        "works": float(gain.mean()) - half > 0,
+    }
+
+
+def trivial_error(name: str, cases: Sequence[Case]) -> float:
+    """The error of the rule that looks at nothing: the commoner answer, or the question as it was."""
+    if name == "query_rewrite":
+        return sum(c.turns[-1].text != c.answer for c in cases) / len(cases)
+    yes = sum(c.answer == "Y" for c in cases) / len(cases)
+    return min(yes, 1 - yes)
+
+
+def evaluate_adapter(network: Network, encoder: Encoder, weights: Path, name: str, count: int = COUNT) -> Figures:
+    """One adapter's figures."""
+    cases = cases_of(name, "test", count, ADAPTER_SEED, own_answers(network, encoder))
+    right, scores = judge(network, encoder, name, cases, load_adapter(network.shape, name, weights))
+    if name == "uncertainty":
+        return uncertainty_figures(cases, scores, encoder)
+    error = rate([not r for r in right])
+    trivial = trivial_error(name, cases)
+    parts = by([c.group for c in cases], [not r for r in right])
+    return {**error, "trivial": round(trivial, 4), "works": error["high"] < trivial, "by_group": parts}
+
+
+def evaluate(weights: Path, count: int = COUNT) -> Figures:
+    """All figures of a folder with `base` and `intrinsics`."""
+    network, encoder = load_base(weights / "base"), Encoder.load(weights / "base")
+    figures: Figures = {"base": evaluate_base(network, encoder, count), "intrinsics": {}}
+    for name in INTRINSICS:
+        figures["intrinsics"][name] = evaluate_adapter(network, encoder, weights, name, count)
+    return figures

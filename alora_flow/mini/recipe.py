@@ -1,0 +1,125 @@
+"""The whole recipe: base, five adapters, measurement, card, manifest. Started again on its folder, it continues."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from alora_flow.mini import INTRINSICS, card, heldout
+from alora_flow.mini.adapters import Course, own_answers, train
+from alora_flow.mini.base import Plan, Training
+from alora_flow.mini.evaluation import evaluate
+from alora_flow.mini.folders import adapter_folder, load_base, save_adapter, save_base, seat_invocations, write_json
+from alora_flow.mini.measuring import answer_pairs, exact
+from alora_flow.mini.network import Network
+from alora_flow.mini.tasks import cases_of
+from alora_flow.mini.vocabulary import Encoder
+
+WATCHED = 128
+
+
+def watcher(encoder: Encoder) -> Callable[[Network], dict[str, object]]:
+    """What is measured now and then while the base trains."""
+    samples = {
+        "small": heldout.answerable(91, heldout.SMALL, WATCHED),
+        "large": heldout.answerable(92, heldout.LARGE, WATCHED),
+        "careful": heldout.unanswerable(93, heldout.SMALL, WATCHED, careful=True),
+    }
+    pairs = {name: answer_pairs(encoder, some) for name, some in samples.items()}
+    return lambda network: {name: round(sum(exact(network, p)) / len(p), 3) for name, p in pairs.items()}
+
+
+def train_base(out: Path, plan: Plan) -> dict[str, object]:
+    """Train the base and write it in its shipped form; returns what it took."""
+    training = Training(out / "work", plan)
+    network = training.run(watcher(training.encoder))
+    encoder = training.encoder
+    seat_invocations(network, encoder.assistant, [encoder.role(name) for name in INTRINSICS])
+    save_base(network, out / "work", out / "base")
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "tokens": training.clock.tokens,
+        "steps": training.optimiser.count,
+        "minutes": round(training.clock.seconds / 60, 1),
+        "threads": plan.threads,
+        "bf16_matrices": training.half,
+    }
+
+
+def train_adapter(out: Path, name: str, course: Course, seed: int) -> dict[str, object]:
+    """Train one adapter on the shipped base and write its folder; returns what it took."""
+    start = time.monotonic()
+    network, encoder = load_base(out / "base"), Encoder.load(out / "base")
+    number = 1000 * seed + INTRINSICS.index(name)
+    cases = cases_of(name, "train", course.cases, number, own_answers(network, encoder))
+    prepared = time.monotonic()
+    adapter, loss = train(network, encoder, name, cases, course, number)
+    save_adapter(adapter, encoder.role(name), name, out)
+    facts = {"parameters": sum(p.numel() for p in adapter.parameters()), "cases": len(cases), "loss": round(loss, 4)}
+    return {**facts, "data_seconds": round(prepared - start), "seconds": round(time.monotonic() - start)}
+
+
+class Costs:
+    """What each part of the recipe took, kept in the work folder so that a restart remembers."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / "work" / "costs.json"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.parts = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+
+    def once(self, name: str, make: Callable[[], dict[str, object]]) -> None:
+        """Make a part unless it was made before."""
+        if name not in self.parts:
+            self.parts[name] = make()
+            print(json.dumps({name: self.parts[name]}), flush=True)
+            write_json(self.path, self.parts)
+
+
+def command(plan: Plan) -> str:
+    """The command that does this again."""
+    budget = f"--minutes {plan.minutes:g}" if plan.minutes else f"--tokens {plan.tokens}"
+    return f"python -m alora_flow.mini train --out DIR --seed {plan.seed} {budget} --threads {plan.threads}"
+
+
+def run(out: Path, plan: Plan, course: Course) -> dict[str, object]:
+    """Everything; returns the results that were written."""
+    torch.set_num_threads(plan.threads)
+    costs = Costs(out)
+    costs.once("base", lambda: train_base(out, plan))
+    for name in INTRINSICS:
+        costs.once(name, lambda name=name: train_adapter(out, name, course, plan.seed))  # type: ignore[misc]
+    measured = evaluate(out)
+    results = {"command": command(plan), "seed": plan.seed, "course": asdict(course), "costs": costs.parts, **measured}
+    write_json(out / "results.json", results)
+    (out / "CARD.md").write_text(card.render(results), encoding="utf-8")
+    write_manifest(out)
+    return results
+
+
+def shipped_files(folder: Path) -> list[Path]:
+    """The files that the manifest covers, in a fixed order."""
+    own = [folder / "results.json", folder / "CARD.md", *(folder / "base").rglob("*")]
+    own += [p for name in INTRINSICS for p in adapter_folder(folder, name).rglob("*")]
+    return sorted(p for p in own if p.is_file())
+
+
+def manifest(folder: Path) -> dict[str, dict[str, object]]:
+    """Size and SHA-256 of each shipped file."""
+    return {
+        p.relative_to(folder).as_posix(): {
+            "bytes": p.stat().st_size,
+            "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
+        }
+        for p in shipped_files(folder)
+    }
+
+
+def write_manifest(folder: Path) -> None:
+    """Write `manifest.json`."""
+    write_json(folder / "manifest.json", manifest(folder))
