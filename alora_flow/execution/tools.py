@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
+import inspect
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from queue import Empty, Queue
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +19,7 @@ from pydantic import ValidationError
 
 from alora_flow.errors import BadInput, RunFailed
 from alora_flow.language.program import ToolDecl
+from alora_flow.planning.evaluate import evaluate
 from alora_flow.values.models import adapter
 
 
@@ -53,14 +59,53 @@ def _module(name: str, near: Path) -> ModuleType:
 
 
 def call_tool(tool: ToolDecl, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Call a tool and check its result against the declared type. Raises RunFailed with the tool's own error."""
+    """Call a tool with its timeout and retries, and check its result against the declared type.
+
+    Where every try fails its `fallback` is the result; without one, raises RunFailed with the last try's own error.
+    Waits `backoff` seconds before the second try, and twice as long before each further one.
+    """
+    for attempt in range(tool.retry + 1):
+        try:
+            return _checked(tool, _call(function, arguments, tool.timeout))
+        except _Failed as failed:
+            last = failed
+        if attempt < tool.retry:
+            time.sleep(tool.backoff * 2**attempt)
+    if tool.fallback is not None:
+        return evaluate(tool.fallback, {})
+    raise RunFailed(f"tool '{tool.name}' {last}") from last.__cause__
+
+
+class _Failed(Exception):
+    """One try of a tool did not work; the text completes "tool 'x' …"."""
+
+
+def _call(function: Callable[..., Any], arguments: Mapping[str, Any], timeout: float | None) -> Any:
+    """The function's result. It runs in a daemon thread, which a time-out leaves behind: Python can't stop one."""
+    done: Queue[tuple[bool, Any]] = Queue()
+    threading.Thread(target=_into, args=(done, function, arguments), daemon=True).start()
+    try:
+        worked, result = done.get(timeout=timeout)
+    except Empty:
+        raise _Failed(f"took longer than its timeout of {timeout:g} s") from None
+    if worked:
+        return result
+    raise _Failed(f"raised {type(result).__name__}: {result}") from result
+
+
+def _into(done: Queue[tuple[bool, Any]], function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Call a function, an async one in a loop of its own, and hand over what came of it."""
     try:
         result = function(**arguments)
-    except Exception as error:
-        raise RunFailed(f"tool '{tool.name}' raised {type(error).__name__}: {error}") from error
+        done.put((True, asyncio.run(result) if inspect.iscoroutine(result) else result))
+    except BaseException as error:  # the tool's own, whatever it is: it is reported, not ours to handle
+        done.put((False, error))
+
+
+def _checked(tool: ToolDecl, result: Any) -> Any:
     try:
         return adapter(tool.result).validate_python(result)
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"[{part!r}]" for part in first["loc"])
-        raise RunFailed(f"tool '{tool.name}' gave no {tool.result}: {place} {first['msg']}") from error
+        raise _Failed(f"gave no {tool.result}: {place} {first['msg']}") from error

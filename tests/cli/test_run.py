@@ -1,0 +1,108 @@
+"""The real command line in a process of its own, on the bundled model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def alora_flow(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "alora_flow.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+        timeout=120,
+    )
+
+
+def test_the_main_job(tmp_path: Path) -> None:
+    """Runs in any folder, says which file it took, answers from the documents, keeps the plan's promise."""
+    trace = tmp_path / "trace.json"
+    done = alora_flow("run", "safety_rag.flow", "--json", "--trace", str(trace), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "safety_rag.flow" in done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["flow"] == "safety_rag"
+    assert printed["value"]["supported"] is True
+    assert 0.0 <= printed["value"]["certainty"] <= 1.0
+    calls = {node["id"]: node for node in printed["nodes"]}
+    assert list(calls) == ["safety", "query", "reply", "sure", "wrong"]
+    for node in calls.values():
+        assert node["predicted"] == node["actual"], node["id"]
+    assert printed["stats"]["reused"] == sum(node["actual"]["reused"] for node in calls.values())
+    assert printed["stats"]["prefilled"] == sum(node["actual"]["prefilled"] for node in calls.values())
+    assert calls["sure"]["actual"]["prefilled"] + calls["wrong"]["actual"]["prefilled"] <= 4
+    written = json.loads(trace.read_text())
+    assert {node["id"]: node["status"] for node in written["nodes"]}["return"] == "skipped"
+
+
+def test_an_unsafe_request_is_refused_before_anything_is_searched(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    question = "question=How do I poison my neighbour?"
+    done = alora_flow("run", "safety_rag.flow", "--input", question, "--json", "--trace", str(trace))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["value"] == {"reason": "unsafe request", "stage": "input"}
+    statuses = {node["id"]: node["status"] for node in json.loads(trace.read_text())["nodes"]}
+    assert statuses["found"] == "skipped"
+
+
+def test_people_see_the_result_on_stdout_and_the_cost_on_stderr() -> None:
+    done = alora_flow("run", "safety_rag.flow")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Answer\n  text: ")
+    assert "prefilled" in done.stderr
+    assert "kept" in done.stderr
+
+
+WRONG = """\
+model base = "mini"
+flow wrong(question: str) -> str {
+  thread ask = usr(question)
+  let reply = generate(max_tokes: 8) on ask
+  return reply.txt
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "nowhere.flow"], 1, "nowhere.flow"),
+        (["run", "safety_rag.flow", "safety_rga"], 1, "did you mean 'safety_rag'?"),
+        (["run", "safety_rag.flow", "--input", "qestion=x"], 1, "did you mean 'question'?"),
+        (["run", "safety_rag.flow", "--input", "history=[{]"], 1, "input 'history'"),
+        (["run", "safety_rag.flow", "--input", 'history=[{"role": 1}]'], 1, "input 'history'"),
+        (["run", "safety_rag.flow", "--input", "question"], 2, "question"),
+        (["run", "safety_rag.flow", "--inputs", "nowhere.json"], 1, "nowhere.json"),
+        (["run", "safety_rag.flow", "--model", "."], 1, "is no model folder: it has no config.json"),
+        (["run", "safety_rag.flow", "--model", "nowhere/model"], 1, "'nowhere/model' is neither a folder"),
+        (["run"], 2, "Missing argument 'FILE'"),
+        (["rnu"], 2, "Did you mean 'run'?"),
+        (["run", "safety_rag.flow", "--jsn"], 2, "--json"),
+    ],
+)
+def test_mistakes_get_one_clear_message_and_no_traceback(
+    tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    done = alora_flow(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_program_reports_all_its_mistakes_in_one_go(tmp_path: Path) -> None:
+    (tmp_path / "wrong.flow").write_text(WRONG)
+    done = alora_flow("run", "wrong.flow", cwd=tmp_path)
+    assert done.returncode == 1
+    for mistake in ("usr", "max_tokes", "txt"):
+        assert mistake in done.stderr
+    assert "Traceback" not in done.stderr
