@@ -84,17 +84,24 @@ class SlotPool:
         """Free extents in slot order."""
         return tuple(self._gaps)
 
-    def take(self, count: int) -> list[Extent]:
-        """`count` slots: one extent from the smallest gap that is large enough, else the largest gaps in turn."""
+    def take(self, count: int, beyond: int = 0) -> list[Extent]:
+        """`count` slots: one extent where a gap is large enough, else the largest gaps in turn. Of several gaps the
+        smallest that leaves `beyond` more slots behind the extent, for what will grow there."""
         assert count <= self.free, f"{count} slots asked of {self.free}"
         taken: list[Extent] = []
         while count:
-            fitting = [gap for gap in self._gaps if gap.length >= count]
-            gap = min(fitting, key=lambda gap: gap.length) if fitting else max(self._gaps, key=lambda gap: gap.length)
-            part = self.take_at(gap.start, count)
+            part = self.take_at(self._gap(count, beyond).start, count)
             taken.append(part)
             count -= part.length
         return taken
+
+    def grow(self, start: int, least: int, most: int) -> list[Extent]:
+        """From `least` to `most` slots, from `start` on where those are free, the others together elsewhere."""
+        here = self.take_at(start, most)
+        if here.length >= least:
+            return [here]
+        there = self.take(least - here.length, most - least)
+        return [here, *there, self.take_at(there[-1].end, most - least)]
 
     def take_at(self, start: int, most: int) -> Extent:
         """Up to `most` slots from `start` on; an empty extent when `start` is not free."""
@@ -106,6 +113,13 @@ class SlotPool:
         self._gaps[index : index + 1] = [piece for piece in rest if piece.length]
         self.free -= part.length
         return part
+
+    def _gap(self, count: int, beyond: int) -> Extent:
+        for wanted in (count + beyond, count):
+            fitting = [gap for gap in self._gaps if gap.length >= wanted]
+            if fitting:
+                return min(fitting, key=lambda gap: gap.length)
+        return max(self._gaps, key=lambda gap: gap.length)
 
     def give(self, extent: Extent) -> None:
         """Take slots back."""

@@ -97,14 +97,14 @@ class Scheduler:
         live = self.waiting[0]
         # A token for each running request, so that it is not preempted in the very next step.
         spare = len(self.running) + 1 if self.running else 0
-        leaf = self.tree.admit(self._labelled(live), spare)
+        tail = min(live.room, TAIL)
+        leaf = self.tree.admit(self._labelled(live), spare, tail)
         if leaf is None:
             assert self.running, "a request that was accepted does not fit into an empty arena"
             return False
         self.running.append(self.waiting.popleft())
         live.enter(leaf)
-        if live.path and live.room:
-            live.tail = [self.tree.pool.take_at(live.path[-1].end, min(live.room, TAIL))]
+        live.tail = [self.tree.pool.take_at(live.path[-1].end, tail)]
         return True
 
     def _labelled(self, live: Live) -> Sequence[tuple[object, Sequence[int]]]:
@@ -164,10 +164,9 @@ class Scheduler:
             if victim is live:
                 return False
         end = live.tail[-1].end if live.tail else live.path[-1].end
-        wish = max(missing, min(TAIL, live.room - live.used - live.capacity()))
-        live.tail.append(self.tree.pool.take_at(end, wish))
-        live.tail += self.tree.pool.take(max(0, count - live.capacity()))
-        live.tail.append(self.tree.pool.take_at(live.tail[-1].end, wish - missing))
+        wish = max(missing, min(TAIL, live.room - live.used - live.capacity(), self.tree.available))
+        self.tree.make_room(wish)
+        live.tail += self.tree.pool.grow(end, missing, wish)
         return True
 
     def _preempt(self, live: Live) -> None:

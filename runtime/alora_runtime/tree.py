@@ -116,16 +116,18 @@ class RunTree:
                 break
         return node
 
-    def admit(self, runs: Sequence[Labelled], spare: int) -> Node | None:
-        """Give `runs` a path of nodes, sharing what is there; None unless `spare` more slots could then be had."""
+    def admit(self, runs: Sequence[Labelled], spare: int, tail: int) -> Node | None:
+        """Give `runs` a path of nodes, sharing what is there; None unless `spare` more slots could then be had.
+        Where possible `tail` slots behind the path are left free."""
         total = sum(len(tokens) for _, tokens in runs)
         node = self.find(runs)
         self._reference(node)
-        if total - node.end + spare > self.available:
+        missing = total - node.end
+        if missing + spare > self.available:
             self.release(node)
             return None
-        self.make_room(total - node.end)
-        return self._append(node, runs)
+        self.make_room(min(missing + tail, self.available - spare))
+        return self._append(node, runs, missing, tail)
 
     def make_room(self, slots: int) -> bool:
         """Evict until so many slots are free; False, and nothing done, when that cannot be."""
@@ -214,9 +216,8 @@ class RunTree:
             at += shared
         return node, at
 
-    def _append(self, node: Node, runs: Sequence[Labelled]) -> Node:
-        missing = sum(len(tokens) for _, tokens in runs) - node.end
-        slots = iter(self.pool.take(missing))
+    def _append(self, node: Node, runs: Sequence[Labelled], missing: int, tail: int) -> Node:
+        slots = iter(self.pool.take(missing, tail))
         extent, position, matched = Extent(0, 0), 0, node.end
         for label, tokens in runs:
             at = max(0, matched - position)
