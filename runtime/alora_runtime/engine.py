@@ -140,8 +140,8 @@ class Engine:
                 raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
             matcher = request.constraint.matcher(self._vocabulary)
         live = Live(self._tickets, self._runs(request), room, trie)
-        stops = frozenset(request.stop_tokens) | (frozenset() if request.ignore_eos else set(self.model.source.eos))
-        self._tasks[live.ticket] = Task(request, live, frozenset(stops), matcher)
+        stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
+        self._tasks[live.ticket] = Task(request, live, frozenset(stops), stops[0] if stops else None, matcher)
         self._tickets += 1
         self._scheduler.add(live)
         return live.ticket

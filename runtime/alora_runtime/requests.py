@@ -68,7 +68,9 @@ class Request:
 class Completion:
     """The answer to one request, and what it cost.
 
-    tokens: generated ids, with the stop token when one was sampled; `text`: the same without special tokens.
+    tokens: generated ids; with finish "stop" the last one is the stop token (written by the engine where a constraint
+        allows nothing more; only a model without any has none there). text: the same without special tokens. The cache
+        keeps all of them but the last.
     logprobs: one mapping (token id → natural log-probability before any mask, penalty or temperature) per generated
         token when asked for; empty for tokens that the constraint forced, because no row was computed for them.
     choice, choice_logprobs: index taken, and for each choice the log-probability of its tokens before any mask.

@@ -138,7 +138,7 @@ class Scheduler:
         if live.trie:
             self._plan_trie(live, plan)
         else:
-            tokens = tuple(live.generated[live.fed :])
+            tokens = tuple(live.generated[live.fed : live.fed + count])
             start = live.prompt + live.fed
             slots = window(live.tail, live.used, live.used + count)
             plan.pieces.append(Piece(live, ((live.adapter, tokens),), start, slots, live.context(count), live))

@@ -20,6 +20,7 @@ class Live:
     runs: the prompt as (adapter number, tokens), 0 for the base; neighbours under one adapter are one run.
     room: most tokens that it may ever feed after its prompt.
     generated: ids so far; the first `fed` of them have their KV, or will have after the step being prepared.
+    closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
     path: slots of the sequence that ends in `leaf` (the prompt, after a preemption with what had been generated).
     tail: slots, in order of position, for what is fed after `leaf`; the first `used` are taken.
@@ -31,6 +32,7 @@ class Live:
     trie: ChoiceTrie | None = None
     generated: list[int] = field(default_factory=list)
     fed: int = 0
+    closing: bool = False
     prefilled: int = 0
     counted: int = 0
     leaf: Node | None = None
@@ -57,7 +59,7 @@ class Live:
     @property
     def pending(self) -> int:
         """Rows to feed once the prompt is done: tokens generated and not fed, or the trie of its choices."""
-        return len(self.trie.tokens) if self.trie else len(self.generated) - self.fed
+        return len(self.trie.tokens) if self.trie else max(0, len(self.generated) - self.closing - self.fed)
 
     def sequence(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """Everything whose KV it needs before it can go on: the prompt, and what it had fed when it was preempted."""

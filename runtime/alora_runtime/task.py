@@ -16,17 +16,21 @@ from .sequence import Live
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """request, its integers for the scheduler, its grammar; `stops`: every token that ends it.
+    """The request, its integers for the scheduler (`live`), and its grammar (`matcher`).
 
+    stops: every token that ends it; stop: the one that is written where the grammar allows nothing more.
+    finish: decided, but given only when all tokens but the last have their KV.
     root: logits of the prompt's last row `[1, vocabulary]`, kept until the other rows of its choices are there.
     """
 
     request: Request
     live: Live
     stops: frozenset[int]
+    stop: int | None
     matcher: Matcher | None = None
     logprobs: list[dict[int, float]] = field(default_factory=list)
     forced: int = 0
+    finish: Finish | None = None
     root: Tensor | None = None
     choice: int | None = None
     choice_logprobs: tuple[float, ...] = ()
@@ -40,14 +44,22 @@ class Task:
             raise ModelError("the model's output is not a finite number")
         if self.live.trie:
             return self._choose(logits)
-        if self.matcher and not self.live.generated and (finish := self._force()):
-            return finish
-        if self.live.pending:
-            return None
-        token = self._sample(logits[-1], best)
+        if self.finish is None:
+            self._go_on(logits[-1], best)
+        self.live.closing = self.finish is not None
+        return None if self.live.pending else self.finish
+
+    def _go_on(self, logits: Tensor, best: int) -> None:
+        """What must come first, where nothing has come yet; else a sampled token and what must follow it."""
+        if self.matcher and not self.live.generated and self._force(self.matcher):
+            return
+        token = self._sample(logits, best)
         if self.request.logprobs:
-            self.logprobs.append(top_logprobs(logits[-1].log_softmax(-1), self.request.logprobs, token))
-        return self._append(token) or self._follow(token)
+            self.logprobs.append(top_logprobs(logits.log_softmax(-1), self.request.logprobs, token))
+        self._append(token)
+        if self.matcher and self.finish is None:
+            self.matcher.accept(token)
+            self._force(self.matcher)
 
     def _sample(self, logits: Tensor, best: int) -> int:
         request = self.request
@@ -68,29 +80,26 @@ class Task:
             allowed[[token for token in self.stops if token < vocabulary]] = True
         return allowed[:vocabulary]
 
-    def _append(self, token: int) -> Finish | None:
+    def _append(self, token: int) -> None:
         self.live.generated.append(token)
         if token in self.stops:
-            return "stop"
-        return None if len(self.live.generated) < self.request.max_tokens else "length"
+            self.finish = "stop"
+        elif len(self.live.generated) == self.request.max_tokens:
+            self.finish = "length"
 
-    def _follow(self, token: int) -> Finish | None:
-        if self.matcher is None:
-            return None
-        self.matcher.accept(token)
-        return self._force()
-
-    def _force(self) -> Finish | None:
-        assert self.matcher is not None
-        finish: Finish | None = None
-        for token in self.matcher.forced():
-            finish = self._append(token)
-            self.forced += 1
-            if self.request.logprobs:
-                self.logprobs.append({})
-            if finish:
-                return finish
-        return "stop" if self.matcher.done else None
+    def _force(self, matcher: Matcher) -> bool:
+        """Append what must come; whether that was anything."""
+        tokens = matcher.forced()
+        if matcher.done and self.stop is not None:
+            tokens.append(self.stop)
+        for token in tokens[: self.request.max_tokens - len(self.live.generated)]:
+            if self.finish is None:
+                self._append(token)
+                self.forced += 1
+                self.logprobs += [{}] if self.request.logprobs else []
+        if matcher.done and self.finish is None:
+            self.finish = "stop"
+        return bool(tokens) or matcher.done
 
     def _choose(self, logits: Tensor) -> Finish | None:
         trie, request = self.live.trie, self.request

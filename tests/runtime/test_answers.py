@@ -16,8 +16,6 @@ import pytest
 import torch
 from alora_runtime import Constraint, Engine, Request, Run
 from alora_runtime.sampling import penalised, sample, uniform
-from conftest import INVOCATION
-from engine_checkpoints import Oracle, labelled
 from transformers import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -26,6 +24,9 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+
+from tests.runtime.checkpoints import EOS, Oracle, labelled
+from tests.runtime.conftest import INVOCATION
 
 CONTEXT = Run(tuple(13 * index % 256 for index in range(40)))
 PROMPT = [CONTEXT, Run(INVOCATION, "one")]
@@ -76,12 +77,15 @@ def test_a_regular_expression(engine: Engine) -> None:
     completion = engine.generate([Request(PROMPT, constraint=Constraint.regex(pattern), max_tokens=50, logprobs=1)])[0]
     assert re.fullmatch(pattern, completion.text)
     assert completion.finish == "stop"
-    assert completion.forced == len("the ") + len("at") + len(" is ") + len("!")
+    assert completion.tokens[-1] == EOS
+    assert completion.forced == len("the ") + len("at") + len(" is ") + len("!") + 1
     assert completion.generated == 3
     assert [bool(row) for row in completion.logprobs].count(True) == 3
     # Forced tokens are fed together with the sampled one before them, not in steps of their own.
-    assert engine.stats.steps == 1 + 3
+    assert engine.stats.steps == 1 + 3 + 1
     engine.check()
+    longer = [*PROMPT, Run((*completion.tokens, 77), "one")]
+    assert engine.generate([Request(longer, max_tokens=1)])[0].prefilled == 2
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -104,6 +108,9 @@ def test_a_constraint_may_end_early_and_be_cut(engine: Engine) -> None:
     assert re.fullmatch("[ab]{1,30}", whole.text)
     cut = engine.generate([Request(PROMPT, constraint=Constraint.regex("[ab]{30}"), max_tokens=7)])[0]
     assert (cut.finish, len(cut.tokens)) == ("length", 7)
+    forced = engine.generate([Request(PROMPT, constraint=Constraint.regex("abcdefgh"), max_tokens=5)])[0]
+    assert (forced.finish, forced.text, forced.forced, forced.generated) == ("length", "abcde", 5, 0)
+    assert engine.generate([Request([*PROMPT, Run((*forced.tokens, 1), "one")], max_tokens=1)])[0].prefilled == 2
 
 
 def test_stop_tokens(engine: Engine) -> None:

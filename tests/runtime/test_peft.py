@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from alora_runtime import Engine, Request, Run
-from conftest import INVOCATION
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
+
+from tests.runtime.conftest import INVOCATION
 
 CONTEXT = tuple(11 * index % 256 for index in range(30))
 ONCE = (*CONTEXT, *INVOCATION)

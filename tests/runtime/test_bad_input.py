@@ -14,8 +14,9 @@ from alora_runtime import Constraint, Engine, Request, Run
 from alora_runtime.adapter_config import REFUSED, read_adapter_config
 from alora_runtime.errors import AdapterError, CapacityError, ConstraintError, ModelError, RequestError
 from alora_runtime.support import refusal
-from engine_checkpoints import make_adapter, make_checkpoint
 from safetensors.torch import load_file, save_file
+
+from tests.runtime.checkpoints import make_adapter, make_checkpoint
 
 GOOD = Request([Run((1, 2, 3))], max_tokens=2)
 

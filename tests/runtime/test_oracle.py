@@ -11,9 +11,10 @@ import pytest
 import torch
 from alora_runtime import Engine, Request, Run, scheduler
 from alora_runtime.requests import Completion
-from engine_checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 
 
 def serve(engine: Engine, requests: list[Request]) -> list[Completion]:
