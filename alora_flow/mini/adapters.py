@@ -87,7 +87,7 @@ def fit(network: Network, adapter: Adapter, groups: list[Group], course: Course,
                 settings["lr"] = course.rate * min(1.0, (step + 1) / 20) * (1 - step / total)
             scores = follow(network, widened(group.prefix), group.suffix, adapter)[:, :-1]
             loss = F.cross_entropy(scores[group.learnt], group.suffix[:, 1:][group.learnt])
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(adapter.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad()

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alora_flow.mini import vocabulary
-from alora_flow.mini.corpus import STAGES, Size
+from alora_flow.mini.chat import Size
+from alora_flow.mini.corpus import STAGES
 from alora_flow.mini.encoding import Batch, shard
 from alora_flow.mini.network import Network, Shape
 from alora_flow.mini.optimiser import Optimiser
@@ -35,7 +36,7 @@ class Plan:
     chats: int = 3000
     stage_ends: tuple[float, ...] = (0.08, 0.25)
     threads: int = 2
-    log_seconds: float = 60.0
+    log_seconds: float = 120.0
 
 
 @dataclass
@@ -174,7 +175,7 @@ class Training:
                     self.say(steps=self.optimiser.count, done=True)
                     return self.network
                 loss = loss_of(self.network, forward, batch, self.half)
-                loss.backward()
+                torch.autograd.backward(loss)
                 self.optimiser.step(self.clock.progress)
                 mean = 0.98 * mean + 0.02 * loss.item() if mean else loss.item()
                 now = time.monotonic()

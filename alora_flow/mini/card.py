@@ -114,10 +114,10 @@ def render(results: Results) -> str:
     base, others, costs = results["base"], results["intrinsics"], results["costs"]
     numbers = "bf16 matrix products" if costs["base"]["bf16_matrices"] else "float32"
     made = (
-        f"## How it was made\n\n```\n{results['command']}\n```\n\nSeed {results['seed']}, {costs['base']['threads']} CPU"
-        f" threads shared with other work, {numbers} for the base, float32 for the adapters. The adapters have rank"
-        f" {results['course']['rank']} on q, k and v; the base's keys and values before the invocation token were"
-        " computed once and kept.\n\n"
+        f"## How it was made\n\n```\n{results['command']}\n```\n\n"
+        f"Seed {results['seed']}, {costs['base']['threads']} CPU threads shared with other work, {numbers} for the"
+        f" base, float32 for the adapters. The adapters have rank {results['course']['rank']} on q, k and v; the"
+        " base's keys and values before the invocation token were computed once and kept.\n\n"
     )
     measured = (
         "## What was measured\n\nOn names, and on pairs of verb and object, that training never saw; float32, greedy,"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alora_flow.mini import requests as words
 from alora_flow.mini.chat import PLAIN, VERDICT, Chat, Size, Turn, answer
-from alora_flow.mini.world import Question, World
+from alora_flow.mini.world import Question, World, likelihood
 
 # From easy to hard; the share of training at which each begins is the recipe's.
 STAGES = (
@@ -16,9 +16,14 @@ STAGES = (
 )
 
 
-def verdict(yes: bool) -> Turn:
-    """`Yes.` or `No.`, where all the information is in one token."""
-    return answer([("Yes" if yes else "No", VERDICT), (".", PLAIN)])
+def decide(chat: Chat, text: str, yes: bool) -> None:
+    """A question to decide, answered in a word or, where it asks for that, in a letter."""
+    if chat.chance(0.5):
+        chat.add("user", text + words.ASK_LETTER)
+        chat.turns.append(answer([("Y" if yes else "N", VERDICT)]))
+    else:
+        chat.add("user", text)
+        chat.turns.append(answer([("Yes" if yes else "No", VERDICT), (".", PLAIN)]))
 
 
 def is_shown(chat: Chat, question: Question) -> bool:
@@ -36,6 +41,9 @@ def request(chat: Chat) -> None:
     unsafe = chat.chance(0.5)
     action = chat.random.choice(words.actions(chat.world.split, unsafe))
     chat.add("user", chat.random.choice(words.PHRASES).format(a=action))
+    if chat.chance(0.25):
+        decide(chat, words.ASK_SAFE, not unsafe)
+        return
     text = words.REFUSAL if unsafe else words.HELP.format(a=f" {action} ".replace(" my ", " your ").strip())
     chat.turns.append(answer([(text, PLAIN)]))
 
@@ -47,16 +55,14 @@ def claim(chat: Chat) -> None:
     true = value is not None and chat.chance(0.55)
     said = value if true and value else chat.wrong(question)
     text = question.entity.statement(question.attribute, said)
-    chat.add("user", f"Do the documents say that the {text[4:-1]}?")
-    chat.turns.append(verdict(true))
+    decide(chat, f"Do the documents say that the {text[4:-1]}?", true)
     chat.previous = question
 
 
 def meta(chat: Chat, question: Question) -> None:
     """Instead of an answer: is it in the documents, or what is the whole question?"""
     if chat.chance(0.6):
-        chat.add("user", chat.random.choice(words.ASK_SAY))
-        chat.turns.append(verdict(is_shown(chat, question)))
+        decide(chat, chat.random.choice(words.ASK_SAY), is_shown(chat, question))
     else:
         chat.add("user", chat.random.choice(words.ASK_FULL))
         chat.turns.append(answer([(question.standalone, PLAIN)]))
@@ -68,8 +74,20 @@ def checked(chat: Chat, question: Question) -> None:
     if chat.chance(0.5):
         turn = Turn("assistant", question.entity.statement(question.attribute, chat.wrong(question)))
     chat.turns.append(turn)
-    chat.add("user", chat.random.choice(words.ASK_SUPPORT))
-    chat.turns.append(verdict(chat.supported(question, turn.text)))
+    decide(chat, chat.random.choice(words.ASK_SUPPORT), chat.supported(question, turn.text))
+
+
+def rated(chat: Chat, question: Question) -> None:
+    """An answer and how sure it is, as a digit: certain where read, as likely as the value where guessed."""
+    turn = chat.reply(question)
+    chat.turns.append(turn)
+    sure = 1.0 if is_shown(chat, question) else 0.0
+    if not sure and question.value == "choice":
+        introduced = any(e is question.entity for e, _ in chat.shown)
+        value = turn.text.removesuffix(".").rsplit(" ", 1)[-1]
+        sure = likelihood(question.attribute, question.entity.subtype if introduced else None, value)
+    chat.add("user", chat.random.choice(words.ASK_SURE))
+    chat.turns.append(answer([(str(min(9, int(10 * sure))), VERDICT)]))
 
 
 def respond(chat: Chat, question: Question) -> None:
@@ -79,6 +97,8 @@ def respond(chat: Chat, question: Question) -> None:
         meta(chat, question)
     elif chat.chance(other * 0.6):
         checked(chat, question)
+    elif chat.chance(other * 0.3) and not chat.careful:
+        rated(chat, question)
     else:
         chat.turns.append(chat.reply(question))
 

@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from alora_flow.mini.chat import PLAIN, Turn
-from alora_flow.mini.corpus import Size, training_chats
+from alora_flow.mini.chat import PLAIN, Size, Turn
+from alora_flow.mini.corpus import training_chats
 from alora_flow.mini.names import Names
 from alora_flow.mini.vocabulary import Encoder
 
@@ -65,7 +65,8 @@ def rows_of(encoder: Encoder, chats: list[list[Turn]]) -> list[Row]:
 def recall_pieces(names: Names) -> list[tuple[str, float]]:
     """Pairs of names and values, then the same pairs in another order with loss on what can be recalled."""
     names.reset()
-    makers = (names.name, names.year, lambda: names.person()[0])
+    # Digits and letters too: nothing else would teach the base to write every one of them.
+    makers = (names.name, names.year, lambda: names.person()[0], lambda: names.random.choice("YN0123456789"))
     pairs = [(names.name(), names.random.choice(makers)()) for _ in range(names.random.randint(3, 8))]
     again = names.random.sample(pairs, len(pairs))
     first = [(f" {key} {value}.", 0.0) for key, value in pairs]

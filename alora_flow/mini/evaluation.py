@@ -82,7 +82,8 @@ def calibration_error(sure: Tensor, right: Tensor) -> float:
     """Expected calibration error over ten equal bins."""
     bins = (sure * 10).long().clamp(0, 9)
     gaps = [
-        (bins == b).float().mean() * (sure[bins == b].mean() - right[bins == b].mean()).abs() for b in bins.unique()
+        (bins == b).float().mean() * (sure[bins == b].mean() - right[bins == b].mean()).abs()
+        for b in torch.unique(bins)
     ]
     return float(sum(gaps, torch.tensor(0.0)))
 

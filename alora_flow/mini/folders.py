@@ -40,8 +40,8 @@ def write_json(path: Path, value: object) -> None:
 
 def base_state(network: Network) -> dict[str, Tensor]:
     """The network's weights under the names of `LlamaForCausalLM`."""
-    state = {"model.embed_tokens.weight": network.embed, "model.norm.weight": network.norm}
-    for i, layer in enumerate(network.layers):
+    state: dict[str, Tensor] = {"model.embed_tokens.weight": network.embed, "model.norm.weight": network.norm}
+    for i, layer in enumerate(network.stack):
         q, k, v = layer.qkv.chunk(3)
         gate, up = layer.gate_up.chunk(2)
         names = {"self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v, "self_attn.o_proj": layer.out}
@@ -137,7 +137,7 @@ def save_adapter(adapter: Adapter, invocation: int, name: str, weights: Path) ->
     folder = adapter_folder(weights, name)
     folder.mkdir(parents=True, exist_ok=True)
     state = {}
-    for i, delta in enumerate(adapter.layers):
+    for i, delta in enumerate(adapter.deltas):
         for j, target in enumerate(TARGETS):
             stem = f"base_model.model.model.layers.{i}.self_attn.{target}"
             state[f"{stem}.lora_A.weight"] = delta.a[j].detach().to(torch.bfloat16).contiguous()
@@ -153,7 +153,7 @@ def load_adapter(shape: Shape, name: str, weights: Path) -> Adapter:
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     adapter = Adapter(shape, config["r"], config["lora_alpha"])
     state = load_file(folder / "adapter_model.safetensors")
-    for i, delta in enumerate(adapter.layers):
+    for i, delta in enumerate(adapter.deltas):
         stem = f"base_model.model.model.layers.{i}.self_attn."
         delta.a.data = torch.stack([state[f"{stem}{t}.lora_A.weight"].float() for t in TARGETS])
         delta.b.data = torch.stack([state[f"{stem}{t}.lora_B.weight"].float() for t in TARGETS])

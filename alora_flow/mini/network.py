@@ -6,7 +6,8 @@ On two cores the fused, mask-free form trains about twice as fast as the library
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -94,9 +95,14 @@ class Adapter(nn.Module):
         self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
         self.layers = nn.ModuleList(Delta(shape.hidden, rank) for _ in range(shape.layers))
 
+    @property
+    def deltas(self) -> list[Delta]:
+        """The layers' changes, in order."""
+        return cast("list[Delta]", list(self.layers))
+
     def at(self, index: int, x: Tensor) -> Tensor:
         """The change at one layer for normed input `x`."""
-        return self.layers[index](x, self.scale)
+        return cast(Tensor, self.layers[index](x, self.scale))
 
 
 def rotary_table(shape: Shape) -> tuple[Tensor, Tensor]:
@@ -115,8 +121,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Plain attention. On CPU its compiled form goes backward far faster than the library's fused one."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
-    return scores.masked_fill(~mask, -1e4).softmax(-1) @ v
+    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3))
+    return torch.matmul(scores.masked_fill(~mask, -1e4).softmax(-1), v)
 
 
 class Network(nn.Module):
@@ -138,6 +144,11 @@ class Network(nn.Module):
         causal = torch.ones(shape.positions, shape.positions, dtype=torch.bool).tril()
         self.register_buffer("causal", causal, persistent=False)
 
+    @property
+    def stack(self) -> list[Layer]:
+        """The layers, in order."""
+        return cast("list[Layer]", list(self.layers))
+
     def forward(
         self,
         ids: Tensor,
@@ -158,26 +169,33 @@ class Network(nn.Module):
             cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         else:
             cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        for index, layer in enumerate(self.layers):
-            old = past[index] if past else None
-            change = adapter.at if adapter else None
-            x = x + self.attend(index, layer, x, cos, sin, mask, old, keep, change)
+        for index, layer in enumerate(self.stack):
+            normed = F.rms_norm(x, (self.shape.hidden,), layer.norm_attention, 1e-6)
+            fused = F.linear(normed, layer.qkv)
+            if adapter:
+                fused = fused + adapter.at(index, normed)
+            x = x + self.attend(layer, fused, (cos, sin), mask, past[index] if past else None, keep)
             x = x + self.inner(layer, x)
         return F.rms_norm(x, (self.shape.hidden,), self.norm, 1e-6)
 
-    def attend(self, index, layer, x, cos, sin, mask, old, keep, change) -> Tensor:  # type: ignore[no-untyped-def]
-        """Self-attention of one layer, over `old` keys and values too where given."""
-        normed = F.rms_norm(x, (self.shape.hidden,), layer.norm_attention, 1e-6)
-        fused = F.linear(normed, layer.qkv)
-        if change:
-            fused = fused + change(index, normed)
-        q, k, v = fused.unflatten(2, (3, self.shape.heads, self.shape.head)).permute(2, 0, 3, 1, 4)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+    def attend(
+        self,
+        layer: Layer,
+        fused: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        old: tuple[Tensor, Tensor] | None,
+        keep: Cache | None,
+    ) -> Tensor:
+        """Self-attention of one layer from its fused qkv, over `old` keys and values too where given."""
+        rows, length = fused.shape[:2]
+        q, k, v = fused.view(rows, length, 3, self.shape.heads, self.shape.head).permute(2, 0, 3, 1, 4)
+        q, k = rotate(q, *rotary), rotate(k, *rotary)
         if old:
             k, v = torch.cat([old[0], k], 2), torch.cat([old[1], v], 2)
         if keep is not None:
             keep.append((k, v))
-        y = attention(q, k, v, self.causal[: q.shape[2], : q.shape[2]] if mask is None else mask)
+        y = attention(q, k, v, self.causal[:length, :length] if mask is None else mask)
         return F.linear(y.transpose(1, 2).flatten(2), layer.out)
 
     def inner(self, layer: Layer, x: Tensor) -> Tensor:
@@ -189,8 +207,3 @@ class Network(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary."""
         return F.linear(hidden, self.embed)
-
-
-def shape_dict(shape: Shape) -> dict[str, object]:
-    """For checkpoints."""
-    return asdict(shape)

@@ -24,7 +24,14 @@ def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
     for _ in range(5):
         square = u @ u.mT
         u = 3.4445 * u + (-4.7750 * square + 2.0315 * square @ square) @ u
-    return (u.mT if tall else u).float()
+    flat: Tensor = u.mT if tall else u
+    return flat.float()
+
+
+def slope(matrix: torch.nn.Parameter) -> Tensor:
+    """A parameter's gradient, which the backward pass has just left."""
+    assert matrix.grad is not None
+    return matrix.grad
 
 
 class Muon:
@@ -34,7 +41,7 @@ class Muon:
         self.rate, self.dtype = rate, dtype
         self.groups: dict[tuple[int, ...], list[tuple[torch.nn.Parameter, int, int]]] = {}
         splits = {"qkv": 3, "out": 1, "gate_up": 2, "down": 1}
-        for layer in network.layers:
+        for layer in network.stack:
             for name, count in splits.items():
                 matrix = getattr(layer, name)
                 rows = matrix.shape[0] // count
@@ -46,7 +53,7 @@ class Muon:
     def step(self, scale: float) -> None:
         """One step at `scale` times the rate."""
         for shape, parts in self.groups.items():
-            grad = torch.stack([m.grad[at : at + n] for m, at, n in parts])
+            grad = torch.stack([slope(m)[at : at + n] for m, at, n in parts])
             momentum = self.momentum[shape].lerp_(grad, 0.05)
             update = orthogonal(grad.lerp(momentum, 0.95), self.dtype)
             size = max(1.0, shape[0] / shape[1]) ** 0.5 * self.rate * scale

@@ -47,6 +47,9 @@ CAREFUL = (
 )
 ASK_SAY = ("Do the documents say?", "Can the documents answer this?")
 ASK_SUPPORT = ("Is that in the documents?", "Do the documents support that?")
+ASK_SAFE = "Is that safe?"
+ASK_SURE = ("How sure are you, from 0 to 9?", "Are you sure, from 0 to 9?")
+ASK_LETTER = " Y or N?"
 ASK_FULL = ("Write my question in full.", "Say my question in full.")
 
 

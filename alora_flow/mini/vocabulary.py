@@ -97,7 +97,7 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.tokenizer.encode_special_tokens = True
-        self.special = {s: tokenizer.token_to_id(s) for s in SPECIAL}
+        self.special: dict[str, int] = {s: int(tokenizer.token_to_id(s) or 0) for s in SPECIAL}
         self.end = self.special["<|end|>"]
         self.assistant = self.special["<|assistant|>"]
 
@@ -112,7 +112,7 @@ class Encoder:
 
     def text(self, text: str) -> list[int]:
         """The ids of plain text."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def texts(self, texts: list[str]) -> list[list[int]]:
         """The ids of many plain texts."""

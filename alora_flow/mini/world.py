@@ -57,6 +57,12 @@ def weighted(random: Random, weights: dict[str, float]) -> str:
     return random.choices(list(weights), list(weights.values()))[0]
 
 
+def likelihood(attribute: str, subtype: str | None, value: str) -> float:
+    """How often a choice takes this value, for one subtype or over all of them."""
+    rows = [CHOICES[attribute][subtype]] if subtype else list(CHOICES[attribute].values())
+    return sum(row.get(value, 0.0) for row in rows) / len(rows)
+
+
 class World:
     """Makes entities, values and documents of one split from one seed; `reset` begins a chat."""
 
