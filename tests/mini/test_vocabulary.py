@@ -1,13 +1,14 @@
 """The tokenizer: any text comes back, names are two tokens, the answers of intrinsics are one."""
 
 import pytest
-from alora_flow.mini import INTRINSICS, WEIGHTS
-from alora_flow.mini.names import FIRST, SECOND
-from alora_flow.mini.vocabulary import ROLES, SPECIAL, Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
+
+from alora_flow.mini import INTRINSICS, WEIGHTS
+from alora_flow.mini.names import FIRST, SECOND
+from alora_flow.mini.vocabulary import ROLES, SPECIAL, Encoder
 
 ENCODER = Encoder.load(WEIGHTS / "base")
 

@@ -6,6 +6,9 @@ from functools import cache
 import pytest
 import torch
 import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
 from alora_flow.mini import INTRINSICS, WEIGHTS, card, heldout
 from alora_flow.mini.adapters import judge, own_answers
 from alora_flow.mini.decoding import follow, greedy, read
@@ -16,8 +19,6 @@ from alora_flow.mini.network import Network
 from alora_flow.mini.recipe import manifest
 from alora_flow.mini.tasks import cases_of
 from alora_flow.mini.vocabulary import Encoder
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
 RESULTS = json.loads((WEIGHTS / "results.json").read_text(encoding="utf-8"))
 SAMPLES = 96

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from alora_flow.mini import INTRINSICS, names
 from alora_flow.mini import requests as words
 from alora_flow.mini.chat import Turn
