@@ -156,7 +156,7 @@ class Builder(threading.local):
 
     def type(self, c: Children) -> nodes.TypeNode:
         members: list[nodes.TypeNode] = []
-        for member in pick(c, nodes.Node):
+        for member in nodes_of(c):
             members += member.members if isinstance(member, nodes.UnionTypeNode) else [member]
         return members[0] if len(members) == 1 else nodes.UnionTypeNode(self.span(c), tuple(members))
 
@@ -173,7 +173,7 @@ class Builder(threading.local):
         return nodes.NoneTypeNode(self.span(c))
 
     def type_optional(self, c: Children) -> nodes.TypeNode:
-        (inner,) = pick(c, nodes.Node)
+        (inner,) = nodes_of(c)
         return inner if isinstance(inner, nodes.OptionalTypeNode) else nodes.OptionalTypeNode(self.span(c), inner)
 
     def bound(self, c: Children) -> nodes.Number:
@@ -225,7 +225,7 @@ class Builder(threading.local):
         return nodes.Next(self.span(c), pick(c, nodes.State))
 
     def mock(self, c: Children) -> nodes.Mock:
-        return nodes.Mock(self.span(c), c[1], c[2].arguments, pick(c[3:], nodes.Node))
+        return nodes.Mock(self.span(c), c[1], c[2].arguments, nodes_of(c[3:]))
 
     def expect(self, c: Children) -> nodes.Expect:
         return nodes.Expect(self.span(c), c[1])
@@ -309,7 +309,7 @@ class Builder(threading.local):
         return nodes.NoneValue(self.span(c))
 
     def list(self, c: Children) -> nodes.List:
-        return nodes.List(self.span(c), pick(c, nodes.Node))
+        return nodes.List(self.span(c), nodes_of(c))
 
     def int(self, c: Children) -> nodes.Number:
         return self.checked(nodes.Number(self.span(c), str(c[0])))
@@ -339,6 +339,10 @@ class Builder(threading.local):
 
     def hole(self, hole: HoleText) -> nodes.Expression | None:
         return self.parse_hole(hole)
+
+
+def nodes_of(children: Children) -> tuple[Any, ...]:
+    return tuple(child for child in children if isinstance(child, nodes.Node))
 
 
 def pick(children: Children, kind: type[N]) -> tuple[N, ...]:

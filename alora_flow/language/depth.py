@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
+from typing import Any
 
 from alora_flow.language import nodes
 from alora_flow.language.diagnostics import Diagnostic
@@ -35,5 +36,5 @@ def children(node: nodes.Node) -> list[nodes.Node]:
 
 
 @cache
-def _names(kind: type[nodes.Node]) -> tuple[str, ...]:
+def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(item.name for item in fields(kind) if item.name != "span")

@@ -87,7 +87,7 @@ def _offset(place: _Place, base: int) -> int:
 
 
 def _place(error: UnexpectedInput, source: Source, text: str, base: int) -> _Place:
-    accepted = frozenset(error.interactive_parser.accepts())
+    accepted = frozenset(error.interactive_parser.accepts())  # type: ignore[no-untyped-call]
     offset = error.pos_in_stream
     at_end = getattr(getattr(error, "token", None), "type", "") == "$END"
     if at_end or offset is None:

@@ -1,0 +1,432 @@
+"""Statements and the values that have blocks of their own: fan-out, loop, calls by the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal as OneOf
+
+from alora_flow.language import nodes, program
+from alora_flow.language.check_calls import bind, callee, slots_of
+from alora_flow.language.check_fit import condition, described, fit
+from alora_flow.language.check_matches import match_arms
+from alora_flow.language.check_scope import Scope, bad
+from alora_flow.language.check_types import resolve, written
+from alora_flow.language.check_values import value, wanted
+from alora_flow.language.diagnostics import Note, did_you_mean
+from alora_flow.language.folding import fold
+from alora_flow.language.narrowing import facts
+from alora_flow.language.operators import widened
+from alora_flow.language.source import Span
+from alora_flow.language.types import (
+    BOOL,
+    ERROR,
+    NEVER,
+    NONE,
+    REPLY,
+    STR,
+    THREAD,
+    UNIT_FLOAT,
+    BoolType,
+    ListType,
+    ProbType,
+    ReplyType,
+    Type,
+    union,
+)
+
+Inside = OneOf["flow", "test", "for", "repeat", "else"]
+
+
+@dataclass
+class Frame:
+    """Where a block stands. `result` is what `return` must give, with the place that says so.
+
+    `top` at the top level of the body of a fan-out or loop, where `keep`, `accept` and `next` belong.
+    """
+
+    inside: Inside
+    result: Type | None = None
+    result_span: Span | None = None
+    top: bool = True
+    states: dict[str, program.Binding] = field(default_factory=dict)
+    given: list[program.Expression] = field(default_factory=list)
+    fan_out: bool = False
+
+    def nested(self) -> Frame:
+        return replace(self, top=False)
+
+    def body(self, inside: Inside) -> Frame:
+        return Frame(inside, self.result, self.result_span, fan_out=self.fan_out or inside == "for")
+
+
+Checked = tuple[program.Block, bool]
+
+
+def block(scope: Scope, node: nodes.Block, frame: Frame) -> Checked:
+    """The statements, and whether the end of the block is never reached."""
+    found: list[program.Statement] = []
+    ended = warned = False
+    for position, item in enumerate(node.statements):
+        if ended and not warned:
+            warned = True
+            scope.unit.report.add("W0802", "this is never reached", item.span, "leave it out")
+        last = position == len(node.statements) - 1
+        statement, ends = _statement(scope, item, frame, last)
+        ended = ended or ends
+        found.append(statement)
+    return tuple(found), ended
+
+
+def _statement(scope: Scope, node: nodes.Statement, frame: Frame, last: bool) -> tuple[program.Statement, bool]:
+    match node:
+        case nodes.Let():
+            return _let(scope, node, frame), False
+        case nodes.Thread():
+            return _thread(scope, node), False
+        case nodes.If():
+            return _if(scope, node, frame)
+        case nodes.Match():
+            return _match(scope, node, frame)
+        case nodes.Return():
+            return _return(scope, node, frame), True
+        case nodes.Require():
+            return _require(scope, node), False
+        case nodes.Do():
+            return program.Do(node.span, _loop(scope, node.value, frame)), False
+        case nodes.Keep():
+            return _keep(scope, node, frame, last), False
+        case nodes.Accept():
+            return _accept(scope, node, frame), node.condition is None
+        case nodes.Next():
+            return _next(scope, node, frame, last), False
+        case nodes.Mock():
+            return _mock(scope, node, frame), False
+        case nodes.Expect():
+            return _expect(scope, node, frame), False
+
+
+def _misplaced(scope: Scope, span: Span, word: str, where: str) -> None:
+    scope.unit.report.add("E0604", f"'{word}' stands only {where}", span)
+
+
+# ------------------------------------------------------------- names and returns
+
+
+def _let(scope: Scope, node: nodes.Let, frame: Frame) -> program.Statement:
+    declared = resolve(scope.unit, node.type) if node.type else None
+    found = _value(scope, node.value, frame, declared)
+    if declared is not None and node.type is not None:
+        found = fit(scope, found, declared, f"'{node.name.text}'", Note("its type stands here", node.type.span))
+    if node.name.text == "_":
+        return program.Let(node.span, None, found)
+    return program.Let(node.span, scope.bind(node.name, "let", declared or found.type), found)
+
+
+def _thread(scope: Scope, node: nodes.Thread) -> program.Statement:
+    found = wanted(scope, node.value, THREAD)
+    return program.Let(node.span, scope.bind(node.name, "thread", THREAD), found)
+
+
+def _return(scope: Scope, node: nodes.Return, frame: Frame) -> program.Statement:
+    found = _value(scope, node.value, frame, frame.result)
+    if frame.fan_out:
+        help = "collect values with 'keep', and return after the fan-out"
+        scope.unit.report.add("E0604", "'return' cannot leave a fan-out", node.span, help)
+    elif frame.result is None:
+        _misplaced(scope, node.span, "return", "in flows")
+    else:
+        notes = (Note("the flow's result stands here", frame.result_span),)
+        found = fit(scope, found, frame.result, "the result", *notes)
+    return program.Return(node.span, found)
+
+
+def _require(scope: Scope, node: nodes.Require) -> program.Statement:
+    holds = condition(scope, value(scope, node.condition), "what is required")
+    message = wanted(scope, node.message, STR, "the message") if node.message else None
+    scope.narrowed |= facts(holds, True)
+    return program.Require(node.span, holds, message)
+
+
+# ------------------------------------------------------------------- branches
+
+
+def _if(scope: Scope, node: nodes.If, frame: Frame) -> tuple[program.Statement, bool]:
+    holds = condition(scope, value(scope, node.condition), "a condition")
+    yes, no = facts(holds, True), facts(holds, False)
+    then, then_ends = block(scope.child(yes), node.then, frame.nested())
+    otherwise: program.Block = ()
+    else_ends = False
+    if isinstance(node.otherwise, nodes.If):
+        inner, else_ends = _if(scope.child(no), node.otherwise, frame.nested())
+        otherwise = (inner,)
+    elif node.otherwise is not None:
+        otherwise, else_ends = block(scope.child(no), node.otherwise, frame.nested())
+    if then_ends != else_ends:
+        scope.narrowed |= no if then_ends else yes
+    return program.If(node.span, holds, then, otherwise), then_ends and else_ends
+
+
+def _match(scope: Scope, node: nodes.Match, frame: Frame) -> tuple[program.Statement, bool]:
+    subject = value(scope, node.subject)
+    arms: list[program.Arm] = []
+    ended = True
+    cases, exhaustive = match_arms(scope, node, subject)
+    for arm, case in zip(node.arms, cases, strict=True):
+        narrowed = {subject.binding.id: case.type} if isinstance(subject, program.Reference) else {}
+        inner = scope.child(narrowed)
+        binding = inner.bind(arm.name, "pattern", case.type) if arm.name else None
+        body, ends = block(inner, arm.body, frame.nested())
+        ended = ended and ends
+        arms.append(program.Arm(case.patterns, binding, body, arm.span))
+    return program.Match(node.span, subject, tuple(arms)), ended and exhaustive and bool(arms)
+
+
+# ------------------------------------------------- values with blocks of their own
+
+
+def _value(scope: Scope, node: nodes.Expression, frame: Frame, expected: Type | None) -> program.Expression:
+    match node:
+        case nodes.For() | nodes.Repeat():
+            return _loop(scope, node, frame)
+        case nodes.MayInvoke():
+            return _may_invoke(scope, node)
+    return value(scope, node, expected)
+
+
+def _loop(scope: Scope, node: nodes.For | nodes.Repeat, frame: Frame) -> program.For | program.Repeat:
+    return _for(scope, node, frame) if isinstance(node, nodes.For) else _repeat(scope, node, frame)
+
+
+def _for(scope: Scope, node: nodes.For, frame: Frame) -> program.For:
+    source = value(scope, node.source)
+    if not isinstance(source.type, ListType) and source.type != ERROR:
+        scope.unit.report.add("E0401", f"a fan-out needs a list, found {described(source)}", source.span)
+    element = source.type.element if isinstance(source.type, ListType) else ERROR
+    limit = _limit(scope, node, source)
+    inner = scope.child()
+    binding = inner.bind(node.name, "loop", element)
+    inside = frame.body("for")
+    body, _ = block(inner, node.body, inside)
+    kept = inside.given[0].type if inside.given else NONE
+    return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, limit, body)
+
+
+def _limit(scope: Scope, node: nodes.For, source: program.Expression) -> int:
+    if node.limit is not None:
+        return constant_int(scope, node.limit, "the limit of a fan-out")
+    if isinstance(source, program.ListValue):
+        return len(source.items)
+    if isinstance(source, program.Builtin) and source.function == "range":
+        count = fold(source.arguments[0])
+        if isinstance(count, program.Literal) and isinstance(count.value, int):
+            return count.value
+    help = "write 'limit 8' after the list: the plan must know how wide it can get"
+    scope.unit.report.add("E0605", "a fan-out over a list of unknown length needs a limit", node.source.span, help)
+    return 1
+
+
+def constant_int(scope: Scope, node: nodes.Expression, what: str) -> int:
+    """A whole number, 1 or more, that is known before the run."""
+    found = value(scope, node)
+    constant = fold(found)
+    if found.type == ERROR:
+        return 1
+    number = constant.value if isinstance(constant, program.Literal) else None
+    if isinstance(number, int) and not isinstance(number, bool):
+        if number >= 1:
+            return number
+        scope.unit.report.add("E0401", f"{what} must be 1 or more, found {number}", node.span)
+    elif constant is None:
+        help = "the plan must know it: write a number or a const"
+        scope.unit.report.add("E0208", f"{what} must be a constant", node.span, help)
+    else:
+        scope.unit.report.add("E0401", f"{what} must be a whole number, found {described(found)}", node.span)
+    return 1
+
+
+def _repeat(scope: Scope, node: nodes.Repeat, frame: Frame) -> program.Repeat:
+    rounds = constant_int(scope, node.rounds, "the number of rounds")
+    inner, inside = scope.child(), frame.body("repeat")
+    states = []
+    for item in node.states:
+        initial = value(scope, item.value)
+        binding = inner.bind(item.name, "state", _state_type(scope, node, item, initial))
+        inside.states[item.name.text] = binding
+        states.append(program.State(binding, initial))
+    body, _ = block(inner.child(), node.body, inside)
+    if not inside.given:
+        help = "write 'accept value when condition'"
+        scope.unit.report.add("E0606", "this loop accepts nothing", _head(node, "repeat"), help)
+    otherwise = _otherwise(scope, node, frame, inside)
+    types = [item.type for item in inside.given]
+    return program.Repeat(ERROR if ERROR in types else union(types), node.span, tuple(states), rounds, body, otherwise)
+
+
+def _state_type(scope: Scope, node: nodes.Repeat, item: nodes.State, initial: program.Expression) -> Type:
+    """What a state may hold: the type of its first value without range; of `[]` and `none`, what `next` gives."""
+    type = widened(initial.type)
+    if isinstance(type, (ReplyType, NoneTypes)) or type == ListType(NEVER):
+        return _joined_with_next(scope, node, item, type)
+    return type
+
+
+NoneTypes = type(NONE)
+
+
+def _joined_with_next(scope: Scope, node: nodes.Repeat, item: nodes.State, type: Type) -> Type:
+    """Reads the body once, quietly, with the type so far."""
+    trial = scope.child()
+    frame = Frame("repeat")
+    with scope.unit.report.quiet():
+        for state in node.states:
+            kind = type if state is item else widened(value(scope, state.value).type)
+            frame.states[state.name.text] = trial.bind(state.name, "state", kind)
+        body, _ = block(trial.child(), node.body, frame)
+    binding = frame.states[item.name.text]
+    given = [
+        new.type
+        for statement in body
+        if isinstance(statement, program.Next)
+        for to, new in statement.values
+        if to == binding
+    ]
+    return union([type, *(widened(new) for new in given if new != ERROR)])
+
+
+def _otherwise(scope: Scope, node: nodes.Repeat, frame: Frame, inside: Frame) -> program.Block:
+    if node.otherwise is None:
+        help = "add 'else { return … }', or 'else { accept … }'"
+        scope.unit.report.add("E0606", "what if no round is accepted?", _head(node, "repeat"), help)
+        return ()
+    after = replace(frame.body("else"), given=inside.given)
+    found, ended = block(scope.child(), node.otherwise, after)
+    if not ended:
+        help = "it must 'return', or 'accept' a value"
+        scope.unit.report.add("E0606", "this 'else' gives no value", node.otherwise.span, help)
+    return found
+
+
+def _head(node: nodes.Node, word: str) -> Span:
+    return Span(node.span.source, node.span.start, node.span.start + len(word))
+
+
+def _keep(scope: Scope, node: nodes.Keep, frame: Frame, last: bool) -> program.Statement:
+    found = value(scope, node.value)
+    if frame.inside != "for" or not frame.top:
+        _misplaced(scope, node.span, "keep", "at the end of a 'for'")
+    elif not last:
+        scope.unit.report.add("E0604", "'keep' must be the last statement of its 'for'", node.span)
+    frame.given.append(found)
+    return program.Keep(node.span, found, _when(scope, node.condition))
+
+
+def _accept(scope: Scope, node: nodes.Accept, frame: Frame) -> program.Statement:
+    found = _value(scope, node.value, frame, None)
+    if frame.inside not in ("repeat", "else") or not frame.top:
+        _misplaced(scope, node.span, "accept", "directly in a 'repeat' or its 'else'")
+    frame.given.append(found)
+    return program.Accept(node.span, found, _when(scope, node.condition))
+
+
+def _when(scope: Scope, node: nodes.Expression | None) -> program.Expression | None:
+    return condition(scope, value(scope, node), "a condition") if node is not None else None
+
+
+def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.Statement:
+    if frame.inside != "repeat" or not frame.top:
+        _misplaced(scope, node.span, "next", "at the end of a 'repeat'")
+    elif not last:
+        scope.unit.report.add("E0604", "'next' must be the last statement of its 'repeat'", node.span)
+    values = []
+    for item in node.states:
+        binding = frame.states.get(item.name.text)
+        found = value(scope, item.value, binding.type if binding else None)
+        if binding is None:
+            help = did_you_mean(item.name.text, frame.states)
+            scope.unit.report.add("E0608", f"'{item.name.text}' is no state of the loop", item.name.span, help)
+            continue
+        note = Note("its first value stands here", binding.span)
+        values.append((binding, fit(scope, found, binding.type, f"'{item.name.text}'", note)))
+    return program.Next(node.span, tuple(values))
+
+
+# ----------------------------------------------------------- calls by the model
+
+
+def _may_invoke(scope: Scope, node: nodes.MayInvoke) -> program.Expression:
+    made = value(scope, node.call)
+    callees = tuple(item for item in (_invocable(scope, name) for name in node.callees) if item is not None)
+    budget = constant_int(scope, node.budget, "the budget") if node.budget else None
+    clauses = tuple(item for item in (_clause(scope, clause, callees) for clause in node.clauses) if item is not None)
+    if not isinstance(made, program.Generate):
+        if made.type != ERROR:
+            scope.unit.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
+        return bad(node.span)
+    type: Type = ReplyType(union(item.result for item in callees)) if made.type == REPLY else made.type
+    may = program.MayInvoke(callees, budget, clauses)
+    return replace(made, type=type, span=node.span, may_invoke=may)
+
+
+def _invocable(scope: Scope, name: nodes.Qualified) -> program.Intrinsic | program.ToolDecl | None:
+    found = callee(scope, name)
+    if isinstance(found, (program.Intrinsic, program.ToolDecl)):
+        return found
+    if found is not None:
+        what = "'generate'" if found == "generate" else f"the flow '{written(name)}'"
+        scope.unit.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span)
+    return None
+
+
+def _clause(
+    scope: Scope, node: nodes.OnClause, callees: tuple[program.Intrinsic | program.ToolDecl, ...]
+) -> program.OnClause | None:
+    found = next((item for item in callees if item.name == node.callee.name.text), None)
+    if found is None:
+        help = did_you_mean(node.callee.name.text, [item.name for item in callees])
+        message = f"'{written(node.callee)}' is not among what may be invoked"
+        scope.unit.report.add("E0509", message, node.callee.span, help)
+        return None
+    inner = scope.child()
+    binding = inner.bind(node.name, "pattern", found.result) if node.name else None
+    action = node.action.text
+    if action not in ("keep", "drop", "stop"):
+        help = did_you_mean(action, ["keep", "drop", "stop"]) or "write 'keep', 'drop' or 'stop'"
+        scope.unit.report.add("E0509", f"there is no action '{action}'", node.action.span, help)
+        return None
+    return program.OnClause(found, binding, _when(inner, node.condition), action, node.span)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------ tests
+
+
+def _mock(scope: Scope, node: nodes.Mock, frame: Frame) -> program.Statement:
+    if frame.inside != "test":
+        _misplaced(scope, node.span, "mock", "in tests")
+    target = callee(scope, node.callee)
+    if target is None:
+        for item in node.values:
+            value(scope, item)
+        return program.Mock(node.span, "generate", (), ())
+    slots = [] if target == "generate" else slots_of(target.parameters)
+    name = f"'{written(node.callee)}'"
+    arguments = bind(scope, node, name, slots, value, partial=True)
+    type = _mocked_type(target)
+    values = tuple(wanted(scope, item, type, f"what {name} answers") for item in node.values)
+    return program.Mock(node.span, target, arguments, values)
+
+
+def _mocked_type(target: program.Callee) -> Type:
+    if target == "generate":
+        return STR
+    if isinstance(target.result, ProbType):
+        of = target.result.of
+        return union([BOOL, UNIT_FLOAT]) if isinstance(of, BoolType) else of
+    return target.result
+
+
+def _expect(scope: Scope, node: nodes.Expect, frame: Frame) -> program.Statement:
+    if frame.inside != "test":
+        _misplaced(scope, node.span, "expect", "in tests")
+    holds = condition(scope, value(scope, node.condition), "what is expected")
+    scope.narrowed |= facts(holds, True)
+    return program.Expect(node.span, holds)
