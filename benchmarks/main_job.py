@@ -17,13 +17,12 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
-from alora_runtime import Engine
-
 import alora_flow
 from alora_flow.backends.base import Backend
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.prompts import Setup
+from alora_runtime import Engine
 
 FLOW = Path(str(files("alora_flow.flows") / "safety_rag.flow"))
 REPEATS = 9

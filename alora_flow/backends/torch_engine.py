@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import alora_runtime
-from alora_runtime.errors import AdapterError, ModelError
-
 from alora_flow.backends.base import Backend
 from alora_flow.errors import BadAdapter, BadModel
 from alora_flow.planning.prompts import Setup
+from alora_runtime.errors import AdapterError, ModelError
 
 CACHE_TOKENS = 16_384
 """Tokens that the KV arena holds unless the caller says otherwise."""

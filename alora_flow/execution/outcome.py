@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import exp, fsum
 from typing import Any
 
-from alora_runtime.requests import Completion
 from pydantic import ValidationError
 
 from alora_flow.errors import RunFailed
@@ -15,6 +14,7 @@ from alora_flow.language.program import Expression
 from alora_flow.planning.evaluate import ITS_DISTRIBUTION, evaluate
 from alora_flow.values.data import Distribution
 from alora_flow.values.models import adapter
+from alora_runtime.requests import Completion
 
 
 def intrinsic_value(contract: Contract, completion: Completion) -> Any:

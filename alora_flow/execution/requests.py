@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from alora_runtime.constraints import Constraint
-from alora_runtime.requests import Request, Run
-
 from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language import types as t
@@ -15,6 +12,8 @@ from alora_flow.planning.evaluate import Values, evaluate
 from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of, prompt_of
 from alora_flow.prompts.thread import Hole
 from alora_flow.values.models import adapter
+from alora_runtime.constraints import Constraint
+from alora_runtime.requests import Request, Run
 
 
 def request_for(operation: g.Generate | g.Invoke, setup: Setup, values: Values) -> Request:

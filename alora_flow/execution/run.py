@@ -12,9 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from heapq import heappop, heappush
 from typing import Any
 
-from alora_runtime.errors import EngineError
-from alora_runtime.requests import Completion
-
 from alora_flow.backends.base import Backend
 from alora_flow.errors import RunFailed
 from alora_flow.execution.outcome import generated_value, intrinsic_value
@@ -29,6 +26,8 @@ from alora_flow.planning.prefix import plan
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import Generated, Turn
 from alora_flow.values.data import Reply
+from alora_runtime.errors import EngineError
+from alora_runtime.requests import Completion
 
 Tools = Mapping[str, Callable[..., Any]]
 """A tool's key → its function."""

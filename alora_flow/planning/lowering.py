@@ -87,9 +87,8 @@ class _Lowering:
     def value(self, expression: Expression, state: _State, name: str | None = None) -> Expression:
         """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
         match expression:
-            case p.Reference(binding=binding, type=type):
-                bound = state.names[binding.id]
-                return replace(bound, type=type)
+            case p.Reference(binding=binding, type=type, span=span):
+                return replace(state.names[binding.id], type=type, span=span)
             case p.Generate():
                 return self._generate(expression, state, name or "reply")
             case p.Invoke():

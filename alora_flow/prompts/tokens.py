@@ -58,6 +58,10 @@ class Tokenizer:
         """The id of a control token by its text."""
         return self._control.get(text)
 
+    def is_control(self, token: int) -> bool:
+        """Is it a control token, which no data can make?"""
+        return token in self._control_ids
+
     def decode(self, tokens: tuple[int, ...]) -> str:
         """The text of some tokens, control tokens left out."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))

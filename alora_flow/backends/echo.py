@@ -1,0 +1,105 @@
+"""A backend without a model: it echoes, takes the first choice, and accounts for every token as the engine would.
+
+For tests of flows and for plans with filled holes. Its cache follows the planner's ledger, so a plan against it is kept
+by construction; only the real engine can break one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from math import log
+from typing import Any
+
+from alora_flow.planning.prefix import Key, Ledger
+from alora_flow.planning.prompts import Setup
+from alora_flow.prompts.tokens import Tokenizer
+from alora_runtime.constraints import Constraint
+from alora_runtime.requests import Completion, Request
+
+
+class Echo:
+    """Answers with the text of the prompt's last turn; with the first choice; with the smallest JSON of a schema."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ledger = Ledger()
+        self._waiting: deque[tuple[int, Request]] = deque()
+        self._tickets = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting)
+
+    def submit(self, request: Request) -> int:
+        self._tickets += 1
+        self._waiting.append((self._tickets, request))
+        return self._tickets
+
+    def cancel(self, ticket: int) -> None:
+        self._waiting = deque(item for item in self._waiting if item[0] != ticket)
+
+    def step(self) -> list[tuple[int, Completion]]:
+        """All that is waiting, in order."""
+        waiting, self._waiting = self._waiting, deque()
+        return [(ticket, self._answer(request)) for ticket, request in waiting]
+
+    def _answer(self, request: Request) -> Completion:
+        keys: list[Key] = [(token, run.adapter) for run in request.runs for token in run.tokens]
+        found = self._ledger.prompt(keys)
+        tokens, text = self._written(request)
+        self._ledger.add([*keys, *((token, keys[-1][1]) for token in tokens[:-1])])
+        count = len(request.choices or ())
+        return Completion(
+            tokens,
+            text,
+            "choice" if count else "length",
+            choice=0 if count else None,
+            choice_logprobs=(-log(count),) * count if count else (),
+            reused=found,
+            prefilled=len(keys) - found,
+            generated=len(tokens),
+        )
+
+    def _written(self, request: Request) -> tuple[tuple[int, ...], str]:
+        if request.choices:
+            first = tuple(request.choices[0])
+            return first, self._tokenizer.decode(first)
+        if isinstance(request.constraint, Constraint):
+            text = json.dumps(smallest(json.loads(request.constraint.text)))
+        else:
+            text = self._last_turn(request)
+        tokens = self._tokenizer.encode_data(text)[: request.max_tokens]
+        return tokens, self._tokenizer.decode(tokens)
+
+    def _last_turn(self, request: Request) -> str:
+        """The text between the last control tokens of the prompt that have any between them."""
+        tokens = [token for run in request.runs for token in run.tokens]
+        while tokens and self._tokenizer.is_control(tokens[-1]):
+            tokens.pop()
+        starts = [place + 1 for place, token in enumerate(tokens) if self._tokenizer.is_control(token)]
+        return self._tokenizer.decode(tuple(tokens[starts[-1] if starts else 0 :])) or "echo"
+
+
+def smallest(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> Any:
+    """The smallest value that a JSON schema of pydantic's allows: required fields only, first of several types."""
+    definitions = schema.get("$defs", {}) if definitions is None else definitions
+    if "$ref" in schema:
+        return smallest(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return smallest(schema[key][0], definitions)
+    if "enum" in schema or "const" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    if schema.get("type") == "object":
+        fields = schema.get("properties", {})
+        return {name: smallest(fields[name], definitions) for name in schema.get("required", ())}
+    if schema.get("type") in ("integer", "number"):
+        return max(schema.get("minimum", 0), min(0, schema.get("maximum", 0)))
+    return {"string": "", "array": [], "boolean": False, "null": None}[schema["type"]]
+
+
+def open_echo(setup: Setup) -> Echo:
+    """An echo with the setup's tokenizer; loads no weights."""
+    return Echo(setup.prompter.tokenizer)
