@@ -123,19 +123,25 @@ def qualified(callee: nodes.Expression) -> nodes.Qualified | None:
 def bind(
     scope: Scope, node: nodes.Call | nodes.Mock, what: str, slots: Sequence[Slot], check: Check, partial: bool = False
 ) -> tuple[Argument, ...]:
-    """Arguments in the order of the slots, defaults filled in; `partial` leaves out what is not given."""
+    """Arguments in the order of the slots, defaults filled in; `partial` leaves out what is not given.
+
+    An unknown name was meant for a parameter that is missing: that one is not reported too.
+    """
     given: dict[str, nodes.Argument] = {}
+    unknown = 0
     for position, argument in enumerate(node.arguments):
         slot = _slot(scope, what, slots, position, argument)
         if slot is None:
             check(scope, argument.value, None)
+            unknown += argument.name is not None
         elif slot.name in given:
             note = Note("it is given here first", given[slot.name].span)
             scope.unit.report.add("E0503", f"'{slot.name}' is given twice", argument.span, None, note)
         else:
             given[slot.name] = argument
     if not partial:
-        _report_missing(scope, node, what, [slot for slot in slots if slot.required and slot.name not in given])
+        missing = [slot for slot in slots if slot.required and slot.name not in given]
+        _report_missing(scope, node, what, missing[unknown:])
     bound = [_argument(scope, slot, given.get(slot.name), node.span, check) for slot in slots]
     return tuple(item for item in bound if item is not None and (item.given or not partial))
 

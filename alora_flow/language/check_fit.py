@@ -45,6 +45,8 @@ def described(value: Expression) -> str:
         return str(value.value)
     if isinstance(value, Text) and value.constant is not None and len(value.constant) <= 20:
         return f"the string {value.span.text}"
+    if isinstance(value.type, (IntType, FloatType)) and value.type.low == value.type.high is not None:
+        return str(value.type.low)
     return str(value.type)
 
 

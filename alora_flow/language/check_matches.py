@@ -45,8 +45,8 @@ class _Part:
         return str(self.type) if self.value is None else str(self.value).lower() if self.type == BOOL else self.value
 
 
-def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> tuple[list[Case], bool]:
-    """A case for each arm, and whether together they miss nothing."""
+def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> list[Case]:
+    """A case for each arm; reports what they miss together."""
     left = _parts(subject.type)
     seen: list[Any] = []
     cases = []
@@ -68,7 +68,7 @@ def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> tuple[li
         cases.append(Case(tuple(patterns), _type(patterns, subject.type)))
     if left and subject.type != ERROR and not open_end:
         _report_missing(scope, node, left)
-    return cases, not left or open_end
+    return cases
 
 
 def _parts(type: Type) -> list[_Part]:

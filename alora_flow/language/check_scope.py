@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from alora_flow.language import nodes, program
@@ -152,6 +152,7 @@ class Scope:
             note = Note(f"'{name.text}' is bound here", earlier.span)
             message = f"'{name.text}' is bound already"
             self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
+            binding = replace(binding, type=ERROR)
         elif declared is not None and not isinstance(declared, nodes.Test):
             note = Note(f"'{name.text}' is declared here", declared.name.span)
             message = f"'{name.text}' is declared already"

@@ -170,7 +170,7 @@ def _match(scope: Scope, node: nodes.Match, frame: Frame) -> tuple[program.State
     subject = value(scope, node.subject)
     arms: list[program.Arm] = []
     ended = True
-    cases, exhaustive = match_arms(scope, node, subject)
+    cases = match_arms(scope, node, subject)
     for arm, case in zip(node.arms, cases, strict=True):
         narrowed = {subject.binding.id: case.type} if isinstance(subject, program.Reference) else {}
         inner = scope.child(narrowed)
@@ -178,7 +178,7 @@ def _match(scope: Scope, node: nodes.Match, frame: Frame) -> tuple[program.State
         body, ends = block(inner, arm.body, frame.nested())
         ended = ended and ends
         arms.append(program.Arm(case.patterns, binding, body, arm.span))
-    return program.Match(node.span, subject, tuple(arms)), ended and exhaustive and bool(arms)
+    return program.Match(node.span, subject, tuple(arms)), ended and bool(arms)
 
 
 # ------------------------------------------------- values with blocks of their own

@@ -257,7 +257,7 @@ def _member(scope: Scope, node: nodes.Access, enum: EnumType) -> Expression:
 def _report_field(scope: Scope, node: nodes.Access, target: Expression) -> None:
     name = node.name.text
     known = [field for part in alternatives(target.type) for field in fields_of(part)]
-    message = f"{target.type} has no field '{name}'"
+    message = f"{described(target)} has no field '{name}'"
     help = did_you_mean(name, known) or (f"its fields are {', '.join(known)}" if known else None)
     if name in known and isinstance(target.type, (OptionalType, UnionType)):
         message = f"not every {target.type} has a field '{name}'"
@@ -351,7 +351,7 @@ def _join(scope: Scope, node: nodes.Binary, left: Expression, right: Expression)
 def _report_operands(scope: Scope, node: nodes.Binary, left: Expression, right: Expression) -> None:
     message = f"'{node.operator}' does not take {described(left)} and {described(right)}"
     help = _operand_help(node.operator, left.type, right.type)
-    notes = (Note(f"this is {left.type}", left.span), Note(f"this is {right.type}", right.span))
+    notes = (Note(f"this is {described(left)}", left.span), Note(f"this is {described(right)}", right.span))
     scope.unit.report.add("E0402", message, node.mark, help, *notes)
 
 

@@ -36,5 +36,5 @@ def children(node: nodes.Node) -> list[nodes.Node]:
 
 
 @cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(item.name for item in fields(kind) if item.name != "span")

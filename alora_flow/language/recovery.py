@@ -19,11 +19,15 @@ OPENERS = {"if", "for", "repeat", "flow", "test", "let", "return", "accept"}
 
 @dataclass(frozen=True)
 class _Mark:
-    """A token with the number of brackets that are open before it, and whether a statement may start there."""
+    """A token with the number of brackets that are open before it, and whether a statement may start there.
+
+    `hard` for a declaration's word at the beginning of a line: whatever is open before it, something new starts.
+    """
 
     token: Scanned
     depth: int
     starts: bool
+    hard: bool
 
 
 def blank_fault(text: str, faulty: int, complete: bool, closer: str | None) -> str | None:
@@ -58,11 +62,13 @@ def _marks(text: str) -> list[_Mark]:
             continue
         in_block = not stack or stack[-1][1] == "{"
         words = STATEMENTS if stack else DECLARATIONS
-        starts = in_block and token.text in words and before not in ("=", "return", "accept", ".")
+        is_value = token.text in ("for", "repeat") and before in ("=", "return", "accept")
+        hard = token.text in DECLARATIONS and text[token.start - 1 : token.start] in ("", "\n")
+        starts = hard or (in_block and token.text in words and not is_value and before != ".")
         closing = token.kind == "bracket" and token.text in ")}]"
         if token.kind == "bracket":
             feed(stack, token.start, token.text)
-        marks.append(_Mark(token, len(stack) if closing else len(stack) - (token.kind == "bracket"), starts))
+        marks.append(_Mark(token, len(stack) if closing else len(stack) - (token.kind == "bracket"), starts, hard))
         before = token.text
     return marks
 
@@ -72,7 +78,7 @@ def _first(marks: list[_Mark], at: int) -> int:
     depth = marks[at].depth
     for place in range(at - 1, -1, -1):
         mark = marks[place]
-        if mark.starts and mark.depth <= depth:
+        if mark.hard or (mark.starts and mark.depth <= depth):
             return place
         depth = min(depth, mark.depth)
     return at
@@ -81,10 +87,10 @@ def _first(marks: list[_Mark], at: int) -> int:
 def _after(marks: list[_Mark], first: int, at: int) -> int:
     """The first token that no longer belongs to the statement."""
     depth = marks[first].depth
-    place = max(at, first + 1) if not marks[at].starts or first == at else at
+    place = max(at, first + 1)
     while place < len(marks):
         mark = marks[place]
-        if mark.depth < depth or (mark.starts and mark.depth == depth):
+        if mark.hard or mark.depth < depth or (mark.starts and mark.depth == depth):
             return place
         place += 1
     return place

@@ -14,7 +14,7 @@ Kind = Literal["string", "comment", "word", "bracket", "other"]
 TOKEN = re.compile(
     r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+"""|"(?:\{(?:[^{}"\n]|"[^"\n{}]*")*\}|\\.|[^"\\\n])*+"?)'
     r"|(?P<comment>\#[^\r\n]*)"
-    r"|(?P<word>[^\W\d]\w*)"
+    r"|(?P<word>\w+)"
     r"|(?P<bracket>[][(){}])"
     r"|(?P<other>[^\s\w])",
     re.DOTALL,

@@ -15,7 +15,7 @@ RESERVED = frozenset((*STATEMENTS, *OPERATORS, *LITERALS, "else", "when"))
 GROUPS: dict[str, frozenset[str]] = {
     "a declaration": frozenset(word.upper() for word in DECLARATIONS),
     "a statement": frozenset({"LET", "RETURN", "IF", "MATCH", "EXPECT", "MOCK"}),
-    "an expression": frozenset({"NAME", "INT", "STRING", "TRUE", "NOT"}),
+    "an expression": frozenset({"NAME", "INT", "STRING", "LSQB"}),
     "a pattern": frozenset({"NAME", "INT", "STRING", "TRUE", "NONE"}),
     "a type": frozenset({"NAME", "NONE", "LPAR"}),
 }
