@@ -16,7 +16,7 @@ from .adapters import load_updates
 from .batch import build_batch
 from .choices import ChoiceTrie
 from .constraints import Vocabulary
-from .errors import CapacityError, EngineError, RequestError
+from .errors import CapacityError, RequestError
 from .model import LanguageModel, load_model
 from .requests import Completion, Finish, Request
 from .scheduler import Scheduler
@@ -168,29 +168,22 @@ class Engine:
         return done
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Serve requests together; the answers are in the order given. Everything is served before an error is raised:
-        at once for a request that is refused (then none is served), else the first that failed on its way."""
+        """Serve requests together; the answers are in the order given. Answers to others are left for `step`.
+
+        A request that is refused is raised before any is served; one that fails on its way, after all are.
+        """
         tickets: list[int] = []
         try:
-            for request in requests:
-                tickets.append(self.submit(request))
-        except EngineError:
+            tickets.extend(map(self.submit, requests))
+            results = self._serve(tickets)
+        except BaseException:
             for ticket in tickets:
                 self._withdraw(ticket)
             raise
-        results: dict[int, Completion] = {}
-        others: list[tuple[int, Completion]] = []
-        while len(results) < len(tickets):
-            for ticket, completion in self.step():
-                if ticket in tickets:
-                    results[ticket] = completion
-                else:
-                    others.append((ticket, completion))
-        self._done = others + self._done
-        for completion in results.values():
+        for completion in results:
             if completion.error:
                 raise completion.error
-        return [results[ticket] for ticket in tickets]
+        return results
 
     def check(self) -> None:
         """Prove the invariants: every slot has one owner, every run as many references as live requests on it."""
@@ -198,6 +191,16 @@ class Engine:
         scheduler.check()
         assert {live.ticket for live in (*scheduler.running, *scheduler.waiting)} == set(self._tasks)
         assert self._tasks or scheduler.tree.held == 0
+
+    def _serve(self, tickets: Sequence[int]) -> list[Completion]:
+        results: dict[int, Completion] = {}
+        while len(results) < len(tickets):
+            for ticket, completion in self.step():
+                if ticket in tickets:
+                    results[ticket] = completion
+                else:
+                    self._done.append((ticket, completion))
+        return [results[ticket] for ticket in tickets]
 
     def _runs(self, request: Request) -> tuple[tuple[int, tuple[int, ...]], ...]:
         runs: list[tuple[int, tuple[int, ...]]] = []
@@ -240,14 +243,14 @@ class Engine:
             task = self._tasks[live.ticket]
             try:
                 finish = task.advance(logits[first:last], best[last - 1])
-            except EngineError as error:
+            except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
                 self._end(task, "error", error)
             else:
                 if finish:
                     self._end(task, finish)
             first = last
 
-    def _end(self, task: Task, finish: Finish, error: EngineError | None = None) -> None:
+    def _end(self, task: Task, finish: Finish, error: Exception | None = None) -> None:
         self._scheduler.cancel(task.live)
         del self._tasks[task.live.ticket]
         completion = task.completion(finish, self.model.text(task.live.generated), error)
@@ -259,5 +262,6 @@ class Engine:
         self._done.append((task.live.ticket, completion))
 
     def _withdraw(self, ticket: int) -> None:
-        """Take a request back that no step has seen."""
-        self._scheduler.cancel(self._tasks.pop(ticket).live)
+        """Take a request back without an answer."""
+        if ticket in self._tasks:
+            self._scheduler.cancel(self._tasks.pop(ticket).live)

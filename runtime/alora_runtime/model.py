@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.utils import logging
@@ -72,12 +71,18 @@ def load_model(folder: str | Path, dtype: str = "float32", attention: str = "fas
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
-    path = source.folder / "tokenizer.json"
-    return LanguageModel(source, model, Tokenizer.from_file(str(path)) if path.is_file() else None)
+    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"))
+
+
+def _tokenizer(path: Path) -> Tokenizer | None:
+    try:
+        return Tokenizer.from_file(str(path)) if path.is_file() else None
+    except Exception as error:  # tokenizers raises nothing more specific
+        raise ModelError(f"{path} cannot be read: {error}") from None
 
 
 def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
-    module = import_module(f"{transformers.__name__}.models.{source.model_type}.modeling_{source.model_type}")
+    module = import_module(f"transformers.models.{source.model_type}.modeling_{source.model_type}")
     cls = getattr(module, CLASSES[source.model_type])
     bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()

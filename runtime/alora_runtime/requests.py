@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from .errors import EngineError
-
 if TYPE_CHECKING:
     from .constraints import MatcherSource
 
@@ -89,4 +87,4 @@ class Completion:
     prefilled: int = 0
     generated: int = 0
     forced: int = 0
-    error: EngineError | None = field(default=None, compare=False)
+    error: Exception | None = field(default=None, compare=False)

@@ -77,7 +77,7 @@ class Task:
         allowed = torch.zeros(max(vocabulary, 8 * len(packed)), dtype=torch.bool)
         allowed[: 8 * len(packed)] = (packed[:, None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten()
         if matcher.accepting:
-            allowed[[token for token in self.stops if token < vocabulary]] = True
+            allowed[[token for token in self.stops if 0 <= token < vocabulary]] = True
         return allowed[:vocabulary]
 
     def _append(self, token: int) -> None:
@@ -137,5 +137,5 @@ class Task:
             prefilled=live.prefilled,
             generated=len(live.generated) - self.forced,
             forced=self.forced,
-            error=error,  # type: ignore[arg-type]
+            error=error,
         )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from alora_runtime import Engine
 
+from alora_runtime import Engine
 from tests.runtime.checkpoints import Oracle, make_adapter, make_checkpoint
 
 torch.set_num_threads(2)

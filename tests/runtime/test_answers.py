@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from alora_runtime import Constraint, Engine, Request, Run
-from alora_runtime.sampling import penalised, sample, uniform
 from transformers import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -25,6 +23,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from alora_runtime import Constraint, Engine, Request, Run
+from alora_runtime.sampling import penalised, sample, uniform
 from tests.runtime.checkpoints import EOS, Oracle, labelled
 from tests.runtime.conftest import INVOCATION
 
@@ -237,6 +237,23 @@ def test_the_old_format_counts_without_its_first_token(
     assert config.activated
     assert list(config.invocation_tokens) == engine.model.tokenizer.encode("ab<|go|>").ids  # type: ignore[union-attr]
     assert not engine.adapters["plain"].activated
+
+
+def test_an_interrupted_generate_takes_its_requests_back(engine: Engine) -> None:
+    rows = engine.model.rows
+    engine.model.rows = lambda batch: 1 // 0  # type: ignore[assignment, method-assign]
+    with pytest.raises(ZeroDivisionError):
+        engine.generate([Request(PROMPT), Request([CONTEXT])])
+    assert not engine.busy
+    engine.check()
+    engine.model.rows = rows  # type: ignore[method-assign]
+    assert engine.generate([Request(PROMPT, max_tokens=1)])[0].prefilled == 43
+
+
+def test_half_precision(make_engine: Callable[..., Engine]) -> None:
+    requests = [Request(PROMPT, max_tokens=4, logprobs=3), Request([CONTEXT], choices=((1,), (2,)))]
+    exact, rough = (make_engine(dtype=dtype).generate(requests) for dtype in ("float32", "bfloat16"))
+    assert rough[1].choice_logprobs == pytest.approx(exact[1].choice_logprobs, abs=1.0)
 
 
 def test_stats_add_up(engine: Engine) -> None:

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from alora_runtime.choices import ChoiceTrie
 from alora_runtime.scheduler import Scheduler
 from alora_runtime.sequence import Live
 from alora_runtime.tree import RunTree
-from hypothesis import given
-from hypothesis import strategies as st
 
 Runs = Sequence[tuple[int, Sequence[int]]]
 """(adapter number, tokens)."""
@@ -213,6 +214,28 @@ def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, i
             answer = tuple((live.adapter, token) for token in live.generated[:-1])
             cached |= {pairs + answer[:length] for length in range(len(answer) + 1)}
         assert [(live.counted - live.prefilled, live.prefilled) for live in lives] == expected
+
+
+@given(st.data(), st.integers(30, 80), st.sampled_from([1, 4, 100]), st.booleans())
+@settings(max_examples=200)
+def test_nothing_leaks_whatever_happens(data: st.DataObject, slots: int, chunk: int, keep: bool) -> None:
+    """Requests come, are cancelled, and steps fail, in any order; afterwards nothing is held."""
+    machine = Machine(slots, chunk, keep)
+    for action in data.draw(st.lists(st.sampled_from(["submit", "step", "fail", "cancel"]), max_size=30)):
+        live = [*machine.scheduler.running, *machine.scheduler.waiting]
+        if action == "submit":
+            machine.submit(merged(data.draw(RUNS)), data.draw(st.integers(1, 12)))
+        elif action == "step":
+            machine.step()
+        elif action == "fail":
+            machine.scheduler.abort(machine.scheduler.plan())
+        elif live:
+            machine.scheduler.cancel(data.draw(st.sampled_from(live)))
+        machine.scheduler.check()
+    while machine.scheduler.busy:
+        machine.step()
+    tree = machine.scheduler.tree
+    assert (tree.held, tree.pool.free + tree.stored) == (0, slots)
 
 
 def merged(runs: Runs) -> Runs:

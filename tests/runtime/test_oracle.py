@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from alora_runtime import Engine, Request, Run, scheduler
-from alora_runtime.requests import Completion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alora_runtime import Engine, Request, Run, scheduler
+from alora_runtime.requests import Completion
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 
 

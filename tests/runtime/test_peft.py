@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from alora_runtime import Engine, Request, Run
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from alora_runtime import Engine, Request, Run
 from tests.runtime.conftest import INVOCATION
 
 CONTEXT = tuple(11 * index % 256 for index in range(30))
