@@ -20,7 +20,7 @@ from .errors import CapacityError, RequestError
 from .model import LanguageModel, load_model
 from .requests import Completion, Finish, Request
 from .scheduler import Scheduler
-from .sequence import Live, Plan, Row
+from .sequence import Live, Plan, Row, Runs
 from .task import Task
 from .tree import Node, RunTree
 from .validation import check_request
@@ -202,7 +202,7 @@ class Engine:
                     self._done.append((ticket, completion))
         return [results[ticket] for ticket in tickets]
 
-    def _runs(self, request: Request) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    def _runs(self, request: Request) -> Runs:
         runs: list[tuple[int, tuple[int, ...]]] = []
         for run in request.runs:
             number = 0 if run.adapter is None else self._numbers[self._adapters[run.adapter].digest]

@@ -10,11 +10,11 @@ Order is everything: requests are admitted, and their tokens planned, in the ord
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from .extents import Extent, joined, size, window, without
 from .sequence import Live, Piece, Plan, Row, cut
-from .tree import Node, RunTree
+from .tree import Labelled, Node, RunTree
 
 TAIL = 64
 """Slots asked for at a time for what a request generates; taken in place where the arena allows."""
@@ -107,10 +107,11 @@ class Scheduler:
         live.tail = [self.tree.pool.take_at(live.path[-1].end, tail)]
         return True
 
-    def _labelled(self, live: Live) -> Sequence[tuple[object, Sequence[int]]]:
-        """The labels that the tree shares by: the adapter, and with no reuse also the request."""
-        label: Callable[[int], object] = (lambda a: a) if self.tree.keep else (lambda a: (a, live.ticket))
-        return [(label(adapter), tokens) for adapter, tokens in live.sequence()]
+    def _labelled(self, live: Live) -> Sequence[Labelled]:
+        """The sequence under the labels that the tree shares by: the adapter, and with no reuse also the request."""
+        if self.tree.keep:
+            return live.sequence()
+        return [((adapter, live.ticket), tokens) for adapter, tokens in live.sequence()]
 
     def _plan_prompt(self, live: Live, plan: Plan) -> None:
         assert live.leaf is not None

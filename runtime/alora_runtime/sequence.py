@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .choices import ChoiceTrie
 from .extents import Extent, joined, size, window
-from .tree import Labelled, Node
+from .tree import Node
+
+Runs = tuple[tuple[int, tuple[int, ...]], ...]
+"""A sequence as (adapter number, tokens), 0 for the base; neighbours under one adapter are one run."""
 
 Row = object
 """The last hidden state of one token: opaque here, a tensor `[hidden]` in the engine."""
@@ -17,8 +19,7 @@ Row = object
 class Live:
     """A request between submission and completion.
 
-    runs: the prompt as (adapter number, tokens), 0 for the base; neighbours under one adapter are one run.
-    room: most tokens that it may ever feed after its prompt.
+    runs: the prompt. room: most tokens that it may ever feed after its prompt.
     generated: ids so far; the first `fed` of them have their KV, or will have after the step being prepared.
     closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
@@ -27,7 +28,7 @@ class Live:
     """
 
     ticket: int
-    runs: tuple[tuple[int, tuple[int, ...]], ...]
+    runs: Runs
     room: int
     trie: ChoiceTrie | None = None
     generated: list[int] = field(default_factory=list)
@@ -61,7 +62,7 @@ class Live:
         """Rows to feed once the prompt is done: tokens generated and not fed, or the trie of its choices."""
         return len(self.trie.tokens) if self.trie else max(0, len(self.generated) - self.closing - self.fed)
 
-    def sequence(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    def sequence(self) -> Runs:
         """Everything whose KV it needs before it can go on: the prompt, and what it had fed when it was preempted."""
         adapter, tokens = self.runs[-1]
         return (*self.runs[:-1], (adapter, tokens + tuple(self.generated[: self.fed])))
@@ -93,7 +94,7 @@ class Piece:
     """
 
     live: Live
-    runs: tuple[tuple[int, tuple[int, ...]], ...]
+    runs: Runs
     start: int
     slots: list[Extent] | None
     context: list[Extent]
@@ -114,12 +115,12 @@ class Plan:
     rows: set[Node] = field(default_factory=set)
 
 
-def cut(runs: Sequence[Labelled], start: int, end: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+def cut(runs: Runs, start: int, end: int) -> Runs:
     """The runs of positions `start` … `end - 1`."""
     result, position = [], 0
-    for label, tokens in runs:
+    for adapter, tokens in runs:
         part = tokens[max(0, start - position) : max(0, end - position)]
         if part:
-            result.append((label, tuple(part)))
+            result.append((adapter, part))
         position += len(tokens)
-    return tuple(result)  # type: ignore[arg-type]
+    return tuple(result)

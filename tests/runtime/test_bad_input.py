@@ -85,6 +85,18 @@ def test_model_folders(tmp_path: Path, base: Path) -> None:
         Engine.load(base, dtype="int3")
 
 
+def test_no_tokenizer(tmp_path: Path, base: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "copy")
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
+        Engine.load(folder)
+    (folder / "tokenizer.json").unlink()
+    engine = Engine.load(folder, cache_tokens=64)
+    assert engine.generate([GOOD])[0].text == ""
+    with pytest.raises(RequestError, match="needs a tokenizer"):
+        engine.generate([replace(GOOD, constraint=Constraint.regex("a"))])
+
+
 @pytest.mark.parametrize("damage", ["missing", "shape", "nan"])
 def test_broken_weights(tmp_path: Path, damage: str) -> None:
     make_checkpoint(tmp_path)

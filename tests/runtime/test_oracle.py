@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import LlamaForCausalLM
 
 from alora_runtime import Engine, Request, Run, scheduler
 from alora_runtime.requests import Completion
@@ -72,6 +74,15 @@ def test_architectures(architecture: str, tmp_path: Path) -> None:
         requests = [Request(own, max_tokens=3, logprobs=260, ignore_eos=True) for own in runs]
         for own, completion in zip(runs, serve(engine, requests), strict=True):
             assert_close(completion, oracle, own)
+
+
+def test_weights_in_half_precision_are_computed_in_full(base: Path, tmp_path: Path) -> None:
+    model = LlamaForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    shutil.copy(base / "tokenizer.json", tmp_path)
+    completion = serve(Engine.load(tmp_path, cache_tokens=64), [Request([Run((1, 2, 3))], max_tokens=3, logprobs=260)])
+    assert_close(completion[0], Oracle(tmp_path, {}), [Run((1, 2, 3))])
 
 
 LABELS = (None, "one", "wide", "plain")

@@ -1,0 +1,89 @@
+"""Adapter folders are read as PEFT 0.21 reads them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import check_target_module_exists
+from transformers import AutoModelForCausalLM
+
+from alora_runtime import Engine, Request, Run
+from alora_runtime.adapter_config import read_adapter_config
+from tests.runtime.checkpoints import make_adapter
+
+MODULES = [
+    f"model.layers.{layer}.{block}.{name}_proj"
+    for layer in (0, 1, 11)
+    for block, names in (("self_attn", "qkvo"), ("mlp", ("gate", "up", "down")))
+    for name in names
+]
+
+TARGETS = [
+    {"target_modules": ["q_proj", "self_attn.v_proj"]},
+    {"target_modules": r"model\.layers\.1\d*\..*(q|up)_proj"},
+    {"target_modules": ["model.layers.1.mlp.up_proj", "k_proj"], "exclude_modules": ["layers.0.self_attn.k_proj"]},
+    {"target_modules": ["q_proj", "v_proj"], "exclude_modules": r".*\.0\..*v_proj"},
+    {"target_modules": ["q_proj"], "layers_to_transform": [1, 11]},
+    {"target_modules": ["q_proj"], "layers_to_transform": 0},
+    {"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": "layers"},
+    {"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": ["blocks"]},
+]
+
+
+def change(folder: Path, copy: Path, **fields: object) -> Path:
+    """A copy of an adapter folder with other fields in its config."""
+    shutil.copytree(folder, copy)
+    raw = json.loads((copy / "adapter_config.json").read_text())
+    (copy / "adapter_config.json").write_text(json.dumps(raw | fields))
+    return copy
+
+
+@pytest.mark.parametrize("fields", TARGETS, ids=str)
+def test_targets(adapters: dict[str, Path], tmp_path: Path, fields: dict[str, object]) -> None:
+    config = read_adapter_config(change(adapters["one"], tmp_path / "copy", **fields))
+    for module in MODULES:
+        expected = bool(check_target_module_exists(LoraConfig(**fields), module))  # type: ignore[arg-type]
+        assert config.targets_module(module) == expected, module
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": r".*\.[02]\..*(q|down)_proj", "lora_alpha": 3},
+        {"target_modules": ["v_proj", "up_proj"], "layers_to_transform": [1, 2], "use_rslora": True},
+        {
+            "target_modules": "all-linear",
+            "exclude_modules": ["o_proj"],
+            "rank_pattern": {r"layers\.1\.self_attn\.q_proj": 5, "v_proj": 1},
+            "alpha_pattern": {"0.mlp.up_proj": 9, "up_proj": 2},
+        },
+    ],
+    ids=["regex", "layers", "patterns"],
+)
+def test_weights_and_scales(base: Path, tmp_path: Path, settings: dict[str, object]) -> None:
+    adapter = make_adapter(tmp_path / "adapter", base, 9, **settings)
+    tokens = tuple(range(30))
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    with torch.inference_mode():
+        expected = peft(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1, :260].log_softmax(-1)
+    engine = Engine.load(base, {"it": adapter}, cache_tokens=64)
+    row = engine.generate([Request([Run(tokens, "it")], max_tokens=1, logprobs=260)])[0].logprobs[0]
+    assert (torch.tensor([row[token] for token in range(260)]) - expected).abs().max() < 1e-4
+
+
+def test_the_digest_is_of_the_content(adapters: dict[str, Path], tmp_path: Path) -> None:
+    config = read_adapter_config(adapters["one"])
+    assert read_adapter_config(shutil.copytree(adapters["one"], tmp_path / "same")).digest == config.digest
+    assert read_adapter_config(change(adapters["one"], tmp_path / "other", lora_alpha=1)).digest != config.digest
+    assert read_adapter_config(adapters["plain"]).activated is False
+    assert config.invocation_tokens == (257, 40, 258)
+
+
+def test_tokens_win_over_the_old_string(adapters: dict[str, Path], tmp_path: Path) -> None:
+    config = read_adapter_config(change(adapters["one"], tmp_path / "both", invocation_string="<|call|>x<|go|>"))
+    assert (config.invocation_tokens, config.invocation_string) == ((257, 40, 258), None)
