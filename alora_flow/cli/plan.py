@@ -1,0 +1,39 @@
+"""`alora-flow plan`: what a run would compute and reuse, before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from alora_flow.cli.options import find_flow_file, input_options, read_inputs
+from alora_flow.execution.inputs import check_inputs
+from alora_flow.planning.compilation import Compilation
+from alora_flow.views.drawing import draw
+from alora_flow.views.plan_json import plan_json
+from alora_flow.views.plan_text import show_plan
+
+
+@click.command("plan")
+@click.argument("file")
+@click.argument("flow", required=False)
+@input_options
+@click.option("--model", metavar="MODEL", help="Plan for this model instead of the file's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print graph, calls and totals as one JSON object.")
+def command(
+    file: str, flow: str | None, inputs: tuple[str, ...], inputs_file: Path | None, model: str | None, as_json: bool
+) -> None:
+    """Show what FLOW of FILE would compute and reuse; inputs that are not given stay unknown lengths.
+
+    FILE is a path, or the name of a bundled flow such as safety_rag.flow. Only the model's tokenizer is read.
+    """
+    compilation = Compilation(find_flow_file(file), model)
+    chosen = compilation.flow(flow)
+    known = check_inputs(chosen, read_inputs(chosen, inputs, inputs_file), complete=False)
+    graph, plan = compilation.graph(chosen), compilation.plan(chosen, known)
+    if as_json:
+        click.echo(json.dumps(plan_json(graph, plan, compilation.model.name), ensure_ascii=False, indent=2))
+    else:
+        show_plan(Console(highlight=False), draw(graph), plan)

@@ -1,0 +1,149 @@
+"""A flow's graph as boxes and arrows: what DOT, Mermaid, SVG and the terminal have in common.
+
+All text is made fit to print here, once: one line, no control characters. Formats only escape it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from alora_flow.language import program as p
+from alora_flow.planning import graph as g
+from alora_flow.planning.evaluate import describe
+from alora_flow.planning.graph import FlowGraph, Guard, Node
+from alora_flow.planning.prefix import PlannedCall
+
+MOST_LETTERS = 30
+"""Of a box's second line; the whole text is kept for tooltips."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A node. `label` is its id, `detail` what it does, shortened; `whole` the same at full length."""
+
+    id: str
+    kind: str
+    label: str
+    detail: str
+    whole: str
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """From one node to another: `kind` is "data", "thread" or "guard"; a guard is labelled "yes" or "no"."""
+
+    source: str
+    target: str
+    kind: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Boxes in the order of the source, and the arrows between them by target."""
+
+    title: str
+    signature: str
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+
+
+def draw(graph: FlowGraph) -> Drawing:
+    """The drawing of a graph."""
+    boxes = tuple(_box(node) for node in graph.nodes.values())
+    arrows = tuple(arrow for node in graph.nodes.values() for arrow in _arrows(node, graph))
+    return Drawing(tidy(graph.flow.name), signature(graph), boxes, arrows)
+
+
+def signature(graph: FlowGraph) -> str:
+    """`safety_rag(question: str, history: chat) -> Answer | Refusal`"""
+    parameters = ", ".join(f"{parameter.name}: {parameter.type}" for parameter in graph.flow.parameters)
+    return tidy(f"{graph.flow.name}({parameters}) -> {graph.flow.result}")
+
+
+def tidy(text: str) -> str:
+    """One line of printable characters."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+
+
+def shorten(text: str, most: int = MOST_LETTERS) -> str:
+    """At most `most` letters, the last one a `…` where something was cut."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+# -------------------------------------------------------------- what a node does
+
+
+def _source(node: Node) -> str:
+    """The source text; what lowering made of a loop's source is described, for it has no text of its own."""
+    expression = getattr(node.operation, "expression", None)
+    match expression:
+        case p.Binary(left=left, operator=operator, right=p.Literal(value=right)) if left.span == expression.span:
+            return f"{describe(left)} {operator} {right}"
+        case p.Index(target=target) if target.span == expression.span:
+            return describe(expression)
+    return node.span.text
+
+
+def _input(node: Node, operation: g.Input) -> str:
+    default = operation.parameter.default
+    return str(node.type) if default is None else f"{node.type} = {default.span.text}"
+
+
+def _generate(node: Node, operation: g.Generate) -> str:
+    invoked = f" may invoke {len(operation.may_invoke.callees)}" if operation.may_invoke else ""
+    return f"generate() → {operation.as_type or node.type}{invoked}"
+
+
+_DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
+    g.Input: _input,
+    g.Generate: _generate,
+    g.Invoke: lambda node, operation: f"{operation.intrinsic.name}() → {node.type}",
+    g.Tool: lambda node, operation: f"{operation.tool.name}() → {node.type}",
+    g.Merge: lambda node, operation: "one of its ways was taken",
+    g.Select: lambda node, operation: f"the one that ran → {node.type}",
+    g.Collect: lambda node, operation: f"all that ran → {node.type}",
+    g.Require: lambda node, operation: operation.condition.span.text,
+    g.TooDeep: lambda node, operation: f"{operation.flow} deeper than {operation.max_depth}",
+    g.Return: lambda node, operation: operation.expression.span.text,
+}
+
+
+def detail(node: Node) -> str:
+    """What a node does in a few words: what it calls and gives, or its source text."""
+    rule = _DETAILS.get(type(node.operation))
+    return tidy(_source(node) if rule is None else rule(node, node.operation))
+
+
+def extended(call: PlannedCall) -> str:
+    """The thread that a call runs on: its node where it has one, else the source text."""
+    match getattr(call.node.operation, "thread", None):
+        case g.NodeValue(node=node) | p.FieldAccess(target=g.NodeValue(node=node), name="thread"):
+            return tidy(node)
+    return tidy(call.extends)
+
+
+def _box(node: Node) -> Box:
+    what = detail(node)
+    return Box(node.id, node.kind, tidy(node.id), shorten(what), what)
+
+
+# ---------------------------------------------------------------------- arrows
+
+
+def _arrows(node: Node, graph: FlowGraph) -> Iterator[Arrow]:
+    for source, kind in g.reads(node):
+        yield Arrow(source, node.id, kind)
+    for guard in drawn_guards(node, graph):
+        yield Arrow(guard.condition, node.id, "guard", "yes" if guard.holds else "no")
+
+
+def drawn_guards(node: Node, graph: FlowGraph) -> Iterator[Guard]:
+    """The guards of a node that no node before it has already: those follow from the arrows that are drawn."""
+    everything = g.guards(node)
+    before = {source for source, _ in g.reads(node)} | {guard.condition for guard in everything}
+    implied = {guard for source in before for guard in graph.nodes[source].guards}
+    return (guard for guard in everything if guard not in implied)

@@ -1,0 +1,44 @@
+"""A drawing in the terminal: one row a node, what it does, what it reads, what must hold."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from alora_flow.views.drawing import Arrow, Box, Drawing
+
+CONDITIONS = {"yes": "when", "no": "unless"}
+ALTERNATIVES = ("merge", "select", "collect")
+"""Kinds of which one condition is enough."""
+
+MOST_NEEDS = 6
+"""Of a row's sources; the rest is counted."""
+
+
+def graph_table(drawing: Drawing) -> RenderableType:
+    """The whole graph, in the order of the source."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for column in ("node", "kind", "does", "needs"):
+        table.add_column(column, overflow="fold")
+    for box in drawing.boxes:
+        arrows = [arrow for arrow in drawing.arrows if arrow.target == box.id]
+        table.add_row(*_row(box, arrows))
+    return Group(Text(drawing.signature, style="bold"), table)
+
+
+def _row(box: Box, arrows: list[Arrow]) -> tuple[Text, ...]:
+    wants = needs(arrows, " or " if box.kind in ALTERNATIVES else ", ")
+    return Text(box.label, style="bold"), Text(box.kind, style="dim"), Text(box.detail), Text(wants)
+
+
+def needs(arrows: list[Arrow], joiner: str = ", ") -> str:
+    """`← ask, found  unless if`"""
+    read = [arrow.source for arrow in arrows if not arrow.label]
+    held = [f"{CONDITIONS[arrow.label]} {arrow.source}" for arrow in arrows if arrow.label]
+    return "  ".join([*(["← " + _listed(read, ", ")] if read else []), *([_listed(held, joiner)] if held else [])])
+
+
+def _listed(names: list[str], joiner: str) -> str:
+    shown = names if len(names) <= MOST_NEEDS else [*names[: MOST_NEEDS - 1], f"{len(names) - MOST_NEEDS + 1} more"]
+    return joiner.join(shown)

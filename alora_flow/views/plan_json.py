@@ -1,0 +1,79 @@
+"""A plan as JSON. This is its documented form:
+
+    {"flow": …, "model": …,
+     "graph": {"nodes": [{"id", "kind", "does", "guards": [{"node", "holds"}]}],
+               "edges": [{"from", "to", "kind": "data" | "thread"}]},
+     "calls": [{"id", "kind", "extends", "reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int,
+                "adapter": str | null, "active_from": AMOUNT | null}],
+     "total": {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int},
+     "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null}, "plain_lora": {the same}}}
+
+AMOUNT is {"tokens": int, "holes": [{"of": str, "times": int, "at_most": int | null}]}: `tokens` known ones and, for
+each hole, `times` the length of what is `of` it. No holes: the number is exact. `saved` is the part of the prefilled
+tokens that the plan saves (0 to 1; negative where it costs more), null where holes leave it open. `guards` are all
+that must hold for a node to run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alora_flow.planning import graph as g
+from alora_flow.planning.amount import Amount
+from alora_flow.planning.graph import FlowGraph
+from alora_flow.planning.prefix import PlannedCall, PrefixPlan
+from alora_flow.views.amounts import saved_share
+from alora_flow.views.drawing import detail, extended
+
+
+def plan_json(graph: FlowGraph, plan: PrefixPlan, model: str) -> dict[str, Any]:
+    """The whole plan."""
+    return {
+        "flow": graph.flow.name,
+        "model": model,
+        "graph": graph_json(graph),
+        "calls": [_call(call) for call in plan.calls],
+        "total": {
+            "reused": amount_json(plan.reused),
+            "prefilled": amount_json(plan.prefilled),
+            "generated_at_most": plan.generated_at_most,
+        },
+        "instead": {name: _instead(getattr(plan, name), plan) for name in ("no_reuse", "plain_lora")},
+    }
+
+
+def graph_json(graph: FlowGraph) -> dict[str, Any]:
+    """Nodes in the order of the source; edges by their target."""
+    nodes = list(graph.nodes.values())
+    return {
+        "nodes": [{"id": node.id, "kind": node.kind, "does": detail(node), "guards": _guards(node)} for node in nodes],
+        "edges": [{"from": source, "to": node.id, "kind": kind} for node in nodes for source, kind in g.reads(node)],
+    }
+
+
+def amount_json(amount: Amount) -> dict[str, Any]:
+    """One AMOUNT."""
+    holes = [{"of": hole.source, "times": count, "at_most": hole.at_most} for hole, count in amount.holes.items()]
+    return {"tokens": amount.tokens, "holes": holes}
+
+
+def _guards(node: g.Node) -> list[dict[str, Any]]:
+    return [{"node": guard.condition, "holds": guard.holds} for guard in g.guards(node)]
+
+
+def _call(call: PlannedCall) -> dict[str, Any]:
+    return {
+        "id": call.node.id,
+        "kind": call.node.kind,
+        "extends": extended(call),
+        "reused": amount_json(call.reused),
+        "prefilled": amount_json(call.prefilled),
+        "generated_at_most": call.generated_at_most,
+        "adapter": call.adapter,
+        "active_from": None if call.active_from is None else amount_json(call.active_from),
+    }
+
+
+def _instead(instead: Amount, plan: PrefixPlan) -> dict[str, Any]:
+    share = saved_share(instead, plan.prefilled)
+    return {"prefilled": amount_json(instead), "saved": None if share is None else round(share, 4)}

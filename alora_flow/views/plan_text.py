@@ -1,0 +1,100 @@
+"""A prefix plan in the terminal: the calls, then what the same calls would cost otherwise."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from alora_flow.planning.amount import Amount
+from alora_flow.planning.prefix import PlannedCall, PrefixPlan
+from alora_flow.views.amounts import Notation, difference, saved_share
+from alora_flow.views.drawing import Drawing, extended, shorten, tidy
+from alora_flow.views.graph_text import graph_table
+
+COLUMNS = ("call", "on thread", "reused", "to prefill", "writes ≤", "adapter")
+NUMBERS = ("reused", "to prefill", "writes ≤")
+KEPT = (*NUMBERS, "adapter")
+"""Columns that are never made narrower than what they hold."""
+
+LONGEST_THREAD = 18
+ACTIVE = "An adapter acts from that token of its prompt on (the first is 0), or on its last ones; – is the base model."
+
+
+def show_plan(console: Console, drawing: Drawing, plan: PrefixPlan) -> None:
+    """The graph, the plan, and what the numbers mean."""
+    notation = Notation(plan)
+    console.print(graph_table(drawing))
+    if not plan.calls:
+        console.print("\nNo call of a model.")
+        return
+    console.print(_calls(plan, notation))
+    console.print(_totals(plan, notation))
+    for line in (ACTIVE, *notation.explained()):
+        console.print(Text(line, style="dim"))
+
+
+def _calls(plan: PrefixPlan, notation: Notation) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=True, pad_edge=False)
+    rows = [_row(call, notation) for call in plan.calls]
+    totals = ("total", "", notation.stack(plan.reused), notation.stack(plan.prefilled), f"{plan.generated_at_most}", "")
+    for column, (name, total) in enumerate(zip(COLUMNS, totals, strict=True)):
+        width = _width([name, total, *(row[column] for row in rows)]) if name in KEPT else None
+        justify: JustifyMethod = "right" if name in NUMBERS else "left"
+        table.add_column(name, Text(total), width=width, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _width(cells: list[str]) -> int:
+    """What the longest line takes."""
+    return max(len(line) for cell in cells for line in cell.split("\n"))
+
+
+def _row(call: PlannedCall, notation: Notation) -> tuple[str, ...]:
+    return (
+        tidy(call.node.id),
+        shorten(extended(call), LONGEST_THREAD),
+        notation.stack(call.reused),
+        notation.stack(call.prefilled),
+        str(call.generated_at_most),
+        adapter_text(call, notation),
+    )
+
+
+def adapter_text(call: PlannedCall, notation: Notation) -> str:
+    """The adapter, and on which tokens of the prompt it acts; `–` for the base model."""
+    if call.adapter is None or call.active_from is None:
+        return "–"
+    return f"{tidy(call.adapter)}\n{_active(call, call.active_from, notation)}"
+
+
+def _active(call: PlannedCall, start: Amount, notation: Notation) -> str:
+    """`from 66`, or how many tokens before the end where what lies in front of them is not known."""
+    adapted = difference(call.reused + call.prefilled, start)
+    if start.known or adapted is None or not adapted.known:
+        return f"from {notation.stack(start)}"
+    return "last token" if adapted.tokens == 1 else f"last {adapted.tokens} tokens"
+
+
+def _totals(plan: PrefixPlan, notation: Notation) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right", overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_row("this plan", notation.show(plan.prefilled), "to prefill")
+    for name, instead in (("no reuse", plan.no_reuse), ("plain LoRA instead", plan.plain_lora)):
+        table.add_row(name, notation.show(instead), saved(instead, plan.prefilled, notation))
+    return table
+
+
+def saved(instead: Amount, prefilled: Amount, notation: Notation) -> str:
+    """`this plan saves 812 (80 %)`, as far as it is known."""
+    share, less = saved_share(instead, prefilled), difference(instead, prefilled)
+    if less is None:
+        more = difference(prefilled, instead)
+        return "" if more is None else f"this plan adds {notation.show(more)}"
+    percent = "" if share is None else f" ({share:.0%})"
+    return f"this plan saves {notation.show(less)}{percent}"
