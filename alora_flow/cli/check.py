@@ -29,10 +29,10 @@ def command(as_json: bool, files: tuple[Path, ...]) -> None:
 
 def _print(found: list[Diagnostic], files: int) -> None:
     if found:
-        click.echo(render(found, color=_wants_color()))
+        click.echo(render(found, color=wants_color()))
     checked = f"checked {files} file{'' if files == 1 else 's'}"
     click.echo(f"{checked}: {render_summary(found) or 'no errors'}", err=True)
 
 
-def _wants_color() -> bool:
+def wants_color() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

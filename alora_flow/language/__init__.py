@@ -2,7 +2,19 @@
 
 from alora_flow.language.check import check, check_file, load
 from alora_flow.language.diagnostics import Diagnostic, FlowErrors, Note
+from alora_flow.language.printer import format_source
 from alora_flow.language.program import Program
 from alora_flow.language.source import Source, Span
 
-__all__ = ["Diagnostic", "FlowErrors", "Note", "Program", "Source", "Span", "check", "check_file", "load"]
+__all__ = [
+    "Diagnostic",
+    "FlowErrors",
+    "Note",
+    "Program",
+    "Source",
+    "Span",
+    "check",
+    "check_file",
+    "format_source",
+    "load",
+]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
-from typing import Any
 
 from alora_flow.language import nodes
 from alora_flow.language.diagnostics import Diagnostic
@@ -26,7 +24,7 @@ def too_deep(file: nodes.File) -> list[Diagnostic]:
 
 def children(node: nodes.Node) -> list[nodes.Node]:
     found: list[nodes.Node] = []
-    for name in _names(type(node)):
+    for name in NAMES[type(node).__name__]:
         value = getattr(node, name)
         if isinstance(value, nodes.Node):
             found.append(value)
@@ -35,6 +33,12 @@ def children(node: nodes.Node) -> list[nodes.Node]:
     return found
 
 
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
+def _field_names(kind: type[nodes.Node]) -> tuple[str, ...]:
     return tuple(item.name for item in fields(kind) if item.name != "span")
+
+
+NAMES = {
+    name: _field_names(kind)
+    for name, kind in vars(nodes).items()
+    if isinstance(kind, type) and issubclass(kind, nodes.Node)
+}

@@ -1,0 +1,90 @@
+"""Lines of output, with the comments and blank lines of the source put back where they belong."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from alora_flow.language.scan import Comment
+from alora_flow.language.source import Source, Span
+
+INDENT = "  "
+WIDTH = 120
+
+
+class Lines:
+    """Collects lines. Without a source there are no comments to keep, and no blank lines but those asked for."""
+
+    def __init__(self, source: Source | None, comments: Iterable[Comment]) -> None:
+        self.source = source
+        self.comments = deque(comments)
+        self.lines: list[str] = []
+        self.indent = ""
+        self._end: int | None = None
+        self._fresh = True
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        outer = self.indent
+        self.indent += INDENT
+        self._fresh = True
+        yield
+        self.indent = outer
+
+    def add(self, text: str) -> None:
+        """One line, or several of a block string, which bring their own indent."""
+        self.lines.append(f"{self.indent}{text}" if text else "")
+        self._fresh = False
+
+    def begin(self, span: Span, apart: bool = False) -> None:
+        """Before something that stands at `span`: the comments up to it, a blank line where the source has one."""
+        for comment in self._before(span.start):
+            self._gap(comment.span, apart)
+            apart = False
+            self.add(comment.text)
+            self._end = comment.span.end
+        self._gap(span, apart)
+
+    def inside(self, span: Span) -> bool:
+        """Is a comment waiting that stands in this span?"""
+        return bool(self.comments) and self.comments[0].span.start < span.end
+
+    def hoist(self, until: int) -> None:
+        """Comments in the middle of what is printed next go before it."""
+        for comment in self._before(until):
+            self.add(comment.text)
+
+    def end(self, span: Span) -> None:
+        """After what stands at `span`: a comment on the same line stays on it."""
+        self._end = span.end
+        if self.source is None or not self.comments:
+            return
+        comment = self.comments[0]
+        between = self.source.text[span.end : comment.span.start]
+        if comment.span.start >= span.end and "\n" not in between and not between.strip(" \t,"):
+            self.comments.popleft()
+            self.lines[-1] += f"  {comment.text}"
+            self._end = comment.span.end
+
+    def close(self, span: Span) -> None:
+        """At the end of a block: the comments that are left in it."""
+        for comment in self._before(span.end):
+            self._gap(comment.span, False)
+            self.add(comment.text)
+            self._end = comment.span.end
+
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n" if self.lines else ""
+
+    def _before(self, offset: int) -> Iterator[Comment]:
+        while self.comments and self.comments[0].span.start < offset:
+            yield self.comments.popleft()
+
+    def _gap(self, span: Span, apart: bool) -> None:
+        if self._fresh:
+            self._fresh = False
+            return
+        between = self.source.text[self._end : span.start] if self.source and self._end is not None else ""
+        if apart or between.replace("\r\n", "\n").count("\n") > 1:
+            self.lines.append("")
