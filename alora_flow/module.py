@@ -26,6 +26,7 @@ from alora_flow.language.program import FlowDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph import FlowGraph
+from alora_flow.planning.prefix import Ledger
 from alora_flow.values.models import python_type
 
 OpenBackend = Callable[..., Backend]
@@ -60,7 +61,7 @@ class Flow:
         """As a call, with the inputs as a mapping; `progress` is told of every node."""
         checked = check_inputs(self.declaration, inputs)
         setup, tools = self.module.compilation.setup, self.module.tools
-        return Result(*run(self.graph, setup, self.module.backend, tools, checked, progress))
+        return Result(*run(self.graph, setup, self.module.backend, tools, checked, progress, self.module.ledger))
 
     @property
     def graph(self) -> FlowGraph:
@@ -77,6 +78,7 @@ class Module:
     def __init__(self, compilation: Compilation, open_backend: OpenBackend = open_engine) -> None:
         self.compilation = compilation
         self._open_backend = open_backend
+        self.ledger = Ledger()
         self.flows: Mapping[str, Flow] = {
             flow.name: Flow(self, flow) for flow in compilation.program.flows.values() if not flow.imported
         }

@@ -14,16 +14,17 @@ from typing import Any
 
 from alora_flow.planning.prefix import Key, Ledger
 from alora_flow.planning.prompts import Setup
+from alora_flow.prompts.thread import Text, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.constraints import Constraint
-from alora_runtime.requests import Completion, Request
+from alora_runtime.requests import Completion, Finish, Request
 
 
 class Echo:
     """Answers with the text of the prompt's last turn; with the first choice; with the smallest JSON of a schema."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, stop: int) -> None:
+        self._tokenizer, self._stop = tokenizer, stop
         self._ledger = Ledger()
         self._waiting: deque[tuple[int, Request]] = deque()
         self._tickets = 0
@@ -48,13 +49,13 @@ class Echo:
     def _answer(self, request: Request) -> Completion:
         keys: list[Key] = [(token, run.adapter) for run in request.runs for token in run.tokens]
         found = self._ledger.prompt(keys)
-        tokens, text = self._written(request)
+        tokens, text, finish = self._written(request)
         self._ledger.add([*keys, *((token, keys[-1][1]) for token in tokens[:-1])])
         count = len(request.choices or ())
         return Completion(
             tokens,
             text,
-            "choice" if count else "length",
+            finish,
             choice=0 if count else None,
             choice_logprobs=(-log(count),) * count if count else (),
             reused=found,
@@ -62,16 +63,18 @@ class Echo:
             generated=len(tokens),
         )
 
-    def _written(self, request: Request) -> tuple[tuple[int, ...], str]:
+    def _written(self, request: Request) -> tuple[tuple[int, ...], str, Finish]:
+        """Tokens (with the stop token where they end by it), text, and why they end."""
         if request.choices:
             first = tuple(request.choices[0])
-            return first, self._tokenizer.decode(first)
+            return first, self._tokenizer.decode(first), "choice"
         if isinstance(request.constraint, Constraint):
             text = json.dumps(smallest(json.loads(request.constraint.text)))
         else:
             text = self._last_turn(request)
-        tokens = self._tokenizer.encode_data(text)[: request.max_tokens]
-        return tokens, self._tokenizer.decode(tokens)
+        tokens = (*self._tokenizer.encode_data(text), self._stop)
+        cut = tokens[: request.max_tokens]
+        return cut, self._tokenizer.decode(cut), "stop" if cut == tokens else "length"
 
     def _last_turn(self, request: Request) -> str:
         """The text between the last control tokens of the prompt that have any between them."""
@@ -101,5 +104,8 @@ def smallest(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = 
 
 
 def open_echo(setup: Setup) -> Echo:
-    """An echo with the setup's tokenizer; loads no weights."""
-    return Echo(setup.prompter.tokenizer)
+    """An echo with the setup's tokenizer, which stops as the chat template closes a turn; loads no weights."""
+    turn = Turn("assistant", (Text("echo"),))
+    closing = setup.prompter.thread_symbols((Turn("user", (Text("?"),)), turn))[-1]
+    assert isinstance(closing, int)
+    return Echo(setup.prompter.tokenizer, closing)

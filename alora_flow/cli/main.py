@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -9,6 +10,8 @@ from importlib import import_module
 import click
 
 from alora_flow.errors import FlowError
+from alora_flow.language.diagnostics import FlowErrors
+from alora_flow.language.render import render
 
 COMMANDS = {
     "check": "Report every mistake in flow files.",
@@ -54,8 +57,12 @@ def group() -> None:
 
 def main() -> None:
     """The console script. Exit codes: 1 bad input, 2 bad usage, 3 the run failed; never a traceback for a mistake."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve whatever shares the cores
     try:
         group()
+    except FlowErrors as error:
+        click.echo(render(error.diagnostics, color=sys.stderr.isatty() and not os.environ.get("NO_COLOR")), err=True)
+        sys.exit(1)
     except FlowError as error:
         click.echo(f"error: {error}", err=True)
         if error.help:

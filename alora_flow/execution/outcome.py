@@ -21,7 +21,7 @@ def intrinsic_value(contract: Contract, completion: Completion) -> Any:
     """An intrinsic's result. Raises RunFailed where what was written does not fit its type."""
     result = contract.intrinsic.result
     if contract.outcomes is None:
-        value = parse(contract.emits, completion.text)
+        value = _written(contract.emits, completion)
     else:
         written = Distribution(tuple(o.it for o in contract.outcomes), _normalised(completion.choice_logprobs))
         value = _weighed(contract, written) if contract.intrinsic.from_library else _computed(contract, written)
@@ -33,6 +33,15 @@ def generated_value(type: t.Type, completion: Completion) -> Any:
     options = choices_of(type)
     if options is not None and completion.choice is not None:
         return options[completion.choice][1]
+    return _written(type, completion)
+
+
+def _written(type: t.Type, completion: Completion) -> Any:
+    """What was written, as a value. Text may be cut short by `max_tokens`, nothing else may."""
+    if completion.finish == "length" and not isinstance(type, t.StrType):
+        raise RunFailed(
+            f"{len(completion.tokens)} tokens were not enough for a {type}: {completion.text!r}", "raise max_tokens"
+        )
     return parse(type, completion.text)
 
 

@@ -22,7 +22,7 @@ from alora_flow.language.program import Expression
 from alora_flow.planning import graph as g
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import FlowGraph, Guard, Node, Path
-from alora_flow.planning.prefix import plan
+from alora_flow.planning.prefix import Ledger, plan
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import Generated, Turn
 from alora_flow.values.data import Reply
@@ -43,9 +43,13 @@ def run(
     tools: Tools,
     inputs: Mapping[str, Any],
     progress: Progress = lambda node, status: None,
+    ledger: Ledger | None = None,
 ) -> tuple[Any, Trace]:
-    """Run a flow with all inputs in place. Returns its result and the trace. Raises RunFailed."""
-    return _Run(graph, setup, backend, tools, inputs, progress).result()
+    """Run a flow with all inputs in place. Returns its result and the trace. Raises RunFailed.
+
+    `ledger`: what earlier runs left in the backend's cache; this run's calls are added to it.
+    """
+    return _Run(graph, setup, backend, tools, inputs, progress, ledger or Ledger()).result()
 
 
 class _Run:
@@ -57,9 +61,10 @@ class _Run:
         tools: Tools,
         inputs: Mapping[str, Any],
         progress: Progress,
+        ledger: Ledger,
     ) -> None:
         self.graph, self.setup, self.backend = graph, setup, backend
-        self.tools, self.inputs, self.progress = tools, inputs, progress
+        self.tools, self.inputs, self.progress, self.ledger = tools, inputs, progress, ledger
         self.values: dict[str, Any] = {}
         self.status: dict[str, Status] = {}
         self.completions: dict[str, Completion] = {}
@@ -224,7 +229,7 @@ class _Run:
     def _predicted(self) -> dict[str, Tokens]:
         """The plan, made again now that nothing is unknown: numbers that owe nothing to the engine's counters."""
         written = {node_id: completion.tokens for node_id, completion in self.completions.items()}
-        made = plan(self.graph, self.setup, self.values, written, self.order)
+        made = plan(self.graph, self.setup, self.values, written, self.order, self.ledger)
         return {call.node.id: Tokens(call.reused.tokens, call.prefilled.tokens) for call in made.calls}
 
     def _node_trace(self, node: Node, predicted: Mapping[str, Tokens]) -> NodeTrace:

@@ -95,25 +95,30 @@ Written: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
 def plan(
-    graph: FlowGraph, setup: Setup, known: Values, written: Written | None = None, order: Sequence[str] = ()
+    graph: FlowGraph,
+    setup: Setup,
+    known: Values,
+    written: Written | None = None,
+    order: Sequence[str] = (),
+    ledger: Ledger | None = None,
 ) -> PrefixPlan:
     """The plan of a graph, as far as `known` and `written` tell; exact numbers where they tell all.
 
     `order`: node ids in the order in which their calls begin; all others follow in the order of the source.
+    `ledger`: what the cache holds already, brought up to date by this plan; empty where none is given.
     """
     calls = list(calls_of(graph, setup, known))
     place = {node_id: index for index, node_id in enumerate(order)}
     calls.sort(key=lambda call: place.get(call.node.id, len(place)))
     plain = Ledger()
     return PrefixPlan(
-        tuple(_planned(calls, written or {})),
+        tuple(_planned(calls, written or {}, ledger or Ledger())),
         total(amount(call.prompt.symbols) for call in calls),
         total(_plain_lora(plain, call, written or {}) for call in calls),
     )
 
 
-def _planned(calls: Iterable[Call], written: Written) -> Iterable[PlannedCall]:
-    ledger = Ledger()
+def _planned(calls: Iterable[Call], written: Written, ledger: Ledger) -> Iterable[PlannedCall]:
     for call in calls:
         keys = keys_of(call.prompt)
         found = ledger.prompt(keys)

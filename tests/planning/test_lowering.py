@@ -1,0 +1,109 @@
+"""Control flow as a graph: every program here is pure, so what it gives is what the guards make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alora_flow.backends.echo import open_echo
+from alora_flow.errors import RunFailed
+from alora_flow.module import Module
+from alora_flow.planning.compilation import Compilation
+
+
+def module(folder: Path, body: str) -> Module:
+    path = folder / "case.flow"
+    path.write_text(f'model base = "mini"\n{body}\n')
+    return Module(Compilation(path), open_echo)
+
+
+NESTED = """
+flow main(x: int) -> str {
+  if x > 3 { if x > 5 { return "large" } } else { if x < 0 { return "negative" } }
+  if x == 0 { return "zero" }
+  return "middling"
+}
+"""
+MATCH = """
+enum Colour { red, green, blue }
+record Found { text: str }
+flow pick(c: Colour) -> Found | none {
+  match c { red => { return Found(text: "r") } green => { let x = 1 } else => { return none } }
+  return Found(text: "g")
+}
+flow main(c: Colour) -> str {
+  let found = pick(c: c)
+  match found { Found as f => { return f.text } none => { return "none" } }
+}
+"""
+FOR = """
+flow main(xs: list[int]) -> list[int] {
+  let kept = for x in xs limit 4 { let double = x * 2  keep double when double > 2 }
+  return kept
+}
+"""
+REPEAT = """
+flow main(goal: int) -> int {
+  let found = repeat (n = 1) up to 4 { accept n when n * n >= goal  next n = n + 1 } else { return -1 }
+  return found * 10
+}
+"""
+RECURSION = """
+flow main(n: int) -> int max_depth 5 {
+  if n <= 1 { return 1 }
+  return n * main(n: n - 1)
+}
+"""
+OPTIONAL = """
+flow half(n: int) -> float? { if n % 2 == 0 { return n / 2 } return none }
+flow main(n: int) -> float { return half(n: n) ?? half(n: n + 1) ?? 0.0 }
+"""
+AND = """
+flow positive(n: int) -> bool { require n != 7 else "asked about seven"  return n > 0 }
+flow main(n: int) -> str { if n != 7 and positive(n: n) { return "yes" } return "no" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "value"),
+    [
+        (NESTED, {"x": 9}, "large"),
+        (NESTED, {"x": 4}, "middling"),
+        (NESTED, {"x": -1}, "negative"),
+        (NESTED, {"x": 0}, "zero"),
+        (MATCH, {"c": "red"}, "r"),
+        (MATCH, {"c": "green"}, "g"),
+        (MATCH, {"c": "blue"}, "none"),
+        (FOR, {"xs": [1, 2, 3, 4, 5]}, [4, 6, 8]),
+        (FOR, {"xs": [5]}, [10]),
+        (FOR, {"xs": []}, []),
+        (REPEAT, {"goal": 1}, 10),
+        (REPEAT, {"goal": 9}, 30),
+        (REPEAT, {"goal": 17}, -1),
+        (RECURSION, {"n": 1}, 1),
+        (RECURSION, {"n": 5}, 120),
+        (OPTIONAL, {"n": 6}, 3.0),
+        (OPTIONAL, {"n": 5}, 3.0),
+        (AND, {"n": 3}, "yes"),
+        (AND, {"n": -3}, "no"),
+        (AND, {"n": 7}, "no"),
+    ],
+)
+def test_the_result(tmp_path: Path, body: str, inputs: dict[str, Any], value: Any) -> None:
+    assert module(tmp_path, body).flows["main"].run(inputs).value == value
+
+
+def test_recursion_beyond_its_depth_is_a_failed_run(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="'main' called itself more than max_depth 5 times"):
+        module(tmp_path, RECURSION).flows["main"].run({"n": 7})
+
+
+def test_every_edge_of_the_graph_ends_at_a_node_and_guards_are_edges_of_their_own(tmp_path: Path) -> None:
+    case = module(tmp_path, NESTED)
+    graph = case.compilation.graph(case.flows["main"].declaration)
+    kinds = {kind for _, _, kind in graph.digraph.edges(data="kind")}
+    assert kinds == {"data", "guard"}
+    assert set(graph.digraph) == set(graph.nodes)
+    assert [node.kind for node in graph.nodes.values()].count("merge") == 1
