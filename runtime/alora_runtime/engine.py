@@ -193,10 +193,11 @@ class Engine:
         assert self._tasks or scheduler.tree.held == 0
 
     def _serve(self, tickets: Sequence[int]) -> list[Completion]:
+        wanted = set(tickets)
         results: dict[int, Completion] = {}
-        while len(results) < len(tickets):
+        while len(results) < len(wanted):
             for ticket, completion in self.step():
-                if ticket in tickets:
+                if ticket in wanted:
                     results[ticket] = completion
                 else:
                     self._done.append((ticket, completion))

@@ -67,10 +67,11 @@ class Scheduler:
         for live in self.running:
             if live in kept:
                 ready.append((live, kept[live]))
-            elif not live.prompt_done and self._complete_prompt(live) and live.wants_row:
+            elif not live.prompt_done and self._complete_prompt(live) and not live.opened:
                 assert live.leaf is not None
                 assert live.leaf.row is not None
                 ready.append((live, [live.leaf.row]))
+                live.opened = True
         return ready
 
     def abort(self, plan: Plan) -> None:
@@ -117,9 +118,8 @@ class Scheduler:
         assert live.leaf is not None
         start, total = self.tree.planned(live.leaf), live.leaf.end
         end = min(total, start + plan.budget)
-        row = (
-            live.wants_row and live.leaf.row is None and live.leaf not in plan.rows and plan.budget > 0 and end == total
-        )
+        missing = not live.opened and live.leaf.row is None and live.leaf not in plan.rows
+        row = missing and end == total and plan.budget > 0
         if start == end and not row:
             return
         again = start == total  # the whole prompt is there, but not the row of its last token
@@ -211,7 +211,7 @@ class Scheduler:
     def _complete_prompt(self, live: Live) -> bool:
         leaf = live.leaf
         assert leaf is not None
-        live.prompt_done = leaf.ready == len(leaf.tokens) and (leaf.row is not None or not live.wants_row)
+        live.prompt_done = leaf.ready == len(leaf.tokens) and (live.opened or leaf.row is not None)
         if live.prompt_done:
             live.counted = live.prompt
         return live.prompt_done

@@ -25,6 +25,7 @@ class Live:
     counted: prompt positions already accounted for as reused or prefilled.
     path: slots of the sequence that ends in `leaf` (the prompt, after a preemption with what had been generated).
     tail: slots, in order of position, for what is fed after `leaf`; the first `used` are taken.
+    prompt_done: all of the path has its KV. opened: the row of the last prompt token has been given, once and for all.
     """
 
     ticket: int
@@ -41,6 +42,7 @@ class Live:
     tail: list[Extent] = field(default_factory=list)
     used: int = 0
     prompt_done: bool = False
+    opened: bool = False
 
     @property
     def prompt(self) -> int:
@@ -51,11 +53,6 @@ class Live:
     def adapter(self) -> int:
         """What generated tokens carry."""
         return self.runs[-1][0]
-
-    @property
-    def wants_row(self) -> bool:
-        """Whether the last prompt token has still to give the first distribution."""
-        return not self.generated
 
     @property
     def pending(self) -> int:

@@ -23,7 +23,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from alora_runtime import Constraint, Engine, Request, Run
+from alora_runtime import Constraint, Engine, Request, Run, scheduler
 from alora_runtime.sampling import penalised, sample, uniform
 from tests.runtime.checkpoints import EOS, Oracle, labelled
 from tests.runtime.conftest import INVOCATION
@@ -237,6 +237,33 @@ def test_the_old_format_counts_without_its_first_token(
     assert config.activated
     assert list(config.invocation_tokens) == engine.model.tokenizer.encode("ab<|go|>").ids  # type: ignore[union-attr]
     assert not engine.adapters["plain"].activated
+
+
+@pytest.mark.parametrize("slots", [66, 70, 90, 140])
+def test_every_kind_of_request_survives_a_small_arena(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
+    """66 slots are what the largest of them needs alone."""
+    monkeypatch.setattr(scheduler, "TAIL", 2)
+    prompts = [PROMPT, [CONTEXT], [Run(CONTEXT.tokens[:20]), Run(INVOCATION, "wide")]]
+    requests = [
+        request
+        for prompt in prompts
+        for request in (
+            Request(prompt, max_tokens=24, ignore_eos=True),
+            Request(prompt, choices=((1, 2, 3), (1, 2, 4, 5), (1, 7), (8, 9), (8, 9, 10))),
+            Request(prompt, constraint=Constraint.regex("the (cat|dog) is [0-9]{2}!"), max_tokens=20),
+            Request(prompt, max_tokens=9, temperature=1.0, seed=4, ignore_eos=True),
+        )
+    ]
+    engine = make_engine(cache_tokens=slots, chunk_tokens=11)
+    tickets, results = [engine.submit(request) for request in requests], {}
+    while engine.busy:
+        results |= engine.step()
+        engine.check()
+    for expected, ticket in zip(make_engine().generate(requests), tickets, strict=True):
+        assert results[ticket].tokens == expected.tokens
+        assert results[ticket].choice_logprobs == pytest.approx(expected.choice_logprobs, abs=1e-4)
 
 
 def test_an_interrupted_generate_takes_its_requests_back(engine: Engine) -> None:
