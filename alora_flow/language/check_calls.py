@@ -450,7 +450,23 @@ def _invoke(
     return Invoke(intrinsic.result, node.span, intrinsic, arguments, thread)
 
 
+def _intrinsic_inside(scope: Scope, made: nodes.Expression) -> nodes.Call | None:
+    """The call of an intrinsic in `certainty().top`, `wrong().p(true)`."""
+    target = made.callee if isinstance(made, nodes.Call) else made
+    inner = target.target if isinstance(target, nodes.Access) else None
+    if not isinstance(inner, nodes.Call):
+        return None
+    name = qualified(inner.callee)
+    return inner if name is not None and isinstance(find_symbol(scope.unit, name), Intrinsic) else None
+
+
 def _runs_nothing(scope: Scope, node: nodes.Run, made: nodes.Expression, check: Check) -> Expression:
+    inner = _intrinsic_inside(scope, made)
+    if inner is not None and node.thread is not None:
+        rest = made.span.text[inner.span.end - made.span.start :]
+        help = f"'on' goes with the intrinsic: write '({inner.span.text} on {node.thread.span.text}){rest}'"
+        scope.unit.report.add("E0507", "'on' does not belong to what is asked of a result", made.span, help)
+        return bad(node.span)
     before = len(scope.unit.report.found)
     found = check(scope, made, None)
     if len(scope.unit.report.found) == before:

@@ -45,6 +45,9 @@ def format_source(text: str, path: str = "<text>") -> str:
 def print_file(file: nodes.File, source: Source | None = None, comments: Iterable[Comment] = ()) -> str:
     """Without a source, documentation is printed from the tree and there are no other comments."""
     printer = _Printer(Lines(source, comments))
+    if file.doc and file.declarations and file.doc != file.declarations[0].doc:
+        printer.doc(file.doc)
+        printer.doc_apart()
     before: nodes.Node | None = None
     for node in file.declarations:
         printer.declaration(node, before)
@@ -76,6 +79,10 @@ class _Printer:
         if text and self.out.source is None:
             for line in text.split("\n"):
                 self.out.add(f"## {line}".rstrip())
+
+    def doc_apart(self) -> None:
+        if self.out.source is None:
+            self.out.add("")
 
     def line(self, node: nodes.Node, text: str) -> None:
         self.out.hoist(node.span.end)
