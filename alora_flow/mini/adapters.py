@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from alora_flow.mini.base import fast_matrices
 from alora_flow.mini.decoding import Prefix, by_length, follow, greedy_all, padded, read
 from alora_flow.mini.encoding import thread_ids
 from alora_flow.mini.heldout import Sample
@@ -64,14 +65,14 @@ def widened(prefix: Prefix) -> Prefix:
 def grouped(
     network: Network, encoder: Encoder, name: str, cases: Sequence[Case], size: int, small: bool
 ) -> list[Group]:
-    """Read all threads once; `small` keeps what was read in bf16."""
+    """Read all threads once; `small` keeps what was read in bf16, and reads in it where that is fast."""
     threads = [thread_ids(encoder, c.turns) for c in cases]
     tails = [[encoder.role(name), *encoder.text(c.answer), encoder.end] for c in cases]
     out = []
     for chunk in by_length(threads, size):
         suffix, lengths = padded([tails[i] for i in chunk])
         learnt = torch.arange(suffix.shape[1] - 1) < lengths[:, None] - 1
-        prefix = read(network, [threads[i] for i in chunk])
+        prefix = read(network, [threads[i] for i in chunk], half=small and fast_matrices())
         out.append(Group(rounded(prefix) if small else prefix, suffix, learnt, chunk))
     return out
 

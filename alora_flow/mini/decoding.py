@@ -44,11 +44,12 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def read(network: Network, threads: Sequence[Sequence[int]]) -> Prefix:
-    """Run the base over threads and keep keys and values."""
+def read(network: Network, threads: Sequence[Sequence[int]], half: bool = False) -> Prefix:
+    """Run the base over threads and keep keys and values; `half` multiplies in bf16."""
     ids, lengths = padded(threads)
     cache: Cache = []
-    network(ids, keep=cache)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        network(ids, keep=cache)
     return Prefix(cache, lengths, torch.arange(ids.shape[1]) < lengths[:, None])
 
 

@@ -45,15 +45,15 @@ def balanced(cases: Sequence[Case], count: int) -> list[Case]:
     return out
 
 
-def opening(world: World, size: Size, given: float) -> Chat:
+def opening(world: World, size: Size, given: float, rounds: tuple[int, ...] = (0, 0, 1, 2)) -> Chat:
     """A chat so far: documents first and some rounds, or rounds whose documents are gone."""
     chat = Chat(world, size)
     if chat.chance(given):
         chat.give()
-        for _ in range(chat.random.choice((0, 0, 1, 2))):
+        for _ in range(chat.random.choice(rounds)):
             round_of_given(chat)
     else:
-        for _ in range(chat.random.choice((0, 0, 1, 2))):
+        for _ in range(chat.random.choice(rounds)):
             past_round(chat)
     return chat
 
@@ -113,7 +113,7 @@ def query_rewrite(world: World, count: int, _: Answers) -> list[Case]:
     """The last question so that it stands alone."""
     cases = []
     for _i in range(count):
-        chat = opening(world, replace(SIZE, other=0.2), given=0.2)
+        chat = opening(world, replace(SIZE, other=0.2), given=0.2, rounds=(0, 1, 1, 2, 3))
         if chat.chance(0.08):
             action = chat.random.choice(words.actions(world.split, chat.chance(0.5)))
             chat.add("user", chat.random.choice(words.PHRASES).format(a=action))
