@@ -25,9 +25,12 @@ from alora_flow.views.plan_text import show_plan
 def command(
     file: str, flow: str | None, inputs: tuple[str, ...], inputs_file: Path | None, model: str | None, as_json: bool
 ) -> None:
-    """Show what FLOW of FILE would compute and reuse; inputs that are not given stay unknown lengths.
+    """Show what FLOW of FILE would compute and reuse, before anything runs.
 
-    FILE is a path, or the name of a bundled flow such as safety_rag.flow. Only the model's tokenizer is read.
+    Inputs that are not given have their defaults; without a default they stay unknown lengths.
+
+    FILE is a path, or the name of a bundled flow such as safety_rag.flow. Reads the model's
+    tokenizer and the adapters' configurations, no weights.
     """
     compilation = Compilation(find_flow_file(file), model)
     chosen = compilation.flow(flow)

@@ -48,10 +48,9 @@ class Notation:
     def explained(self) -> Iterator[str]:
         """Lines for under a table; none where every number is known."""
         if self._names:
-            example = next(iter(self._names.values()))
             bounds = [f"|{self._names[source]}| ≤ {most}" for source, most in self._bounds.items()]
-            known = f"; {', '.join(bounds)}" if bounds else ""
-            yield f"|{example}| is the number of tokens of {example}, not known before the run{known}."
+            known = f" ({', '.join(bounds)})" if bounds else ""
+            yield f"|x| is the number of tokens of x, which is not known before the run{known}."
         for source, letter in self._letters.items():
             yield f"{letter}: {shorten(tidy(source), 72)}"
 

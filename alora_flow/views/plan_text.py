@@ -24,13 +24,20 @@ ACTIVE = "An adapter acts from that token of its prompt on (the first is 0), or 
 
 def show_plan(console: Console, drawing: Drawing, plan: PrefixPlan) -> None:
     """The graph, the plan, and what the numbers mean."""
+    with console.capture() as capture:
+        console.print(graph_table(drawing))
+        if plan.calls:
+            _show_calls(console, plan)
+        else:
+            console.print("\nNo call of a model.")
+    console.file.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def _show_calls(console: Console, plan: PrefixPlan) -> None:
     notation = Notation(plan)
-    console.print(graph_table(drawing))
-    if not plan.calls:
-        console.print("\nNo call of a model.")
-        return
     console.print(_calls(plan, notation))
     console.print(_totals(plan, notation))
+    console.print()
     for line in (ACTIVE, *notation.explained()):
         console.print(Text(line, style="dim"))
 

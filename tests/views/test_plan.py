@@ -37,7 +37,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     folder = write_model_folder(tmp_path_factory.mktemp("model"))
     model, encoder = ModelFiles("tiny", folder), Tokenizer(folder)
     for name, invocation in ADAPTERS.items():
-        tokens = [tokenizer().token_to_id(invocation)]
+        tokens = [tokenizer().token_to_id(invocation) or 0]
         write_adapter_folder(folder / "intrinsics" / name / "tiny" / "alora", tokens, r=len(name))
     contracts = {key: resolve(intrinsic, model, encoder, folder) for key, intrinsic in INTRINSICS.items()}
     return Setup(model, Prompter(encoder, ChatTemplate(folder)), contracts)
@@ -56,8 +56,7 @@ def compact(text: str) -> str:
 def test_what_is_not_known_is_printed_as_lengths(setup: Setup) -> None:
     text = printed(plan(GRAPH, setup, {"history": []}))
     assert "16 + |question|" in compact(text)
-    assert "|question| is the number of tokens of question, not known before the run" in compact(text)
-    assert "|reply| ≤ 64" in compact(text)
+    assert "not known before the run (|reply| ≤ 64)." in compact(text)
 
 
 def test_every_call_is_a_row_with_its_thread_and_adapter(setup: Setup) -> None:
@@ -73,7 +72,7 @@ def test_the_table_comes_after_the_graph_and_both_fit_80_columns(setup: Setup) -
         lines = printed(plan(GRAPH, setup, known)).splitlines()
         assert lines[0].startswith("rag(question: str, history: chat) -> str")
         assert max(map(len, lines)) <= 80
-        assert not any("\x1b" in line for line in lines)
+        assert not any("\x1b" in line or line.endswith(" ") for line in lines)
 
 
 @pytest.mark.parametrize("width", [80, 60, 200])
@@ -157,7 +156,8 @@ def check(value: Any, schema: Any) -> None:
         for item in value:
             check(item, schema[0])
     elif isinstance(schema, tuple) and isinstance(schema[0], Mapping):
-        assert value is None or check(value, schema[0]) is None
+        if value is not None:
+            check(value, schema[0])
     else:
         assert isinstance(value, schema)
 
