@@ -191,10 +191,14 @@ RUNS = st.lists(
 )
 
 
-@given(st.lists(st.lists(st.tuples(RUNS, st.integers(1, 3)), min_size=1, max_size=4), max_size=4))
-def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, int]]]) -> None:
+ROUNDS = st.lists(st.lists(st.tuples(RUNS, st.integers(1, 3)), min_size=1, max_size=4), max_size=4)
+
+
+@given(ROUNDS, st.sampled_from([1, 3, 1000]))
+@settings(max_examples=300, deadline=None)
+def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, int]]], chunk: int) -> None:
     """What a planner may assume: the cache is a set of prefixes, and some of them are ends of prompts."""
-    machine = Machine()
+    machine = Machine(chunk=chunk)
     cached: set[tuple[tuple[int, int], ...]] = {()}
     ends: set[tuple[tuple[int, int], ...]] = set()
     for requests in rounds:
@@ -217,7 +221,7 @@ def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, i
 
 
 @given(st.data(), st.integers(30, 80), st.sampled_from([1, 4, 100]), st.booleans())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_nothing_leaks_whatever_happens(data: st.DataObject, slots: int, chunk: int, keep: bool) -> None:
     """Requests come, are cancelled, and steps fail, in any order; afterwards nothing is held."""
     machine = Machine(slots, chunk, keep)

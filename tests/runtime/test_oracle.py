@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,13 @@ def assert_close(completion: Completion, oracle: Oracle, runs: list[Run]) -> Non
         got = torch.tensor([row[index] for index in range(260)])
         assert (got - expected[step]).abs().max() < 1e-4
         assert token == int(expected[step].argmax())
+
+
+def assert_greedy(oracle: Oracle, prompt: list[tuple[int, str | None]], answer: Sequence[int]) -> None:
+    """Every token is the most likely one, by one full pass, or as likely as that within 1e-4."""
+    logits = oracle.logits([*prompt, *((token, prompt[-1][1]) for token in answer[:-1])])[len(prompt) - 1 :]
+    best = logits.max(-1).values
+    assert (best - logits[range(len(answer)), list(answer)]).max() < 1e-4
 
 
 def test_mixed_batch_matches_the_oracle(engine: Engine, oracle: Oracle) -> None:
@@ -113,7 +120,7 @@ def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
     stagger=st.integers(0, 3),
     count=st.integers(1, 6),
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_any_chunk_any_arena(
     make_engine: Callable[..., Engine],
     oracle: Oracle,
@@ -132,7 +139,6 @@ def test_any_tree_any_chunk_any_arena(
     engine = make_engine(cache_tokens=largest + slots, chunk_tokens=chunk, reuse=reuse)
     # Slots that no row has written hold NaN: reading one of them would show.
     engine._arena.fill_(math.nan)
-    expected = [oracle.greedy(labelled(runs), count) for runs in tree]
     for _ in ("cold", "warm"):
         tickets, results = [], {}
         for runs in tree:
@@ -143,7 +149,8 @@ def test_any_tree_any_chunk_any_arena(
         while engine.busy:
             results |= engine.step()
             engine.check()
-        assert [list(results[ticket].tokens) for ticket in tickets] == expected
         for runs, ticket in zip(tree, tickets, strict=True):
+            assert_greedy(oracle, labelled(runs), results[ticket].tokens)
+            assert len(results[ticket].tokens) == count
             assert results[ticket].reused + results[ticket].prefilled == len(labelled(runs))
             assert reuse or results[ticket].reused == 0
