@@ -74,3 +74,16 @@ def saved_share(instead: Amount, prefilled: Amount) -> float | None:
     if not (instead.known and prefilled.known and instead.tokens):
         return None
     return 1 - prefilled.tokens / instead.tokens
+
+
+def least_share(instead: Amount, prefilled: Amount) -> float | None:
+    """Which part the plan saves at least, whatever the lengths turn out to be; None where nothing can be said.
+
+    A fraction of two sums is at most the largest of the fractions of their terms.
+    """
+    pairs = [(prefilled.tokens, instead.tokens)]
+    pairs += [(prefilled.holes.get(h, 0), instead.holes.get(h, 0)) for h in {**instead.holes, **prefilled.holes}]
+    pairs = [(part, whole) for part, whole in pairs if part or whole]
+    if not pairs or any(not whole for _, whole in pairs):
+        return None
+    return 1 - max(part / whole for part, whole in pairs)

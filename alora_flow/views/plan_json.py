@@ -6,12 +6,14 @@
      "calls": [{"id", "kind", "extends", "reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int,
                 "adapter": str | null, "active_from": AMOUNT | null}],
      "total": {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int},
-     "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null}, "plain_lora": {the same}}}
+     "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null, "saved_at_least": share | null},
+                 "plain_lora": {the same}}}
 
 AMOUNT is {"tokens": int, "holes": [{"of": str, "times": int, "at_most": int | null}]}: `tokens` known ones and, for
 each hole, `times` the length of what is `of` it. No holes: the number is exact. `saved` is the part of the prefilled
-tokens that the plan saves (0 to 1; negative where it costs more), null where holes leave it open. `guards` are all
-that must hold for a node to run.
+tokens that the plan saves (0 to 1; negative where it costs more), null where holes leave it open; `saved_at_least` is
+what it saves however long the holes turn out. `guards` are all that must hold for a node to run; of those of a merge,
+select or collect the ones of a single way.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from alora_flow.planning import graph as g
 from alora_flow.planning.amount import Amount
 from alora_flow.planning.graph import FlowGraph
 from alora_flow.planning.prefix import PlannedCall, PrefixPlan
-from alora_flow.views.amounts import saved_share
+from alora_flow.views.amounts import least_share, saved_share
 from alora_flow.views.drawing import detail, extended
 
 
@@ -75,5 +77,9 @@ def _call(call: PlannedCall) -> dict[str, Any]:
 
 
 def _instead(instead: Amount, plan: PrefixPlan) -> dict[str, Any]:
-    share = saved_share(instead, plan.prefilled)
-    return {"prefilled": amount_json(instead), "saved": None if share is None else round(share, 4)}
+    shares = {"saved": saved_share, "saved_at_least": least_share}
+    saved = {name: share(instead, plan.prefilled) for name, share in shares.items()}
+    return {
+        "prefilled": amount_json(instead),
+        **{name: None if share is None else round(share, 4) for name, share in saved.items()},
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
 from rich.table import Table
@@ -9,7 +11,7 @@ from rich.text import Text
 
 from alora_flow.planning.amount import Amount
 from alora_flow.planning.prefix import PlannedCall, PrefixPlan
-from alora_flow.views.amounts import Notation, difference, saved_share
+from alora_flow.views.amounts import Notation, difference, least_share, saved_share
 from alora_flow.views.drawing import Drawing, extended, shorten, tidy
 from alora_flow.views.graph_text import graph_table
 
@@ -98,10 +100,21 @@ def _totals(plan: PrefixPlan, notation: Notation) -> Table:
 
 
 def saved(instead: Amount, prefilled: Amount, notation: Notation) -> str:
-    """`this plan saves 812 (80 %)`, as far as it is known."""
-    share, less = saved_share(instead, prefilled), difference(instead, prefilled)
+    """`this plan saves 812 (80%)`, as far as it is known."""
+    less = difference(instead, prefilled)
     if less is None:
         more = difference(prefilled, instead)
         return "" if more is None else f"this plan adds {notation.show(more)}"
-    percent = "" if share is None else f" ({share:.0%})"
-    return f"this plan saves {notation.show(less)}{percent}"
+    return f"this plan saves {notation.show(less)}{_share(instead, prefilled)}"
+
+
+def _share(instead: Amount, prefilled: Amount) -> str:
+    exact, least = saved_share(instead, prefilled), least_share(instead, prefilled)
+    if exact is not None:
+        return f" ({_percent(exact)})"
+    return f" (at least {_percent(least)})" if least else ""
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that "at least" stays true; but 0.29 * 100 is 28.999…"""
+    return f"{floor(100 * share + 1e-9)}%"

@@ -20,7 +20,7 @@ from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Hole, Prompter
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Document
-from alora_flow.views.amounts import Notation, difference, saved_share
+from alora_flow.views.amounts import Notation, difference, least_share, saved_share
 from alora_flow.views.drawing import draw
 from alora_flow.views.plan_json import plan_json
 from alora_flow.views.plan_text import show_plan
@@ -90,7 +90,7 @@ def test_totals_stand_beside_no_reuse_and_plain_lora(setup: Setup) -> None:
     text = compact(printed(prefix_plan))
     prompt = prefix_plan.calls[0].prefilled.tokens
     assert f"this plan {prompt + 1} to prefill" in text
-    saves = f"this plan saves {prompt - 1} ({(prompt - 1) / (2 * prompt):.0%})"
+    saves = f"this plan saves {prompt - 1} ({100 * (prompt - 1) // (2 * prompt)}%)"
     assert f"no reuse {2 * prompt} {saves}" in text
     assert f"plain LoRA instead {2 * prompt} {saves}" in text
 
@@ -99,6 +99,17 @@ def test_a_share_is_given_where_all_is_known() -> None:
     assert saved_share(Amount(100), Amount(20)) == 0.8
     assert saved_share(Amount(100), Amount(20, {Hole("q"): 1})) is None
     assert saved_share(Amount(0), Amount(0)) is None
+
+
+def test_a_lower_bound_holds_however_long_the_holes_are() -> None:
+    q, r = Hole("q"), Hole("r")
+    instead, prefilled = Amount(100, {q: 4, r: 1}), Amount(20, {q: 1})
+    assert least_share(instead, prefilled) == 0.75
+    for length in (0, 1, 7, 10_000):
+        assert 1 - (20 + length) / (100 + 4 * length + 3) >= 0.75
+    assert least_share(Amount(100), Amount(20, {q: 1})) is None
+    assert least_share(Amount(), Amount()) is None
+    assert least_share(Amount(0, {q: 2}), Amount(0, {q: 1})) == 0.5
 
 
 def test_differences_are_given_where_they_are_no_debt() -> None:
@@ -127,7 +138,7 @@ def test_long_names_get_numbers_that_are_explained() -> None:
 
 AMOUNT = {"tokens": int, "holes": [{"of": str, "times": int, "at_most": (int, type(None))}]}
 TOTAL = {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int}
-INSTEAD = {"prefilled": AMOUNT, "saved": (float, type(None))}
+INSTEAD = {"prefilled": AMOUNT, "saved": (float, type(None)), "saved_at_least": (float, type(None))}
 CALL = {
     **TOTAL,
     "id": str,
@@ -182,4 +193,5 @@ def test_json_numbers_add_up(setup: Setup) -> None:
 def test_json_gives_the_saved_share_where_it_is_known(setup: Setup) -> None:
     only_checked = plan(GRAPH, setup, {**KNOWN, "safety": False, "if": True})
     content = plan_json(GRAPH, only_checked, "tiny")
-    assert content["instead"]["no_reuse"] == {"prefilled": content["total"]["prefilled"], "saved": 0.0}
+    prefilled = content["total"]["prefilled"]
+    assert content["instead"]["no_reuse"] == {"prefilled": prefilled, "saved": 0.0, "saved_at_least": 0.0}
