@@ -174,7 +174,8 @@ class Engine:
         """
         tickets: list[int] = []
         try:
-            tickets.extend(map(self.submit, requests))
+            for request in requests:
+                tickets.append(self.submit(request))
             results = self._serve(tickets)
         except BaseException:
             for ticket in tickets:
@@ -204,11 +205,12 @@ class Engine:
         return [results[ticket] for ticket in tickets]
 
     def _runs(self, request: Request) -> Runs:
+        """Neighbours under one adapter joined. Only the last run may be empty: it says what is generated carries."""
         runs: list[tuple[int, tuple[int, ...]]] = []
-        for run in request.runs:
+        for run in [*(run for run in request.runs[:-1] if run.tokens), request.runs[-1]]:
             number = 0 if run.adapter is None else self._numbers[self._adapters[run.adapter].digest]
-            before = runs.pop()[1] if runs and (runs[-1][0] == number or not runs[-1][1]) else ()
-            runs.append((number, before + tuple(run.tokens)))
+            before = runs.pop()[1] if runs and runs[-1][0] == number else ()
+            runs.append((number, (*before, *run.tokens)))
         return tuple(runs)
 
     def _check_length(self, prompt: int, answer: int, room: int) -> None:

@@ -25,7 +25,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Request:
-    """One sequence to go on from. What is generated carries the adapter of the last run.
+    """One sequence to go on from. What is generated carries the adapter of the last run, which may be empty: then the
+    adapter is active from the first generated token on.
 
     max_tokens: most tokens to generate, sampled and forced together; ignored with `choices`.
     temperature: 0 is greedy. top_p, top_k (0: off), min_p and repetition_penalty (1: off) act as in transformers.

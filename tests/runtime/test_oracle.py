@@ -69,6 +69,16 @@ def test_mixed_batch_matches_the_oracle(engine: Engine, oracle: Oracle) -> None:
             assert_close(completion, oracle, own)
 
 
+def test_an_adapter_may_begin_with_the_answer(engine: Engine, oracle: Oracle) -> None:
+    prompt = [Run((5, 6, 7, 8)), Run((), "wide"), Run((9, 10)), Run((), "one")]
+    plain, completion = serve(engine, [Request(prompt[:3], max_tokens=1), Request(prompt, max_tokens=6)])
+    assert (completion.reused, completion.prefilled) == (6, 0)
+    assert plain.tokens[0] == completion.tokens[0]  # the first row is still the base's
+    answer = completion.tokens
+    logits = oracle.logits([*((token, None) for token in (5, 6, 7, 8, 9, 10)), *((token, "one") for token in answer)])
+    assert list(answer[1:]) == logits[6:-1].argmax(-1).tolist()
+
+
 @pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"llama"}))
 def test_architectures(architecture: str, tmp_path: Path) -> None:
     base = make_checkpoint(tmp_path / "base", architecture)
