@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+import networkx
 from fast_sugiyama import from_edges
 
 from alora_flow.views.drawing import Arrow, Box, Drawing
@@ -87,42 +88,38 @@ def lay_out(drawing: Drawing, box_width: float) -> Layout:
 def _places(drawing: Drawing, box_width: float) -> tuple[dict[int, Point], dict[tuple[int, int], Chain]]:
     """Middles by the number of the box, and of the lanes; parts that hang together stand side by side."""
     numbers = {box.id: number for number, box in enumerate(drawing.boxes)}
-    edges = sorted({(numbers[arrow.source], numbers[arrow.target]) for arrow in drawing.arrows})
-    joined = {number for edge in edges for number in edge}
-    parts = _connected(edges, len(drawing.boxes)) if edges else []
-    parts += [({number: Point(0, 0)}, {}) for number in numbers.values() if number not in joined]
+    graph: networkx.DiGraph[int] = networkx.DiGraph()
+    graph.add_nodes_from(numbers.values())
+    graph.add_edges_from(sorted({(numbers[arrow.source], numbers[arrow.target]) for arrow in drawing.arrows}))
     places: dict[int, Point] = {}
     chains: dict[tuple[int, int], Chain] = {}
     left = 0.0
-    for part, steps in sorted(parts, key=lambda part: min(part[0])):
-        places |= _scaled(part, left, box_width)
-        chains |= steps
+    for members in sorted(map(sorted, networkx.weakly_connected_components(graph))):
+        part, steps = _part(members, graph, len(numbers) + len(places))
+        places |= _scaled(_mirrored(part, len(numbers)), left, box_width)
+        chains |= _chains(steps, len(numbers))
         left = max(places[number].x for number in part) + box_width / 2 + COLUMN_GAP
     return places, chains
 
 
-Part = tuple[dict[int, Point], dict[tuple[int, int], Chain]]
+def _part(
+    members: list[int], graph: networkx.DiGraph[int], lanes: int
+) -> tuple[dict[int, Point], list[tuple[int, int]]]:
+    """One connected part: x in columns, y in layers from the top, and the steps from layer to layer.
 
-
-def _connected(edges: list[tuple[int, int]], count: int) -> list[Part]:
-    """fast-sugiyama's parts: x in columns, y in layers from the top; lanes are numbered from `count` on, part by part.
-
-    It wants its vertices numbered without a gap.
+    Lanes are numbered from `lanes` on. fast-sugiyama wants vertices without a gap, and one part at a time: of several
+    it gives a lane of one the number of a vertex of another (0.5.3).
     """
-    vertices = sorted({number for edge in edges for number in edge})
-    index = {number: place for place, number in enumerate(vertices)}
-    compact = [(index[source], index[target]) for source, target in edges]
-    parts: list[Part] = []
-    for positions, _, _, steps in from_edges(compact, vertex_spacing=1.0, dummy_vertices=True, dummy_size=LANE):
-        base = count + sum(len(places) for places, _ in parts)
-        own = {
-            int(vertex): vertices[int(vertex)] if int(vertex) < len(vertices) else base + order
-            for order, (vertex, _) in enumerate(positions)
-        }
-        top = max(y for _, (_, y) in positions)
-        places = _mirrored({own[int(vertex)]: Point(x, top - y) for vertex, (x, y) in positions}, count)
-        parts.append((places, _chains([(own[int(a)], own[int(b)]) for a, b in steps or ()], count)))
-    return parts
+    if len(members) == 1:
+        return {members[0]: Point(0, 0)}, []
+    index = {number: place for place, number in enumerate(members)}
+    edges = [(index[source], index[target]) for source, target in sorted(graph.subgraph(members).edges)]
+    positions, _, _, steps = from_edges(edges, vertex_spacing=1.0, dummy_vertices=True, dummy_size=LANE)[0]
+    passed = sorted(int(vertex) for vertex, _ in positions if int(vertex) >= len(members))
+    number = dict(enumerate(members)) | {vertex: lanes + order for order, vertex in enumerate(passed)}
+    top = max(y for _, (_, y) in positions)
+    places = {number[int(vertex)]: Point(x, top - y) for vertex, (x, y) in positions}
+    return places, [(number[int(source)], number[int(target)]) for source, target in steps or ()]
 
 
 def _mirrored(places: dict[int, Point], count: int) -> dict[int, Point]:

@@ -11,7 +11,7 @@ import pytest
 from alora_flow.language import types as t
 from alora_flow.planning import graph as g
 from alora_flow.planning.graph import FlowGraph
-from alora_flow.views.drawing import Box, Drawing, draw
+from alora_flow.views.drawing import Arrow, Box, Drawing, draw
 from alora_flow.views.layout import BOX_HEIGHT, Layout, lay_out
 from alora_flow.views.svg import to_svg
 from tests.views.example import GRAPH, parameter
@@ -31,7 +31,16 @@ def wide() -> FlowGraph:
     return FlowGraph(GRAPH.flow, nodes)
 
 
+def parts() -> Drawing:
+    """Four parts of which one has lanes: in one call, fast-sugiyama 0.5.3 mistakes a lane for a vertex of another."""
+    edges = "0-1 2-5 2-6 2-11 3-10 4-16 5-7 5-8 5-9 5-15 6-11 7-11 9-10 9-12 9-15 10-12 12-15 13-14"
+    boxes = tuple(Box(str(number), "value", str(number), "", "") for number in range(17))
+    pairs = (edge.split("-") for edge in edges.split())
+    return Drawing("parts", "parts() -> str", boxes, tuple(Arrow(source, target, "data") for source, target in pairs))
+
+
 GRAPHS = {
+    "parts": parts(),
     "example": draw(GRAPH),
     "wide": draw(wide()),
     "one": Drawing("one", "one() -> str", (Box("return", "return", "return", '"x"', '"x"'),), ()),
