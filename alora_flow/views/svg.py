@@ -26,15 +26,16 @@ LONGEST_LABEL = 27
 TIP = 8.0
 
 CSS = f"""
-text {{ font-family: ui-sans-serif, system-ui, "Segoe UI", Helvetica, "DejaVu Sans", sans-serif; fill: {INK} }}
-.title {{ font-size: 20px; font-weight: 650 }}
-.signature, .detail {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }}
-.signature {{ font-size: 12px; fill: #5b6575 }}
-.label {{ font-size: 13px; font-weight: 600; text-anchor: middle }}
-.detail {{ font-size: 11px; fill: #414c5c; text-anchor: middle }}
-.branch {{ font-size: 10.5px; font-weight: 600; text-anchor: middle; fill: #7a6206 }}
-.legend {{ font-size: 11.5px; fill: #414c5c }}
+.flow-graph text {{ font-family: ui-sans-serif, system-ui, "Segoe UI", Helvetica, "DejaVu Sans", sans-serif; fill: {INK} }}
+.flow-graph .title {{ font-size: 20px; font-weight: 650 }}
+.flow-graph .signature, .flow-graph .detail {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }}
+.flow-graph .signature {{ font-size: 12px; fill: #5b6575 }}
+.flow-graph .label {{ font-size: 13px; font-weight: 600; text-anchor: middle }}
+.flow-graph .detail {{ font-size: 11px; fill: #414c5c; text-anchor: middle }}
+.flow-graph .branch {{ font-size: 10.5px; font-weight: 600; text-anchor: middle; fill: #7a6206 }}
+.flow-graph .legend {{ font-size: 11.5px; fill: #414c5c }}
 """
+"""Bound to the picture's class, so that it styles nothing else in a page that holds it."""
 
 
 def to_svg(drawing: Drawing) -> str:
@@ -63,7 +64,7 @@ def _box_width(drawing: Drawing) -> float:
 
 def _canvas(drawing: Drawing, width: float, height: float) -> Element:
     size = {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
-    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "role": "img"})
+    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "class": "flow-graph", "role": "img"})
     _text(svg, "title", f"flow {drawing.signature}")
     _text(svg, "style", CSS)
     SubElement(svg, "rect", {"width": "100%", "height": "100%", "fill": "#ffffff"})
