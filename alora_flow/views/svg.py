@@ -26,9 +26,9 @@ LONGEST_LABEL = 27
 TIP = 8.0
 
 CSS = f"""
-.flow-graph text {{ font-family: ui-sans-serif, system-ui, "Segoe UI", Helvetica, "DejaVu Sans", sans-serif; fill: {INK} }}
+.flow-graph text {{ font-family: ui-sans-serif, system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: {INK} }}
 .flow-graph .title {{ font-size: 20px; font-weight: 650 }}
-.flow-graph .signature, .flow-graph .detail {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }}
+.flow-graph .signature, .flow-graph .detail {{ font-family: ui-monospace, Menlo, "DejaVu Sans Mono", monospace }}
 .flow-graph .signature {{ font-size: 12px; fill: #5b6575 }}
 .flow-graph .label {{ font-size: 13px; font-weight: 600; text-anchor: middle }}
 .flow-graph .detail {{ font-size: 11px; fill: #414c5c; text-anchor: middle }}
