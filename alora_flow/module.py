@@ -19,13 +19,13 @@ from typing import Any
 from alora_flow.backends.base import Backend
 from alora_flow.backends.torch_engine import open_engine
 from alora_flow.execution.inputs import check_inputs
-from alora_flow.execution.run import Progress, run
+from alora_flow.execution.run import Progress, quiet, run
 from alora_flow.execution.tools import find_tool
 from alora_flow.execution.trace import Stats, Trace
-from alora_flow.language.program import FlowDecl
+from alora_flow.language.program import FlowDecl, ToolDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.planning.graph import FlowGraph
+from alora_flow.planning.graph import FlowGraph, Tool
 from alora_flow.planning.prefix import Ledger
 from alora_flow.values.models import python_type
 
@@ -57,11 +57,13 @@ class Flow:
     def __call__(self, **inputs: Any) -> Result:
         return self.run(inputs)
 
-    def run(self, inputs: Mapping[str, Any], progress: Progress = lambda node, status: None) -> Result:
+    def run(self, inputs: Mapping[str, Any], progress: Progress = quiet) -> Result:
         """As a call, with the inputs as a mapping; `progress` is told of every node."""
         checked = check_inputs(self.declaration, inputs)
-        setup, tools = self.module.compilation.setup, self.module.tools
-        return Result(*run(self.graph, setup, self.module.backend, tools, checked, progress, self.module.ledger))
+        for node in self.graph.nodes.values():
+            if isinstance(node.operation, Tool):
+                self.module.find_tool(node.operation.tool)  # before anything is computed that a missing one would waste
+        return Result(*self.module.run(self.graph, checked, progress))
 
     @property
     def graph(self) -> FlowGraph:
@@ -93,11 +95,18 @@ class Module:
         """What the flows run on."""
         return self._open_backend(self.compilation.setup)
 
-    @cached_property
-    def tools(self) -> Mapping[str, Callable[..., Any]]:
-        """The Python functions of the file's tools, by key; imported when a flow first runs."""
-        folder = self.compilation.folder
-        return {key: find_tool(tool, folder) for key, tool in self.compilation.program.tools.items()}
+    def forget(self) -> None:
+        """Empty the cache, so that the next run pays for all that it reads."""
+        self.backend.forget()
+        self.ledger = Ledger()
+
+    def run(self, graph: FlowGraph, inputs: Mapping[str, Any], progress: Progress = quiet) -> tuple[Any, Trace]:
+        """Run one of the file's graphs: a flow's, or a test's. Inputs are checked already."""
+        return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
+
+    def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
+        """A tool's Python function, imported when first wanted. Raises BadInput where there is none."""
+        return find_tool(tool, self.compilation.folder)
 
     def __getattr__(self, name: str) -> Flow:
         flows = self.__dict__.get("flows", {})

@@ -26,3 +26,7 @@ class Backend(Protocol):
     def cancel(self, ticket: int) -> None:
         """Drop a request."""
         ...
+
+    def forget(self) -> None:
+        """Empty the prefix cache; only while nothing is under way."""
+        ...

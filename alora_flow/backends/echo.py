@@ -41,6 +41,9 @@ class Echo:
     def cancel(self, ticket: int) -> None:
         self._waiting = deque(item for item in self._waiting if item[0] != ticket)
 
+    def forget(self) -> None:
+        self._ledger = Ledger()
+
     def step(self) -> list[tuple[int, Completion]]:
         """All that is waiting, in order."""
         waiting, self._waiting = self._waiting, deque()

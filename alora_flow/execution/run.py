@@ -14,11 +14,14 @@ from typing import Any
 
 from alora_flow.backends.base import Backend
 from alora_flow.errors import RunFailed
+from alora_flow.execution.expectations import ExpectationFailed, explain
+from alora_flow.execution.figures import FIGURES
+from alora_flow.execution.mocks import Mocks
 from alora_flow.execution.outcome import generated_value, intrinsic_value
 from alora_flow.execution.requests import request_for
 from alora_flow.execution.tools import call_tool
 from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
-from alora_flow.language.program import Expression
+from alora_flow.language.program import Expression, ToolDecl
 from alora_flow.planning import graph as g
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import FlowGraph, Guard, Node, Path
@@ -29,27 +32,31 @@ from alora_flow.values.data import Reply
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion
 
-Tools = Mapping[str, Callable[..., Any]]
-"""A tool's key → its function."""
+FindTool = Callable[[ToolDecl], Callable[..., Any]]
+"""The Python function of a tool."""
 
 Progress = Callable[[Node, Status | None], None]
 """Told when a node begins (None) and how it ended."""
+
+
+def quiet(node: Node, status: Status | None) -> None:
+    """Progress for nobody."""
 
 
 def run(
     graph: FlowGraph,
     setup: Setup,
     backend: Backend,
-    tools: Tools,
+    find_tool: FindTool,
     inputs: Mapping[str, Any],
-    progress: Progress = lambda node, status: None,
+    progress: Progress = quiet,
     ledger: Ledger | None = None,
 ) -> tuple[Any, Trace]:
     """Run a flow with all inputs in place. Returns its result and the trace. Raises RunFailed.
 
     `ledger`: what earlier runs left in the backend's cache; this run's calls are added to it.
     """
-    return _Run(graph, setup, backend, tools, inputs, progress, ledger or Ledger()).result()
+    return _Run(graph, setup, backend, find_tool, inputs, progress, ledger or Ledger()).result()
 
 
 class _Run:
@@ -58,13 +65,14 @@ class _Run:
         graph: FlowGraph,
         setup: Setup,
         backend: Backend,
-        tools: Tools,
+        find_tool: FindTool,
         inputs: Mapping[str, Any],
         progress: Progress,
         ledger: Ledger,
     ) -> None:
         self.graph, self.setup, self.backend = graph, setup, backend
-        self.tools, self.inputs, self.progress, self.ledger = tools, inputs, progress, ledger
+        self.inputs, self.progress, self.ledger = inputs, progress, ledger
+        self.find_tool = find_tool
         self.values: dict[str, Any] = {}
         self.status: dict[str, Status] = {}
         self.completions: dict[str, Completion] = {}
@@ -73,6 +81,7 @@ class _Run:
         self.times: dict[str, tuple[float, float]] = {}
         self.order: list[str] = []
         self.started = time.perf_counter()
+        self.mocks = Mocks(setup.prompter.tokenizer)
         self._place = {node_id: index for index, node_id in enumerate(graph.nodes)}
         self._missing = {node.id: _needs(node) for node in graph.nodes.values()}
         self._readers = {node_id: list(graph.digraph.successors(node_id)) for node_id in graph.nodes}
@@ -90,7 +99,7 @@ class _Run:
                     self.backend.cancel(ticket)
                 raise
         returned = [node for node in self.graph.nodes.values() if isinstance(node.operation, g.Return)]
-        value = next(self.values[node.id] for node in returned if self.status[node.id] == "done")
+        value = next((self.values[node.id] for node in returned if self.status[node.id] == "done"), None)
         return value, self._trace()
 
     # ------------------------------------------------------------ starting
@@ -105,12 +114,16 @@ class _Run:
             return
         self.progress(node, None)
         self.times[node.id] = (self._now(), 0.0)
+        if node.mocks:
+            mocked, value = self.mocks.answer(node, self.values)
+            if mocked:
+                return self._decide(node, "done", value)
         match node.operation:
             case g.Generate() | g.Invoke() as call:
                 self._submit(node, call)
             case g.Tool(tool, arguments):
                 given = {argument.name: self.value(argument.value) for argument in arguments}
-                self.running[pool.submit(call_tool, tool, self.tools[tool.key], given)] = node
+                self.running[pool.submit(call_tool, tool, self.find_tool(tool), given)] = node
             case _:
                 self._decide(node, "done", self._pure(node))
 
@@ -139,6 +152,13 @@ class _Run:
                 return [self.value(value) for path, value in items if self._taken(path)]
             case g.Require(condition, message):
                 return self._require(node, condition, message)
+            case g.CallCount(among):
+                return sum(self.status[node_id] == "done" for node_id in among)
+            case g.Figure(name, among):
+                ran = [(self.graph.nodes[n], self.completions[n]) for n in among if n in self.completions]
+                return FIGURES[name](ran)
+            case g.Expect(condition):
+                return self._expect(node, condition)
             case g.TooDeep(flow, max_depth):
                 raise RunFailed(f"flow '{flow}' called itself more than max_depth {max_depth} times", "raise max_depth")
         raise AssertionError(f"{node.kind} is no pure node")
@@ -147,6 +167,11 @@ class _Run:
         if not self.value(condition):
             said = self.value(message) if message else f"'{condition.span.text}' does not hold"
             raise RunFailed(f"line {node.span.line}: {said}")
+        return True
+
+    def _expect(self, node: Node, condition: Expression) -> bool:
+        if not self.value(condition):
+            raise ExpectationFailed(node.span, explain(condition, self.values))
         return True
 
     def value(self, expression: Expression) -> Any:

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alora_runtime.adapter_config import AdapterConfig, read_adapter_config
-from alora_runtime.errors import AdapterError
-
 from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
@@ -20,6 +17,8 @@ from alora_flow.language import types as t
 from alora_flow.language.program import Choices, Intrinsic, Text
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import python_type
+from alora_runtime.adapter_config import AdapterConfig, read_adapter_config
+from alora_runtime.errors import AdapterError
 
 MOST_CHOICES = 1024
 """An integer range up to this size is a choice of its numbers, with a distribution; a larger one is a grammar."""

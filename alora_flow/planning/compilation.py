@@ -12,9 +12,9 @@ from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
-from alora_flow.language.program import FlowDecl, Program
+from alora_flow.language.program import FlowDecl, Program, TestDecl
 from alora_flow.planning.graph import FlowGraph
-from alora_flow.planning.lowering import lower
+from alora_flow.planning.lowering import lower, lower_test
 from alora_flow.planning.prefix import PrefixPlan, plan
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.template import ChatTemplate
@@ -58,6 +58,10 @@ class Compilation:
         raise BadInput(
             f"{self.path} has no flow '{name}'; its flows: {known}", f"did you mean '{close[0]}'?" if close else None
         )
+
+    def test_graph(self, test: TestDecl) -> FlowGraph:
+        """The graph of one of its tests."""
+        return lower_test(self.program, test)
 
     def _graph(self, flow: FlowDecl) -> FlowGraph:
         """The graph of one of its flows."""

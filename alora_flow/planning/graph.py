@@ -107,9 +107,10 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """The value whose path was taken: the result of an inlined flow, or of a `repeat`."""
+    """The value whose path was taken: the result of an inlined flow (then `flow` is its key), or of a `repeat`."""
 
     choices: tuple[tuple[Path, Expression], ...]
+    flow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,36 @@ class Return:
     expression: Expression
 
 
+@dataclass(frozen=True, slots=True)
+class Mocked:
+    """A call of a flow for which a test has mocks."""
+
+    flow: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallCount:
+    """`calls(search)` in a test: how many of `among` ran."""
+
+    among: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`plan.reused` in a test: a figure of the model calls `among`."""
+
+    name: str
+    among: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`expect r is Refusal` in a test: true, or the test fails."""
+
+    condition: Expression
+
+
 Operation: TypeAlias = (
     Input
     | Value
@@ -156,20 +187,37 @@ Operation: TypeAlias = (
     | Require
     | TooDeep
     | Return
+    | Mocked
+    | CallCount
+    | Figure
+    | Expect
 )
 
 MODEL_CALLS = (Generate, Invoke)
 
 
 @dataclass(frozen=True, slots=True)
+class MockRule:
+    """`mock search(q: "x") = [] then found`: what a test has a call give instead. `number` tells rules apart."""
+
+    number: int
+    arguments: tuple[Argument, ...]
+    values: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `id` is readable and unique: the bound name, or the callee's, with a number where it repeats."""
+    """One node. `id` is readable and unique: the bound name, or the callee's, with a number where it repeats.
+
+    `mocks`: in a test, the rules for this call, the one that wins first.
+    """
 
     id: str
     operation: Operation
     type: Type
     guards: Path
     span: Span = field(compare=False, repr=False)
+    mocks: tuple[MockRule, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -205,11 +253,13 @@ class FlowGraph:
 def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:
     """The nodes whose values a node reads, each once, in order, with the kind of the edge."""
     found: dict[str, EdgeKind] = {}
-    for value in node_values(node.operation):
+    for value in (*node_values(node.operation), *node_values(node.mocks)):
         threaded = isinstance(node.operation, (Thread, *MODEL_CALLS)) and isinstance(
             value.type, (ThreadType, ChatType, ReplyType)
         )
         found.setdefault(value.node, "thread" if threaded else "data")
+    if isinstance(node.operation, (CallCount, Figure)):
+        found.update(dict.fromkeys(node.operation.among, "data"))
     return tuple(found.items())
 
 
@@ -234,6 +284,6 @@ def node_values(part: object) -> Iterator[NodeValue]:
     elif isinstance(part, tuple):
         for item in part:
             yield from node_values(item)
-    elif isinstance(part, (Expression, Argument, Hole, *get_args(Operation))) and is_dataclass(part):
+    elif isinstance(part, (Expression, Argument, Hole, MockRule, *get_args(Operation))) and is_dataclass(part):
         for item in fields(part):
             yield from node_values(getattr(part, item.name))

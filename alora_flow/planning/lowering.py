@@ -31,6 +31,14 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
     return FlowGraph(flow, lowering.nodes)
 
 
+def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
+    """The graph of one test: its flows run with its mocks, its expectations are nodes."""
+    flow = FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
+    lowering = _Lowering(program)
+    lowering.block(test.body, _State({}, _Place((), "", {})))
+    return FlowGraph(flow, lowering.nodes)
+
+
 class _Place(NamedTuple):
     """Where we are: what must hold, what prefixes the names of nodes, how often each flow is open around us."""
 
@@ -64,6 +72,7 @@ class _Lowering:
         self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
         self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
         self._next: Names = {}  # what the round that is being lowered hands to the next
+        self._mocks: dict[str, tuple[g.MockRule, ...]] = {}  # callee's key → its rules so far, the last first
 
     # ------------------------------------------------------------------ nodes
 
@@ -74,7 +83,8 @@ class _Lowering:
         while node_id in self.nodes:
             number += 1
             node_id = f"{stem}_{number}"
-        self.nodes[node_id] = Node(node_id, operation, type, place.path, span)
+        mocks = self._mocks.get(_callee(operation) or "", ())
+        self.nodes[node_id] = Node(node_id, operation, type, place.path, span, mocks)
         return NodeValue(type, span, node_id)
 
     def condition(self, expression: Expression, state: _State, name: str) -> str:
@@ -98,6 +108,12 @@ class _Lowering:
                 return self._node(operation, expression, state, name or expression.tool.name)
             case p.FlowCall():
                 return self._flow_call(expression, state, name)
+            case p.Calls(target=target):
+                among = tuple(n.id for n in self.nodes.values() if _callee(n.operation) == _key(target))
+                return self._node(g.CallCount(among), expression, state, "calls")
+            case p.PlanField(name=figure):
+                among = tuple(node.id for node in self.nodes.values() if isinstance(node.operation, g.MODEL_CALLS))
+                return self._node(g.Figure(figure, among), expression, state, "plan")
             case p.For():
                 return self._for(expression, state, name or "for")
             case p.Repeat():
@@ -152,6 +168,9 @@ class _Lowering:
     def _flow_call(self, call: p.FlowCall, state: _State, name: str | None) -> Expression:
         """The called flow in place of the call: its parameters are values, its returns are selected among."""
         flow = self.program.flows[call.flow]
+        if _callee(g.Mocked(flow.key, ())) in self._mocks:
+            operation = g.Mocked(flow.key, self._parts(call.arguments, state))
+            return self._node(operation, call, state, name or flow.name)
         place = state.place.inside(name or flow.name)
         depth = place.depth.get(flow.key, 0) + 1
         if flow.max_depth is not None and depth > flow.max_depth:
@@ -164,7 +183,7 @@ class _Lowering:
         self._returned.append([])
         self.block(flow.body, _State(names, place))
         choices = tuple(self._returned.pop())
-        return self.add(g.Select(choices), call.type, state.place, call.span, name or flow.name)
+        return self.add(g.Select(choices, flow.key), call.type, state.place, call.span, name or flow.name)
 
     def _argument(self, argument: Argument, parameter: p.Parameter, state: _State, place: _Place) -> NodeValue:
         operation = g.Value(self.value(argument.value, state))
@@ -251,6 +270,10 @@ class _Lowering:
                 return None
             case p.Require():
                 return self._require(statement, state)
+            case p.Mock():
+                self._mock(statement, state)
+            case p.Expect(condition=condition, span=span):
+                self.add(g.Expect(self.value(condition, state)), BOOL, state.place, span, "expect")
             case p.Keep() | p.Accept():
                 return self._keep(statement, state)
             case p.Next(values=values):
@@ -322,6 +345,13 @@ class _Lowering:
         node = self.add(g.Require(condition, message), BOOL, state.place, statement.span, "require")
         return state._replace(place=state.place.when(Guard(node.node)))
 
+    def _mock(self, mock: p.Mock, state: _State) -> None:
+        """From here on, calls of the target are answered by this rule where it fits."""
+        key = _key(mock.target)
+        number = sum(map(len, self._mocks.values()))
+        rule = g.MockRule(number, self._parts(mock.arguments, state), self._parts(mock.values, state))
+        self._mocks[key] = (rule, *self._mocks.get(key, ()))
+
     def _keep(self, statement: p.Keep | p.Accept, state: _State) -> _State | None:
         """`keep x when c`, `accept v when c`: the value is lowered on the path on which it counts."""
         place = state.place
@@ -332,6 +362,25 @@ class _Lowering:
         if statement.condition is None:
             return None
         return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
+
+
+def _key(target: p.Callee) -> str:
+    """What mocks and counts know a callee by."""
+    return target if isinstance(target, str) else f"{type(target).__name__} {target.key}"
+
+
+def _callee(operation: g.Operation) -> str | None:
+    """The key of what a node calls."""
+    match operation:
+        case g.Generate():
+            return "generate"
+        case g.Invoke(intrinsic=intrinsic):
+            return _key(intrinsic)
+        case g.Tool(tool=tool):
+            return _key(tool)
+        case g.Mocked(flow=str() as flow) | g.Select(flow=str() as flow):
+            return f"{FlowDecl.__name__} {flow}"
+    return None
 
 
 def _test(pattern: p.Pattern, subject: Expression) -> Expression:

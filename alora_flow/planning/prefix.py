@@ -99,17 +99,18 @@ def plan(
     setup: Setup,
     known: Values,
     written: Written | None = None,
-    order: Sequence[str] = (),
+    order: Sequence[str] | None = None,
     ledger: Ledger | None = None,
 ) -> PrefixPlan:
     """The plan of a graph, as far as `known` and `written` tell; exact numbers where they tell all.
 
-    `order`: node ids in the order in which their calls begin; all others follow in the order of the source.
+    `order`: after a run, the nodes whose calls began, in that order; before it, all in the order of the source.
     `ledger`: what the cache holds already, brought up to date by this plan; empty where none is given.
     """
     calls = list(calls_of(graph, setup, known))
-    place = {node_id: index for index, node_id in enumerate(order)}
-    calls.sort(key=lambda call: place.get(call.node.id, len(place)))
+    if order is not None:
+        by_id = {call.node.id: call for call in calls}
+        calls = [by_id[node_id] for node_id in order]
     plain = Ledger()
     return PrefixPlan(
         tuple(_planned(calls, written or {}, ledger or Ledger())),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.language import types as t
@@ -58,6 +59,9 @@ class Call:
 
 def prompt_of(operation: g.Generate | g.Invoke, setup: Setup, values: Values) -> Prompt:
     """The prompt of one call. A thread is closed turns; a generation opens the assistant's, an intrinsic is invoked."""
+    if isinstance(operation, g.Generate) and operation.may_invoke is not None:
+        line = operation.thread.span.line
+        raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
     thread = thread_of(operation.thread, values)
     symbols = setup.prompter.thread_symbols(thread)
     if isinstance(operation, g.Generate):

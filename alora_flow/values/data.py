@@ -36,6 +36,7 @@ class Reply:
 
     text: str | None
     thread: Thread
+    invocations: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,10 @@ class Engine:
         if ticket in self._tasks:
             self._end(self._tasks[ticket], "cancelled")
 
+    def forget(self) -> None:
+        """Empty the prefix cache of all that no live request uses."""
+        self._scheduler.tree.make_room(self._scheduler.tree.available)
+
     def step(self) -> list[tuple[int, Completion]]:
         """Compute one batch; returns the requests finished since the last step, by ticket."""
         began = perf_counter()

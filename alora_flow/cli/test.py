@@ -1,0 +1,72 @@
+"""`alora-flow test`: the tests in flow files; output and exit codes like pytest's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from alora_flow.backends.echo import open_echo
+from alora_flow.backends.torch_engine import open_engine
+from alora_flow.cli.options import find_flow_file
+from alora_flow.language.program import TestDecl
+from alora_flow.module import Module
+from alora_flow.planning.compilation import Compilation
+from alora_flow.testing import TestResult, run_tests
+from alora_flow.views.tests import junit_xml, show_failure, show_summary
+
+PASSED, FAILED, NOTHING_COLLECTED = 0, 1, 5
+MARKS = {"passed": ("green", "."), "failed": ("red", "F"), "error": ("red", "E")}
+
+
+@click.command("test")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR…")
+@click.option("-k", "pattern", default="", metavar="TEXT", help="Only tests with TEXT in FILE::NAME, in any case.")
+@click.option("--echo", is_flag=True, help="Run on no model: calls echo, choices take the first; tokens are counted.")
+@click.option("--model", metavar="MODEL", help="Run on this model instead of the files' own.")
+@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
+def command(paths: tuple[str, ...], pattern: str, echo: bool, model: str | None, junit: Path | None) -> None:
+    """Run the tests in flow files. Exit code 0: all passed, 1: some failed, 5: there were none."""
+    console = Console(highlight=False)
+    open_backend = open_echo if echo else open_engine
+    results: list[TestResult] = []
+    for file in _files(paths):
+        module = Module(Compilation(file, model), open_backend)
+        chosen = _chosen(module, pattern)
+        if chosen:
+            console.print(f"{file} ", end="", markup=False, soft_wrap=True)
+            results += _run(console, module, chosen)
+    if junit is not None:
+        junit.write_text(junit_xml(results))
+    for result in results:
+        show_failure(console, result)
+    show_summary(console, results)
+    sys.exit(NOTHING_COLLECTED if not results else FAILED if _failed(results) else PASSED)
+
+
+def _files(paths: Sequence[str]) -> Iterator[Path]:
+    for text in paths:
+        path = Path(text)
+        yield from sorted(path.rglob("*.flow")) if path.is_dir() else [find_flow_file(text)]
+
+
+def _chosen(module: Module, pattern: str) -> list[TestDecl]:
+    tests = module.compilation.program.tests
+    return [test for test in tests if pattern.lower() in f"{module.compilation.path}::{test.name}".lower()]
+
+
+def _run(console: Console, module: Module, tests: list[TestDecl]) -> list[TestResult]:
+    results = []
+    for result in run_tests(module, tests):
+        style, mark = MARKS[result.outcome]
+        console.print(mark, style=style, end="")
+        results.append(result)
+    console.print()
+    return results
+
+
+def _failed(results: Sequence[TestResult]) -> bool:
+    return any(result.outcome != "passed" for result in results)

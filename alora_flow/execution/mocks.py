@@ -1,0 +1,58 @@
+"""What a test has calls give instead of running them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from alora_flow.errors import RunFailed
+from alora_flow.language import types as t
+from alora_flow.planning import graph as g
+from alora_flow.planning.evaluate import Values, evaluate, thread_of
+from alora_flow.planning.graph import MockRule, Node
+from alora_flow.prompts.thread import Generated, Turn
+from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.values.data import Distribution, Reply
+
+
+class Mocks:
+    """Counts which value of each rule is next."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._used: Counter[int] = Counter()
+
+    def answer(self, node: Node, values: Values) -> tuple[bool, Any]:
+        """(True, the mocked value) where a rule fits this call, else (False, None)."""
+        rule = next((rule for rule in node.mocks if _fits(rule, node, values)), None)
+        if rule is None:
+            if isinstance(node.operation, g.Mocked):
+                raise RunFailed(f"line {node.span.line}: no mock of this flow fits these arguments")
+            return False, None
+        place = min(self._used[rule.number], len(rule.values) - 1)
+        self._used[rule.number] += 1
+        return True, self._as_result(node, evaluate(rule.values[place], values), values)
+
+    def _as_result(self, node: Node, value: Any, values: Values) -> Any:
+        """A mocked value as what the call gives: text as a reply on its thread, certainty as a distribution."""
+        match node.operation:
+            case g.Generate(as_type=None) as call:
+                written = Turn("assistant", (Generated(self._tokenizer.encode_data(value), value),))
+                return Reply(value, (*thread_of(call.thread, values), written))
+            case g.Invoke() if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
+                return _distribution(node.type, value)
+        return value
+
+
+def _fits(rule: MockRule, node: Node, values: Values) -> bool:
+    """Do the call's arguments equal those that the rule names?"""
+    given = {argument.name: argument.value for argument in getattr(node.operation, "arguments", ())}
+    return all(evaluate(given[item.name], values) == evaluate(item.value, values) for item in rule.arguments)
+
+
+def _distribution(type: t.ProbType, value: Any) -> Distribution:
+    """Certainty about one outcome; for a bool also p(true) as a number."""
+    if isinstance(type.of, t.BoolType):
+        certain = float(value)
+        return Distribution((True, False), (certain, 1.0 - certain))
+    return Distribution((value,), (1.0,))
