@@ -7,15 +7,15 @@ from alora_flow.language.scan import scan
 OPENING = {")": "(", "}": "{", "]": "["}
 
 
-def innermost_open(text: str, end: int) -> tuple[int, str] | None:
-    """Offset and character of the last bracket before `end` that is still open there."""
+def open_at(text: str, end: int) -> tuple[tuple[int, str], ...]:
+    """Offsets and characters of the brackets before `end` that are still open there, the innermost last."""
     stack: list[tuple[int, str]] = []
     for item in scan(text):
         if item.start >= end:
             break
         if item.kind == "bracket":
             feed(stack, item.start, item.text)
-    return stack[-1] if stack else None
+    return tuple(stack)
 
 
 def feed(stack: list[tuple[int, str]], offset: int, bracket: str) -> None:

@@ -325,7 +325,7 @@ class Builder(threading.local):
         except ValueError:
             fits = False
         if not fits:
-            message = f"a number of {len(number.raw)} digits cannot be held" if len(number.raw) > 20 else "too large"
+            message = "this number is too large to be held"
             self.wrong.append(Diagnostic("E0107", message, number.span))
             return nodes.Number(number.span, "0")
         return number

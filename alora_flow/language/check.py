@@ -68,18 +68,28 @@ def check(source: Source | str) -> Outcome:
     return None if wrong else _program(root, loader.order), in_order(found)
 
 
-def read(path: Path) -> tuple[Source, Diagnostic | None]:
-    """A file's text as it is, line ends too; an unreadable one gives a diagnostic."""
+def read(path: Path, shown: str | None = None) -> tuple[Source, Diagnostic | None]:
+    """A file's text as it is, line ends too; an unreadable one gives a diagnostic that calls it `shown`."""
+    shown = shown or str(path)
     empty = Source(str(path), "")
     try:
         return Source(str(path), path.read_bytes().decode("utf-8")), None
     except UnicodeDecodeError as error:
-        message = f"cannot read '{path}': byte {error.start + 1} is not UTF-8"
+        message = f"cannot read '{shown}': byte {error.start + 1} is not UTF-8"
     except OSError as error:
-        message = f"cannot read '{path}': {(error.strerror or str(error)).lower()}"
+        message = f"cannot read '{shown}': {(error.strerror or str(error)).lower()}"
     except ValueError as error:
-        message = f"cannot read '{path}': {error}"
+        message = f"cannot read '{shown}': {error}"
     return empty, Diagnostic("E0109", message, empty.span(0, 0))
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An import that is being followed: the file that it stands in, and where."""
+
+    path: Path
+    unit: Unit
+    node: nodes.Import
 
 
 @dataclass
@@ -89,7 +99,7 @@ class _Loader:
     found: list[Diagnostic]
     order: list[Unit] = field(default_factory=list)
     units: dict[Path, Unit | None] = field(default_factory=dict)
-    open: list[Path] = field(default_factory=list)
+    open: list[_Open] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=count)
 
     def unit(self, source: Source) -> Unit | None:
@@ -99,11 +109,11 @@ class _Loader:
             return None
         unit = Unit(source, parsed.file, Report(), self.ids)
         collect(unit)
-        self.open.append(_resolved(source))
         for node in parsed.file.declarations:
             if isinstance(node, nodes.Import):
+                self.open.append(_Open(Path(source.path).resolve(), unit, node))
                 unit.imports[node.name.text] = self._imported(unit, node)
-        self.open.pop()
+                self.open.pop()
         self.order.append(unit)
         return unit
 
@@ -111,9 +121,9 @@ class _Loader:
         folder = Path(unit.source.path).parent
         path = folder / node.file.text
         key = path.resolve()
-        if key in self.open:
-            chain = " → ".join(item.name for item in [*self.open[self.open.index(key) :], key])
-            unit.report.add("E0702", f"files that import each other: {chain}", node.file.span)
+        cycle = next((self.open[place:] for place, item in enumerate(self.open) if item.path == key), None)
+        if cycle is not None:
+            _report_cycle(cycle)
             return None
         if key not in self.units:
             self.units[key] = self._read(unit, node, path)
@@ -124,7 +134,7 @@ class _Loader:
             help = 'write a path that is relative to this file, as in "checks.flow"'
             unit.report.add("E0701", f"{node.file.span.text} is no flow file", node.file.span, help)
             return None
-        source, problem = read(path)
+        source, problem = read(path, node.file.text)
         if problem is not None:
             unit.report.add("E0701", problem.message, node.file.span, "imports are relative to the file they stand in")
             return None
@@ -133,6 +143,17 @@ class _Loader:
         if found is None:
             _report_broken(unit, node, inner.found)
         return found
+
+
+def _report_cycle(cycle: list[_Open]) -> None:
+    """In the file where it begins, with the way round."""
+    first, *others = cycle
+    chain = " → ".join(item.path.name for item in [*cycle, first])
+    notes = [
+        Note(f"'{item.path.name}' imports {item.node.file.span.text} here", item.node.file.span) for item in others
+    ]
+    help = "move what both need to a file that both import"
+    first.unit.report.add("E0702", f"files that import each other: {chain}", first.node.file.span, help, *notes)
 
 
 def _drop_broken(unit: Unit) -> None:
@@ -149,10 +170,6 @@ def _report_broken(unit: Unit, node: nodes.Import, found: list[Diagnostic]) -> N
     number = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
     notes = [Note(f"{item.code}: {item.message}", item.span) for item in errors[:3]]
     unit.report.add("E0703", f"{node.file.span.text} has {number}", node.file.span, "mend that file first", *notes)
-
-
-def _resolved(source: Source) -> Path:
-    return Path(source.path).resolve()
 
 
 def _set_prefixes(root: Unit) -> None:

@@ -66,6 +66,7 @@ class Slot:
     default: Expression | None
     required: bool
     span: Span | None = None
+    label: str = ""
 
 
 def slots_of(parameters: Iterable[Parameter]) -> list[Slot]:
@@ -150,7 +151,9 @@ def _argument(scope: Scope, slot: Slot, given: nodes.Argument | None, span: Span
     if given is None:
         return None if slot.default is None else Argument(slot.name, folded(slot.default, span), given=False)
     notes = (Note(f"'{slot.name}' is declared here", slot.span),) if slot.span else ()
-    return Argument(slot.name, fit(scope, check(scope, given.value, slot.type), slot.type, f"'{slot.name}'", *notes))
+    return Argument(
+        slot.name, fit(scope, check(scope, given.value, slot.type), slot.type, slot.label or f"'{slot.name}'", *notes)
+    )
 
 
 def _slot(scope: Scope, what: str, slots: Sequence[Slot], position: int, argument: nodes.Argument) -> Slot | None:
@@ -232,7 +235,7 @@ def _declared(scope: Scope, node: nodes.Call, name: str, symbol: Symbol, check: 
 
 def _record(scope: Scope, node: nodes.Call, record: RecordDecl, check: Check) -> Expression:
     slots = [
-        Slot(item.name, item.type, record.defaults.get(item.name), item.required, record.span)
+        Slot(item.name, item.type, record.defaults.get(item.name), item.required, record.places.get(item.name))
         for item in record.type.fields
     ]
     arguments = bind(scope, node, f"'{record.name}'", slots, check)
@@ -324,7 +327,9 @@ def _turn(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression
     if name == "document":
         return _document(scope, node, check)
     wanted: Type = ListType(DOCUMENT) if name == "documents" else STR
-    arguments = bind(scope, node, f"'{name}'", [Slot("content", wanted, None, True)], check)
+    arguments = bind(
+        scope, node, f"'{name}'", [Slot("content", wanted, None, True, label=f"the content of '{name}'")], check
+    )
     if not arguments or arguments[0].value.type == ERROR:
         return Turn(THREAD, node.span, name, bad(node.span))  # type: ignore[arg-type]
     return Turn(THREAD, node.span, name, arguments[0].value)  # type: ignore[arg-type]

@@ -139,8 +139,9 @@ def _record(unit: Unit, node: nodes.Record) -> Symbol:
         if item.default is not None:
             defaults[item.name.text] = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
     docs = {field.name.text: field.doc for field in node.fields if field.doc}
+    places = {field.name.text: field.name.span for field in node.fields}
     record = RecordType(node.name.text, tuple(reversed(fields)), unit.source.path)
-    return program.RecordDecl(*_head(unit, node), record, defaults, docs)
+    return program.RecordDecl(*_head(unit, node), record, defaults, docs, places)
 
 
 def _alias(unit: Unit, node: nodes.Alias) -> Symbol:

@@ -14,6 +14,7 @@ from alora_flow.language.types import (
     BoolType,
     ChatType,
     DocumentType,
+    DurationType,
     EnumType,
     FloatType,
     IntType,
@@ -65,6 +66,12 @@ def conversion(given: Type, wanted: Type) -> str | None:
             return _number(given, wanted)
         case StrType(), EnumType():
             return f"members are written without quotes: {', '.join(wanted.members)}"
+        case ListType(element=DocumentType()), StrType():
+            return "documents have a turn of their own: 'documents(…)'"
+        case StrType(), ListType(element=DocumentType()):
+            return "make a list of documents, as in '[document(…)]'"
+        case ((IntType() | FloatType()), DurationType()):
+            return "write a unit, as in '3s' or '500ms'"
         case StrType(), DocumentType():
             return "make it one with 'document(…)'"
         case DocumentType(), StrType():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alora_flow.language import nodes
+from alora_flow.language.check_fit import described
 from alora_flow.language.check_scope import Scope
 from alora_flow.language.check_types import TYPE_NAMES, find_symbol, is_silent, resolve, written
 from alora_flow.language.check_values import value
@@ -52,9 +53,9 @@ def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> list[Cas
     cases = []
     open_end = False
     for arm in node.arms:
-        if open_end or (not left and subject.type != ERROR):
-            scope.unit.report.add("E0603", "this arm is never reached: those before it take everything", arm.span)
+        before = left
         if not arm.patterns:
+            _report_unreached(scope, arm, subject, open_end or not before)
             open_end = True
             cases.append(Case((), union(part.type for part in left) if left else subject.type))
             left = []
@@ -65,10 +66,16 @@ def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> list[Cas
             if pattern is not None:
                 patterns.append(pattern)
                 left = _without(scope, left, pattern, seen, subject.type)
+        _report_unreached(scope, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
         cases.append(Case(tuple(patterns), _type(patterns, subject.type)))
     if left and subject.type != ERROR and not open_end:
         _report_missing(scope, node, left)
     return cases
+
+
+def _report_unreached(scope: Scope, arm: nodes.Arm, subject: Expression, unreached: bool) -> None:
+    if unreached and subject.type != ERROR:
+        scope.unit.report.add("E0603", "this arm is never reached: those before it take everything", arm.span)
 
 
 def _parts(type: Type) -> list[_Part]:
@@ -134,7 +141,7 @@ def _value_pattern(scope: Scope, node: nodes.ValuePattern, subject: Type) -> Pat
     if ERROR in (found.type, subject):
         return None
     if not overlapping(found.type, subject):
-        scope.unit.report.add("E0401", f"{subject} is never {found.type}", node.span)
+        scope.unit.report.add("E0401", f"{subject} is never {described(found)}", node.span)
         return None
     return ValuePattern(found)
 

@@ -52,6 +52,10 @@ class Frame:
     given: list[program.Expression] = field(default_factory=list)
     fan_out: bool = False
 
+    @property
+    def takes_accept(self) -> bool:
+        return self.top and self.inside in ("repeat", "else")
+
     def nested(self) -> Frame:
         return replace(self, top=False)
 
@@ -66,14 +70,18 @@ def block(scope: Scope, node: nodes.Block, frame: Frame) -> Checked:
     """The statements, and whether the end of the block is never reached."""
     found: list[program.Statement] = []
     ended = warned = False
+    reached = 0
     for position, item in enumerate(node.statements):
         if ended and not warned:
             warned = True
             scope.unit.report.add("W0802", "this is never reached", item.span, "leave it out")
+            reached = len(scope.unit.bindings)
         last = position == len(node.statements) - 1
         statement, ends = _statement(scope, item, frame, last)
         ended = ended or ends
         found.append(statement)
+    if warned:
+        scope.unit.used_ids |= {binding.id for binding, _ in scope.unit.bindings[reached:]}
     return tuple(found), ended
 
 
@@ -96,7 +104,7 @@ def _statement(scope: Scope, node: nodes.Statement, frame: Frame, last: bool) ->
         case nodes.Keep():
             return _keep(scope, node, frame, last), False
         case nodes.Accept():
-            return _accept(scope, node, frame), node.condition is None
+            return _accept(scope, node, frame), node.condition is None and frame.takes_accept
         case nodes.Next():
             return _next(scope, node, frame, last), False
         case nodes.Mock():
@@ -296,7 +304,9 @@ def _joined_with_next(scope: Scope, node: nodes.Repeat, item: nodes.State, type:
 def _otherwise(scope: Scope, node: nodes.Repeat, frame: Frame, inside: Frame) -> program.Block:
     if node.otherwise is None:
         help = "add 'else { return … }', or 'else { accept … }'"
-        scope.unit.report.add("E0606", "what if no round is accepted?", _head(node, "repeat"), help)
+        scope.unit.report.add(
+            "E0606", "this loop does not say what happens when no round is accepted", _head(node, "repeat"), help
+        )
         return ()
     after = replace(frame.body("else"), given=inside.given)
     found, ended = block(scope.child(), node.otherwise, after)
@@ -322,7 +332,7 @@ def _keep(scope: Scope, node: nodes.Keep, frame: Frame, last: bool) -> program.S
 
 def _accept(scope: Scope, node: nodes.Accept, frame: Frame) -> program.Statement:
     found = _value(scope, node.value, frame, None)
-    if frame.inside not in ("repeat", "else") or not frame.top:
+    if not frame.takes_accept:
         _misplaced(scope, node.span, "accept", "directly in a 'repeat' or its 'else'")
     frame.given.append(found)
     return program.Accept(node.span, found, _when(scope, node.condition))
@@ -333,7 +343,8 @@ def _when(scope: Scope, node: nodes.Expression | None) -> program.Expression | N
 
 
 def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.Statement:
-    if frame.inside != "repeat" or not frame.top:
+    misplaced = frame.inside != "repeat" or not frame.top
+    if misplaced:
         _misplaced(scope, node.span, "next", "at the end of a 'repeat'")
     elif not last:
         scope.unit.report.add("E0604", "'next' must be the last statement of its 'repeat'", node.span)
@@ -341,12 +352,12 @@ def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.S
     for item in node.states:
         binding = frame.states.get(item.name.text)
         found = value(scope, item.value, binding.type if binding else None)
-        if binding is None:
+        if binding is not None:
+            note = Note("its first value stands here", binding.span)
+            values.append((binding, fit(scope, found, binding.type, f"'{item.name.text}'", note)))
+        elif not misplaced:
             help = did_you_mean(item.name.text, frame.states)
             scope.unit.report.add("E0608", f"'{item.name.text}' is no state of the loop", item.name.span, help)
-            continue
-        note = Note("its first value stands here", binding.span)
-        values.append((binding, fit(scope, found, binding.type, f"'{item.name.text}'", note)))
     return program.Next(node.span, tuple(values))
 
 

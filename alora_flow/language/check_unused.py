@@ -19,7 +19,7 @@ def warn_unused(unit: Unit) -> None:
         worth = counted or binding.id in parameters
         if worth and binding.id not in unit.used_ids and not binding.name.startswith("_"):
             if binding.kind == "thread":
-                unit.report.add("W0803", f"nothing runs on the thread '{binding.name}'", binding.span)
+                unit.report.add("W0803", f"nothing runs on the thread '{binding.name}'", binding.span, "leave it out")
             else:
                 help = f"leave it out, or name it '_{binding.name}'"
                 unit.report.add("W0801", f"'{binding.name}' is never used", binding.span, help)

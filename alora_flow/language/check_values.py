@@ -28,6 +28,7 @@ from alora_flow.language.program import (
     Literal,
     Mean,
     PlanField,
+    RecordDecl,
     Reference,
     Text,
     Top,
@@ -62,6 +63,9 @@ from alora_flow.language.types import (
     is_data,
     union,
 )
+from alora_flow.language.words import FOREIGN
+
+FOREIGN_VALUES = ("True", "False", "None", "null")
 
 
 def value(scope: Scope, node: nodes.Expression, expected: Type | None = None) -> Expression:
@@ -152,7 +156,7 @@ def _report_name(scope: Scope, node: nodes.Name, symbol: Symbol | None, expected
     report, text = scope.unit.report, node.text
     if symbol is not None:
         note = Note(f"'{text}' is declared here", symbol.span)
-        help = f"call it: {text}(…)" if isinstance(symbol, CALLABLE) else None
+        help = f"call it: {text}(…)" if isinstance(symbol, (RecordDecl, *CALLABLE)) else None
         report.add("E0305", f"expected a value, and '{text}' is {kind_of(symbol)}", node.span, help, note)
         return
     if text in FUNCTIONS or text in OWN_NAMES:
@@ -165,7 +169,8 @@ def _report_name(scope: Scope, node: nodes.Name, symbol: Symbol | None, expected
         report.add("E0304", f"'{enums[0].name}' has no member '{text}'", node.span, help)
         return
     known = [*scope.names(), *scope.unit.names(ConstDecl)]
-    report.add("E0302", f"unknown name '{text}'", node.span, did_you_mean(text, known))
+    help = FOREIGN[text] if text in FOREIGN_VALUES else did_you_mean(text, known)
+    report.add("E0302", f"unknown name '{text}'", node.span, help)
 
 
 def _list(scope: Scope, node: nodes.List, expected: Type | None) -> Expression:
@@ -283,7 +288,7 @@ def _index(scope: Scope, node: nodes.Index) -> Expression:
 
 def _unary(scope: Scope, node: nodes.Unary) -> Expression:
     if node.operator == "not":
-        return Unary(BOOL, node.span, "not", condition(scope, value(scope, node.operand), "what 'not' turns round"))
+        return Unary(BOOL, node.span, "not", condition(scope, value(scope, node.operand), "the operand of 'not'"))
     operand = value(scope, node.operand)
     type = negative_type(operand.type)
     if isinstance(operand, Literal) and isinstance(operand.value, (int, float)) and type is not None:
@@ -311,9 +316,9 @@ def _binary(scope: Scope, node: nodes.Binary, expected: Type | None) -> Expressi
 def _operands(scope: Scope, node: nodes.Binary, expected: Type | None) -> tuple[Expression, Expression]:
     """Both sides; a bare enum member finds its enum through the other side, narrowing runs from left to right."""
     if node.operator in ("and", "or"):
-        left = condition(scope, value(scope, node.left), f"what stands beside '{node.operator}'")
+        left = condition(scope, value(scope, node.left), f"an operand of '{node.operator}'")
         inner = scope.child(facts(left, node.operator == "and"))
-        return left, condition(inner, value(inner, node.right), f"what stands beside '{node.operator}'")
+        return left, condition(inner, value(inner, node.right), f"an operand of '{node.operator}'")
     if node.operator in ("==", "!=") and _is_unbound(scope, node.left) and not _is_unbound(scope, node.right):
         right = value(scope, node.right)
         return value(scope, node.left, right.type), right
@@ -359,7 +364,7 @@ def _operand_help(operator: str, left: Type, right: Type) -> str | None:
     if operator == "??":
         return "'??' gives a default for what may be none, and this never is"
     if operator in ("==", "!="):
-        return f"a {left} never equals a {right}"
+        return f"{left} never equals {right}"
     for given, other in ((left, right), (right, left)):
         if isinstance(given, ProbType):
             return conversion(given, other if operator != "+" else FLOAT) or "ask for '.p(outcome)'"

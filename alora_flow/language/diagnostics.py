@@ -77,8 +77,8 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """`did you mean 'thread'?`, or None when nothing is near."""
     candidates = list(dict.fromkeys(known))
-    near = get_close_matches(word, candidates, n=1, cutoff=0.6) or [
-        name for name in candidates if name.lower() == word.lower()
+    near = get_close_matches(word, candidates, n=1, cutoff=0.8) or [
+        name for name in get_close_matches(word, candidates, n=3, cutoff=0.6) if name[:1].lower() == word[:1].lower()
     ]
     return f"did you mean '{near[0]}'?" if near and near[0] != word else None
 

@@ -72,7 +72,7 @@ class _Attempt:
 
     def recovered(self, text: str) -> str | None:
         assert self.problem is not None
-        return blank_fault(text, self.problem.faulty, self.problem.complete, self.problem.closer)
+        return blank_fault(text, self.problem)
 
 
 def _attempt(source: Source, text: str, docs: dict[int, str]) -> _Attempt:

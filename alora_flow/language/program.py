@@ -536,6 +536,7 @@ class RecordDecl(Declaration):
     type: RecordType
     defaults: Mapping[str, Expression]
     docs: Mapping[str, str]
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

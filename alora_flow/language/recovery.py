@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from alora_flow.language.brackets import feed
 from alora_flow.language.scan import Scanned, scan
+from alora_flow.language.syntax import Problem
 from alora_flow.language.words import DECLARATIONS, STATEMENTS
 
 STAND_INS = {"flow": 'test ""', "test": 'test ""'}
@@ -30,19 +31,20 @@ class _Mark:
     hard: bool
 
 
-def blank_fault(text: str, faulty: int, complete: bool, closer: str | None) -> str | None:
-    """The text without the statement around `faulty`; with the missing `closer` instead, if that is the fault."""
-    if closer is not None:
-        return _with_closer(text, faulty, closer)
+def blank_fault(text: str, problem: Problem) -> str | None:
+    """The text without the statement around the fault; with the missing bracket instead, if that is the fault."""
+    if problem.closer is not None:
+        return _with_closer(text, problem.faulty, problem.closer)
+    if text.startswith('"""', problem.faulty):
+        return None  # a text that is never closed: nothing after it can be trusted
     marks = _marks(text)
-    at = next((place for place, mark in enumerate(marks) if mark.token.end > faulty), None)
-    if at is None:
-        at, complete = len(marks) - 1, False
+    at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), None)
+    complete = problem.complete and at is not None
+    at = len(marks) - 1 if at is None else at
     if at < 0:
         return None
     first = at if complete else _first(marks, at)
-    after = _after(marks, first, at)
-    return _blanked(text, marks, first, at, after)
+    return _blanked(text, marks, first, at, _after(marks, first, at + problem.is_name))
 
 
 def _with_closer(text: str, faulty: int, closer: str) -> str | None:
@@ -103,7 +105,7 @@ def _blanked(text: str, marks: list[_Mark], first: int, at: int, after: int) -> 
     braces = [mark.token.start for mark in marks[first:after] if mark.token.text == "{" and mark.depth == depth]
     header = text[start : braces[0]] if braces else ""
     stand_in = STAND_INS.get(word, "if true")
-    in_header = word in OPENERS and bool(braces) and marks[at].token.start < braces[0]
+    in_header = word in OPENERS and bool(braces) and marks[at].token.start <= braces[0]
     if in_header and len(header) >= len(stand_in) and not re.search(r"\b(invoke|budget)\b", header):
         return text[:start] + stand_in + _spaces(header[len(stand_in) :]) + text[braces[0] :]
     return text[:start] + _spaces(text[start:end]) + text[end:]

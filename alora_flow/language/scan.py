@@ -12,11 +12,11 @@ from alora_flow.language.source import Source, Span
 Kind = Literal["string", "comment", "word", "bracket", "other"]
 
 TOKEN = re.compile(
-    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+"""|"(?:\{(?:[^{}"\n]|"[^"\n{}]*")*\}|\\.|[^"\\\n])*+"?)'
+    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?|"(?!"")(?:\{(?:[^{}"\n]|"[^"\n{}]*")*\}|\\.|[^"\\\n])*+"?)'
     r"|(?P<comment>\#[^\r\n]*)"
     r"|(?P<word>\w+)"
     r"|(?P<bracket>[][(){}])"
-    r"|(?P<other>[^\s\w])",
+    r"|(?P<other>->|=>|[=!<>]=|\?\?|&&|\|\||\.\.|//|[^\s\w])",
     re.DOTALL,
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lark.exceptions import UnexpectedInput
 
-from alora_flow.language.brackets import innermost_open
+from alora_flow.language.brackets import OPENING, open_at
 from alora_flow.language.diagnostics import Diagnostic, Note, did_you_mean, one_of
 from alora_flow.language.scan import TOKEN
 from alora_flow.language.source import Source, Span
@@ -24,6 +24,9 @@ from alora_flow.language.words import (
 )
 
 CLOSING = {"{": "}", "(": ")", "[": "]"}
+CLOSERS = {"{": "RBRACE", "(": "RPAR", "[": "RSQB"}
+QUOTES = {"'": "a single quote", "`": "a backquote"}
+KNOWN_CHARACTERS = '_"{}()[]=<>+-*/%.,:?|'
 MOST_NAMED = 4
 
 
@@ -32,40 +35,50 @@ class Problem:
     """`faulty` is the offset of the wrong word, `closer` the bracket that is missing before it.
 
     `complete` when what stood before the word could have ended there: then the fault begins with the word itself.
+    `is_name` when the word, a keyword, was meant as a name: then it does not begin anything.
     """
 
     diagnostic: Diagnostic
     faulty: int
-    complete: bool
+    complete: bool = False
+    is_name: bool = False
     closer: str | None = None
 
 
 @dataclass(frozen=True)
 class _Place:
-    """The wrong word: its text (empty at the end of the file) and span, and what could have stood there."""
+    """The wrong word: its text (empty at the end of the file) and span; what could have stood there; what is open."""
 
     text: str
     span: Span
+    after: str
     accepted: frozenset[str]
+    opened: tuple[tuple[int, str], ...]
 
     @property
     def at_end(self) -> bool:
         return not self.text
 
+    @property
+    def is_name(self) -> bool:
+        """Is it a keyword where only a name could stand?"""
+        return self.text in RESERVED and "NAME" in self.accepted and not self.accepted & {"INT", "LET"}
+
+    @property
+    def starts_statement(self) -> bool:
+        return "LET" in self.accepted
+
 
 def explain(error: UnexpectedInput, source: Source, text: str, base: int = 0) -> Problem:
     """`text` is what was parsed, `base` its place in `source`."""
     place = _place(error, source, text, base)
-    closer = _missing_closer(place, text, base)
-    if closer is not None:
-        opened, bracket = closer
-        note = Note(f"the '{bracket}' that is still open", source.span(opened + base, opened + base + 1))
+    faulty = place.span.start - base
+    if _lacks_closer(place):
+        offset, bracket = place.opened[-1]
+        note = Note(f"the '{bracket}' that is still open", source.span(offset + base, offset + base + 1))
         message = f"expected '{CLOSING[bracket]}' before {_found(place)}"
-        return Problem(
-            Diagnostic("E0103", message, place.span, notes=(note,)), _offset(place, base), False, CLOSING[bracket]
-        )
-    complete = bool(place.accepted & {"LET", "FLOW"})
-    return Problem(_diagnostic(place), _offset(place, base), complete)
+        return Problem(Diagnostic("E0103", message, place.span, notes=(note,)), faulty, closer=CLOSING[bracket])
+    return Problem(_diagnostic(place), faulty, bool(place.accepted & {"LET", "FLOW"}), place.is_name)
 
 
 def expected_words(accepted: Iterable[str]) -> list[str]:
@@ -82,20 +95,17 @@ def expected_words(accepted: Iterable[str]) -> list[str]:
     return words + named
 
 
-def _offset(place: _Place, base: int) -> int:
-    return place.span.start - base
-
-
 def _place(error: UnexpectedInput, source: Source, text: str, base: int) -> _Place:
     accepted = frozenset(error.interactive_parser.accepts())  # type: ignore[no-untyped-call]
     offset = error.pos_in_stream
-    at_end = getattr(getattr(error, "token", None), "type", "") == "$END"
-    if at_end or offset is None:
+    if offset is None or getattr(getattr(error, "token", None), "type", "") == "$END":
         end = len(text.rstrip())
-        return _Place("", source.span(base + max(end - 1, 0), base + max(end, 0)), accepted)
+        return _Place("", source.span(base + max(end - 1, 0), base + end), "", accepted, open_at(text, len(text)))
     match = TOKEN.match(text, offset)
     found = match.group() if match else text[offset]
-    return _Place(found, source.span(base + offset, base + offset + len(found)), accepted)
+    shown = offset + (3 if _is_unclosed_block(found) else len(found))
+    after = text[offset + len(found) : offset + len(found) + 20].lstrip()
+    return _Place(found, source.span(base + offset, base + shown), after, accepted, open_at(text, offset))
 
 
 def _found(place: _Place) -> str:
@@ -103,51 +113,76 @@ def _found(place: _Place) -> str:
         return "the end"
     if place.text.startswith('"'):
         return "a string"
-    return f"'{place.text}'" if place.text.isprintable() else f"U+{ord(place.text[0]):04X}"
+    if not place.text.isprintable():
+        return f"U+{ord(place.text[0]):04X}"
+    return QUOTES.get(place.text) or f"'{place.text}'"
 
 
-def _missing_closer(place: _Place, text: str, base: int) -> tuple[int, str] | None:
-    """The bracket that should have been closed before the end, or before a new declaration."""
-    if not place.at_end and place.text not in DECLARATIONS:
-        return None
-    opened = innermost_open(text, len(text) if place.at_end else _offset(place, base))
-    if opened is None:
-        return None
-    closer = {value: name for name, value in PUNCTUATION.items()}[CLOSING[opened[1]]]
-    return opened if closer in place.accepted else None
+def _lacks_closer(place: _Place) -> bool:
+    """Should a bracket have been closed before the end, or before the declaration that begins a line?"""
+    begins = place.at_end or (place.text in DECLARATIONS and place.span.column == 1)
+    return begins and bool(place.opened) and CLOSERS[place.opened[-1][1]] in place.accepted
+
+
+def _closes_nothing(place: _Place) -> bool:
+    partner = OPENING.get(place.text)
+    return partner is not None and all(bracket != partner for _, bracket in place.opened)
 
 
 def _diagnostic(place: _Place) -> Diagnostic:
+    if _is_unclosed_block(place.text):
+        return Diagnostic("E0102", "this text is not closed", place.span, 'close it with \'"""\'')
     if place.text.startswith('"') and not _closed(place.text):
-        help = "close it with '\"' on the same line, or write a text of several lines between '\"\"\"'"
+        help = "close it with '\"' on the same line; a text of several lines stands between '\"\"\"'"
         return Diagnostic("E0102", "this string is not closed", place.span, help)
-    if place.text in CLOSING.values() and not place.accepted & {"RPAR", "RBRACE", "RSQB"}:
+    if _closes_nothing(place):
         return Diagnostic("E0103", f"'{place.text}' closes nothing", place.span)
-    if place.text and not (place.text[0].isalnum() or place.text[0] in '_"{}()[]=<>+-*/%.,:?|'):
-        return Diagnostic("E0104", f"{_found(place)} has no meaning here", place.span, _help(place))
+    if place.text and not (place.text[0].isalnum() or place.text[0] in KNOWN_CHARACTERS):
+        return Diagnostic("E0104", f"{_found(place)} has no meaning here", place.span, FOREIGN.get(place.text))
     words = expected_words(place.accepted)
     wanted = one_of(words[:MOST_NAMED]) if words else "nothing more"
     return Diagnostic("E0101", f"expected {wanted}, found {_found(place)}", place.span, _help(place))
 
 
+def _is_unclosed_block(text: str) -> bool:
+    return text.startswith('"""') and not (len(text) >= 6 and text.endswith('"""'))
+
+
 def _closed(text: str) -> bool:
-    return (len(text) > 1 and text.endswith('"') and not text.endswith('\\"')) or text.startswith('"""')
+    return len(text) > 1 and text.endswith('"') and not text.endswith('\\"')
 
 
 def _help(place: _Place) -> str | None:
-    """A suggestion comes from what the grammar would have accepted here, or from the table of foreign words."""
+    """A suggestion comes from what the grammar would have accepted here, or from the tables."""
     word = place.text
-    if word in RESERVED and place.accepted & {"NAME"} and not place.accepted & {"INT", "LET"}:
+    if place.is_name:
         return f"'{word}' is a word of the language and cannot be a name"
-    if word == "=" and "COMPARE" in place.accepted:
-        return "compare with '=='; a name is bound with 'let'"
-    if word[:1].isalpha() and word not in RESERVED:
-        keywords = [name.lower() for name in place.accepted if name not in TERMINALS and name not in PUNCTUATION]
-        near = did_you_mean(word, keywords)
-        if near:
-            return near
+    if word == "=":
+        return _help_with_equals(place)
+    if word == "," and place.starts_statement:
+        if "ELSE" in place.accepted:
+            return "a message stands after 'else'"
+        return "nothing separates statements: leave it out"
+    if word in DECLARATIONS and place.starts_statement:
+        return "declarations stand at the top of a file, not in a block"
     if word in FOREIGN:
         return FOREIGN[word]
-    if place.accepted & {"LET"} and word[:1].isalpha():
+    return _help_with_word(place) if word[:1].isalpha() and word not in RESERVED else None
+
+
+def _help_with_equals(place: _Place) -> str | None:
+    if place.opened and place.opened[-1][1] == "(":
+        return "an argument is written 'name: value'"
+    return "compare with '=='; a name is bound with 'let'" if "COMPARE" in place.accepted else None
+
+
+def _help_with_word(place: _Place) -> str | None:
+    keywords = [name.lower() for name in place.accepted if name not in TERMINALS and name not in PUNCTUATION]
+    near = did_you_mean(place.text, keywords)
+    if near is None and place.starts_statement:
+        if place.after.startswith("=") and not place.after.startswith("=="):
+            return f"a name is bound once, with 'let {place.text} = …'"
+        if place.after.startswith(("(", ".")):
+            return "what is done for its effect is written 'let _ = …'"
         return f"every statement begins with a word such as {one_of([repr(name) for name in STATEMENTS[:5]])}"
-    return None
+    return near

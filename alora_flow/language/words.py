@@ -29,7 +29,7 @@ MEMBERS: dict[str, frozenset[str]] = {
     ),
     "a pattern": frozenset({"NAME", "INT", "FLOAT", "DURATION", "STRING", "BLOCK_STRING", "TRUE", "FALSE", "NONE"})
     | {"LPAR"},
-    "a type": frozenset({"NAME", "NONE", "LPAR", "ENUM"}),
+    "a type": frozenset({"NAME", "NONE", "LPAR", "ENUM", "THREAD"}),
 }
 # what may follow any value: said only when nothing else is left to say
 CONTINUATIONS = frozenset(
@@ -66,12 +66,20 @@ PUNCTUATION: dict[str, str] = {
     "DOT": ".",
     "VBAR": "|",
     "QMARK": "?",
+    "ARROW": "->",
+    "YIELDS": "=>",
+    "DOTS": "..",
+    "AT_MOST": "<=",
 }
 
 # what people write who come from elsewhere: the wrong text, and what stands here instead
 FOREIGN: dict[str, str] = {
+    "&&": "write 'and'",
     "&": "write 'and'",
+    "||": "write 'or'",
     "|": "write 'or' between conditions; '|' joins types",
+    "?": "there is no '? :': return from the branches of an 'if'",
+    "//": "a comment begins with '#'",
     "!": "write 'not'",
     "'": "a string stands between double quotes",
     "`": "a string stands between double quotes",

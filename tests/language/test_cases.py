@@ -1,0 +1,45 @@
+"""Every wrong program of tests/cases has exactly the diagnostics that stand beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from alora_flow.language import Diagnostic, check_file
+from alora_flow.language.codes import CODES
+from tests.language.cases import CASES, outcome, programs
+
+WRONG = programs("syntax") + programs("errors")
+
+
+def found(path: Path) -> tuple[Diagnostic, ...]:
+    return check_file(path)[1]
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_wrong_program(path: Path, update: bool) -> None:
+    expected = path.with_suffix(".expected")
+    told = outcome(found(path))
+    if update:
+        expected.write_text(told, encoding="utf-8")
+    assert told == expected.read_text(encoding="utf-8")
+    assert found(path), "a wrong program must be found wrong"
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(WRONG) >= 150
+
+
+def test_every_expectation_has_its_program() -> None:
+    assert {path.with_suffix(".flow") for path in CASES.rglob("*.expected")} <= set(WRONG)
+
+
+def test_every_code_occurs() -> None:
+    told = {item.code for path in WRONG for item in found(path)}
+    elsewhere = {"E0107", "E0108", "E0109"}  # numbers and depths that no file should hold; see test_hostile.py
+    assert set(CODES) - elsewhere <= told
+
+
+def test_nothing_is_told_twice() -> None:
+    for path in WRONG:
+        told = [(item.span.start, item.code) for item in found(path)]
+        assert len(told) == len(set(told)), path.name
