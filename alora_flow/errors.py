@@ -5,9 +5,11 @@ FlowError
 ├── BadInput                            a file, a model, an adapter or an input value is wrong: exit code 1
 │   ├── ModelNotFound, BadModel         a model reference leads nowhere, or to a folder that is no model
 │   ├── AdapterNotFound, BadAdapter     likewise for an adapter
-│   └── BadValue                        an input value does not fit the flow's parameter
+│   ├── BadValue                        an input value does not fit the flow's parameter
+│   └── BudgetTooSmall                  a flow's worst case is more than its budget
 ├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
 └── RunFailed                           the program was right and the run was not: exit code 3
+    └── BudgetSpent                     a flow spent more than its budget
 """
 
 from __future__ import annotations
@@ -48,6 +50,10 @@ class BadValue(BadInput):
     """An input value does not fit the parameter's type."""
 
 
+class BudgetTooSmall(BadInput):
+    """The worst case of a flow is known before it runs, and is more than its budget."""
+
+
 class BadUsage(FlowError):
     """The request itself makes no sense."""
 
@@ -58,3 +64,7 @@ class RunFailed(FlowError):
     """The flow was well-formed and its run failed: a tool raised, a `require` did not hold, a limit was met."""
 
     exit_code = 3
+
+
+class BudgetSpent(RunFailed):
+    """A run spent more than a flow's budget; the message says what was spent where."""

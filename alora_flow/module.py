@@ -63,6 +63,8 @@ class Flow:
         for node in self.graph.nodes.values():
             if isinstance(node.operation, Tool):
                 self.module.find_tool(node.operation.tool)  # before anything is computed that a missing one would waste
+        if self.graph.budgets:
+            self.module.compilation.plan(self.declaration, checked)
         return Result(*self.module.run(self.graph, checked, progress))
 
     @property

@@ -19,6 +19,7 @@ from alora_flow.execution.figures import FIGURES
 from alora_flow.execution.mocks import Mocks
 from alora_flow.execution.outcome import generated_value, intrinsic_value
 from alora_flow.execution.requests import request_for
+from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool
 from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
 from alora_flow.language.program import Expression, ToolDecl
@@ -94,6 +95,7 @@ class _Run:
                 while self._ready or self.tickets or self.running:
                     self._start_ready(pool)
                     self._advance()
+                    check_spending(self.graph.budgets, self.graph.nodes, self.completions, self._now())
             except BaseException:
                 for ticket in self.tickets:
                     self.backend.cancel(ticket)
@@ -193,7 +195,7 @@ class _Run:
                     self._complete(self.tickets.pop(ticket), completion)
         if self.running:
             idle = not self.tickets and not self._ready
-            for future in wait(self.running, None if idle else 0, FIRST_COMPLETED).done:
+            for future in wait(self.running, 0.1 if idle else 0, FIRST_COMPLETED).done:
                 node = self.running.pop(future)
                 self._decide(node, "done", future.result())
 

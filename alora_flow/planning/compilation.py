@@ -13,6 +13,7 @@ from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
 from alora_flow.language.program import FlowDecl, Program, TestDecl
+from alora_flow.planning.budget import check_budgets
 from alora_flow.planning.graph import FlowGraph
 from alora_flow.planning.lowering import lower, lower_test
 from alora_flow.planning.prefix import PrefixPlan, plan
@@ -88,5 +89,10 @@ class Compilation:
         return Setup(self.model, prompter, contracts)
 
     def plan(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> PrefixPlan:
-        """The prefix plan of one flow, with the inputs that are known; parameters that are not stay holes."""
-        return plan(self.graph(flow), self.setup, inputs)
+        """The prefix plan of one flow, with the inputs that are known; parameters that are not stay holes.
+
+        Raises BudgetTooSmall where the worst case breaks a budget.
+        """
+        made = plan(self.graph(flow), self.setup, inputs)
+        check_budgets(self.graph(flow), made)
+        return made

@@ -6,7 +6,8 @@ Reading a node that has no value yet raises `NotKnown`: in a plan that becomes a
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from enum import Enum
 from typing import Any
 
@@ -198,10 +199,33 @@ def describe(expression: Expression) -> str:
     match expression:
         case NodeValue(node=node):
             return node
+        case p.Literal(value=value):
+            return str(value)
+        case p.EnumMember(member=member):
+            return member
+        case p.Text(parts=parts):
+            return "".join(part if isinstance(part, str) else f"{{{describe(part.value)}}}" for part in parts)
         case p.FieldAccess(target=target, name=name):
             return f"{describe(target)}.{name}"
-        case p.Index(target=target, index=p.Literal(value=index)):
-            return f"{describe(target)}[{index}]"
+        case p.Index(target=target, index=index):
+            return f"{describe(target)}[{describe(index)}]"
         case p.Builtin(function=function, arguments=arguments):
             return f"{function}({', '.join(map(describe, arguments))})"
-    return repr(expression)
+        case p.Binary(operator=operator, left=left, right=right):
+            return f"({describe(left)} {operator} {describe(right)})"
+    inner = (describe(item) for item in _inside(expression))
+    return f"{type(expression).__name__.lower()}({', '.join(inner)})"
+
+
+def _inside(part: object) -> Iterator[Expression]:
+    """The expressions directly inside one."""
+    for item in fields(part) if isinstance(part, Expression) else ():
+        yield from _expressions(getattr(part, item.name))
+
+
+def _expressions(part: object) -> Iterator[Expression]:
+    if isinstance(part, Expression):
+        yield part
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from _expressions(item)

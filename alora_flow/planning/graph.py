@@ -14,7 +14,17 @@ from typing import TypeAlias, get_args
 
 import networkx
 
-from alora_flow.language.program import Argument, Expression, FlowDecl, Hole, Intrinsic, MayInvoke, Parameter, ToolDecl
+from alora_flow.language.program import (
+    Argument,
+    Expression,
+    FlowDecl,
+    Hole,
+    Intrinsic,
+    Limit,
+    MayInvoke,
+    Parameter,
+    ToolDecl,
+)
 from alora_flow.language.source import Span
 from alora_flow.language.types import ChatType, ReplyType, ThreadType, Type
 
@@ -224,17 +234,30 @@ class Node:
         return type(self.operation).__name__.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`budget { invokes <= 24 }` of a flow, for the nodes whose ids begin with `prefix`."""
+
+    flow: str
+    prefix: str
+    limits: tuple[Limit, ...]
+
+
 @dataclass(frozen=True)
 class FlowGraph:
     """The graph of one flow; `nodes` in the order of the source, which is a topological order."""
 
     flow: FlowDecl
     nodes: Mapping[str, Node]
+    budgets: tuple[Budget, ...] = ()
 
     @cached_property
     def digraph(self) -> networkx.DiGraph[str]:
-        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`."""
-        graph: networkx.DiGraph[str] = networkx.DiGraph()
+        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`.
+
+        One node may both read and be guarded by another, or be guarded both ways: each is an edge.
+        """
+        graph: networkx.DiGraph[str] = networkx.MultiDiGraph()
         graph.add_nodes_from((node.id, {"kind": node.kind}) for node in self.nodes.values())
         for node in self.nodes.values():
             for source, kind in reads(node):

@@ -27,8 +27,9 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
         )
         for parameter in flow.parameters
     }
+    lowering.budget(flow, "")
     lowering.block(flow.body, _State(names, _Place((), "", {flow.key: 1})))
-    return FlowGraph(flow, lowering.nodes)
+    return FlowGraph(flow, _alive(lowering.nodes), tuple(lowering.budgets))
 
 
 def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
@@ -36,7 +37,7 @@ def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
     flow = FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
     lowering = _Lowering(program)
     lowering.block(test.body, _State({}, _Place((), "", {})))
-    return FlowGraph(flow, lowering.nodes)
+    return FlowGraph(flow, lowering.nodes, tuple(lowering.budgets))
 
 
 class _Place(NamedTuple):
@@ -69,6 +70,7 @@ class _Lowering:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.nodes: dict[str, Node] = {}
+        self.budgets: list[g.Budget] = []
         self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
         self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
         self._next: Names = {}  # what the round that is being lowered hands to the next
@@ -86,6 +88,11 @@ class _Lowering:
         mocks = self._mocks.get(_callee(operation) or "", ())
         self.nodes[node_id] = Node(node_id, operation, type, place.path, span, mocks)
         return NodeValue(type, span, node_id)
+
+    def budget(self, flow: FlowDecl, prefix: str) -> None:
+        """A flow's budget counts for the nodes that are inlined under the prefix."""
+        if flow.budget:
+            self.budgets.append(g.Budget(flow.name, prefix, flow.budget))
 
     def condition(self, expression: Expression, state: _State, name: str) -> str:
         """The id of a node that decides `expression`."""
@@ -176,6 +183,7 @@ class _Lowering:
         if flow.max_depth is not None and depth > flow.max_depth:
             return self.add(g.TooDeep(flow.name, flow.max_depth), call.type, place, call.span, "too_deep")
         place = place._replace(depth={**place.depth, flow.key: depth})
+        self.budget(flow, place.prefix)
         names = {
             parameter.binding.id: self._argument(argument, parameter, state, place)
             for argument, parameter in zip(call.arguments, flow.parameters, strict=True)
@@ -362,6 +370,17 @@ class _Lowering:
         if statement.condition is None:
             return None
         return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
+
+
+def _alive(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Without pure nodes that nothing reads, like what the last round of a `repeat` hands on to none."""
+    alive: dict[str, Node] = {}
+    needed: set[str] = set()
+    for node in reversed(list(nodes.values())):
+        if node.id in needed or not isinstance(node.operation, (g.Value, g.Thread, g.Merge)):
+            alive[node.id] = node
+            needed |= {source for source, _ in g.reads(node)} | {guard.condition for guard in g.guards(node)}
+    return dict(reversed(list(alive.items())))
 
 
 def _key(target: p.Callee) -> str:

@@ -107,3 +107,24 @@ def test_every_edge_of_the_graph_ends_at_a_node_and_guards_are_edges_of_their_ow
     assert kinds == {"data", "guard"}
     assert set(graph.digraph) == set(graph.nodes)
     assert [node.kind for node in graph.nodes.values()].count("merge") == 1
+
+
+def test_both_sides_of_a_condition_can_guard_one_merge(tmp_path: Path) -> None:
+    case = module(tmp_path, 'flow main(a: int) -> str { if a > 1 { if a > 2 { return "x" } }  return "y" }')
+    graph = case.compilation.graph(case.flows["main"].declaration)
+    merge = next(node.id for node in graph.nodes.values() if node.kind == "merge")
+    edges = [(source, data["holds"]) for source, _, data in graph.digraph.in_edges(merge, data=True)]
+    assert sorted(edges) == [("if", False), ("if", True), ("if_2", False)]
+
+
+def test_what_the_last_round_hands_on_is_not_in_the_graph(tmp_path: Path) -> None:
+    case = module(tmp_path, REPEAT)
+    graph = case.compilation.graph(case.flows["main"].declaration)
+    assert [node_id for node_id in graph.nodes if node_id.endswith(".n")] == [f"found[{i}].n" for i in range(3)]
+
+
+def test_holes_of_computed_text_are_named_by_what_they_are_made_of(tmp_path: Path) -> None:
+    body = 'flow main(a: int) -> str { let r = generate(max_tokens: 1) on user("Sum {a + 1}, {a}")  return r.text }'
+    case = module(tmp_path, body)
+    plan = case.compilation.plan(case.flows["main"].declaration, {})
+    assert [hole.source for hole in plan.prefilled.holes] == ["(a + 1)", "a"]

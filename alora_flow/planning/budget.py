@@ -1,0 +1,78 @@
+"""Budgets: the worst case of a flow against its limits, before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from alora_flow.errors import BudgetTooSmall
+from alora_flow.planning.graph import Budget, FlowGraph, Guard, Invoke, Path
+from alora_flow.planning.prefix import PlannedCall, PrefixPlan
+
+Spending = Mapping[str, float]
+"""Resource of `settings.BUDGET` → how much; a resource whose worst case is not known is missing."""
+
+
+def spending(call: PlannedCall) -> Spending:
+    """The most that one planned call can spend."""
+    known: dict[str, float] = {
+        "calls": 1,
+        "invokes": isinstance(call.node.operation, Invoke),
+        "generated": call.generated_at_most,
+    }
+    if call.prefilled.known:
+        known["prefill"] = call.prefilled.tokens
+        known["tokens"] = call.prefilled.tokens + call.generated_at_most
+    return known
+
+
+def check_budgets(graph: FlowGraph, made: PrefixPlan) -> None:
+    """Raises BudgetTooSmall where a limit can be broken and the plan knows it."""
+    for budget in graph.budgets:
+        calls = [call for call in made.calls if call.node.id.startswith(budget.prefix)]
+        for limit in budget.limits:
+            amounts = [spending(call).get(limit.resource) for call in calls]
+            if limit.resource == "wall" or None in amounts:
+                continue
+            spent = [(call, amount) for call, amount in zip(calls, amounts, strict=True) if amount is not None]
+            worst = worst_case((call.node.guards, amount) for call, amount in spent)
+            if worst > limit.amount:
+                raise BudgetTooSmall(*_explain(budget, limit.resource, limit.amount, worst, spent))
+
+
+def _explain(
+    budget: Budget, resource: str, limit: float, worst: float, spent: Sequence[tuple[PlannedCall, float]]
+) -> tuple[str, str]:
+    most = sorted(((amount, call.node.id) for call, amount in spent if amount), reverse=True)[:5]
+    return (
+        f"flow '{budget.flow}' may spend {worst:g} {resource} in its worst case, and its budget is {limit:g}: "
+        + ", ".join(f"{node_id} {amount:g}" for amount, node_id in most),
+        f"raise the budget to {resource} <= {worst:g}, or lower max_tokens, limits and rounds",
+    )
+
+
+@dataclass
+class _Case:
+    """What is spent under one path of guards, and the cases that further conditions open."""
+
+    own: float = 0.0
+    conditions: dict[str, dict[bool, _Case]] = field(default_factory=dict)
+
+    def worst(self) -> float:
+        """Of each condition only one side is taken."""
+        return self.own + sum(max(case.worst() for case in sides.values()) for sides in self.conditions.values())
+
+
+def worst_case(amounts: Iterable[tuple[Path, float]]) -> float:
+    """The most that amounts under guards add up to: both sides of one condition never count together."""
+    root = _Case()
+    for path, amount in amounts:
+        case = root
+        for guard in path:
+            case = _under(case, guard)
+        case.own += amount
+    return root.worst()
+
+
+def _under(case: _Case, guard: Guard) -> _Case:
+    return case.conditions.setdefault(guard.condition, {}).setdefault(guard.holds, _Case())
