@@ -4,19 +4,25 @@ Nothing here imports torch: the names below are looked up when first used (PEP 5
 requests and adapter configs without paying for it.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .constraints import Constraint
     from .engine import Engine
-    from .requests import Completion, Request, Run
+    from .requests import Completion, Delta, Request, Run
 
-__all__ = ["Completion", "Constraint", "Engine", "Request", "Run"]
+# Before torch is imported, which reads it once: OpenMP threads that spin while they wait make every step up to 30 times
+# slower as soon as anything else wants the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+__all__ = ["Completion", "Constraint", "Delta", "Engine", "Request", "Run"]
 
 _HOME = {
     "Completion": "requests",
     "Constraint": "constraints",
+    "Delta": "requests",
     "Engine": "engine",
     "Request": "requests",
     "Run": "requests",

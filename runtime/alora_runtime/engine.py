@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import MappingProxyType
 
 import torch
@@ -15,15 +16,16 @@ from .adapter_config import AdapterConfig, read_adapter_config
 from .adapters import load_updates
 from .batch import build_batch
 from .choices import ChoiceTrie
-from .constraints import Vocabulary
+from .constraints import Matcher, Vocabulary
+from .detokenizer import Detokenizer
 from .errors import CapacityError, RequestError
 from .model import LanguageModel, load_model
-from .requests import Completion, Finish, Request
+from .requests import Completion, Finish, Listener, Request
 from .scheduler import Scheduler
 from .sequence import Live, Plan, Row, Runs
 from .task import Task
 from .tree import Node, RunTree
-from .validation import check_request
+from .validation import check_length, check_request
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Engine:
         self._vocabulary = Vocabulary(model.tokenizer, model.source.eos) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
         self._done: list[tuple[int, Completion]] = []
+        self._deadlines: list[tuple[float, int]] = []  # heap of (moment, ticket)
         self._tickets = 0
         self._stats = Stats()
 
@@ -126,24 +129,24 @@ class Engine:
             evicted=scheduler.tree.evicted,
         )
 
-    def submit(self, request: Request) -> int:
-        """Queue a request; the ticket names it in `step` and `cancel`. Raises RequestError or CapacityError before
-        anything is touched."""
+    def submit(self, request: Request, listener: Listener | None = None) -> int:
+        """Queue a request; the ticket names it in `step` and `cancel`, and the listener hears of each token as `step`
+        makes it. Raises RequestError or CapacityError before anything is touched."""
         trie = ChoiceTrie(request.choices) if request.choices is not None else None
         check_request(request, self._adapters, self.model.vocabulary)
         room = len(trie.tokens) if trie else request.max_tokens - 1
         longest = max(map(len, trie.choices)) if trie else request.max_tokens
-        self._check_length(request.prompt_length, longest, room)
-        matcher = None
-        if request.constraint is not None:
-            if self._vocabulary is None:
-                raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
-            matcher = request.constraint.matcher(self._vocabulary)
+        check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
+        matcher = self._matcher(request)
         live = Live(self._tickets, self._runs(request), room, trie)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
-        self._tasks[live.ticket] = Task(request, live, frozenset(stops), stops[0] if stops else None, matcher)
+        text = None if trie or not (listener or request.stop_strings) else self._detokenizer(request)
+        stop = stops[0] if stops else None
+        self._tasks[live.ticket] = Task(request, live, frozenset(stops), stop, matcher, text, listener)
         self._tickets += 1
         self._scheduler.add(live)
+        if request.timeout is not None:
+            heappush(self._deadlines, (monotonic() + request.timeout, live.ticket))
         return live.ticket
 
     def cancel(self, ticket: int) -> None:
@@ -158,6 +161,7 @@ class Engine:
     def step(self) -> list[tuple[int, Completion]]:
         """Compute one batch; returns the requests finished since the last step, by ticket."""
         began = perf_counter()
+        self._expire()
         with torch.inference_mode():
             plan = self._scheduler.plan()
             try:
@@ -217,16 +221,23 @@ class Engine:
             runs.append((number, (*before, *run.tokens)))
         return tuple(runs)
 
-    def _check_length(self, prompt: int, answer: int, room: int) -> None:
-        limit = self.model.source.max_positions
-        if prompt + answer - 1 > limit:
-            raise RequestError(
-                f"a prompt of {prompt} tokens and an answer of {answer} are more than the model's {limit} positions"
-            )
-        if prompt + room > self.cache_tokens:
-            raise CapacityError(
-                f"the request needs {prompt + room} cache tokens, and the arena has {self.cache_tokens}"
-            )
+    def _matcher(self, request: Request) -> Matcher | None:
+        if request.constraint is None:
+            return None
+        if self._vocabulary is None:
+            raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
+        return request.constraint.matcher(self._vocabulary)
+
+    def _detokenizer(self, request: Request) -> Detokenizer:
+        if request.stop_strings and self.model.tokenizer is None:
+            raise RequestError("stop strings need a tokenizer, and the model folder has no tokenizer.json")
+        return Detokenizer(self.model.text, request.stop_strings)
+
+    def _expire(self) -> None:
+        while self._deadlines and self._deadlines[0][0] <= monotonic():
+            ticket = heappop(self._deadlines)[1]
+            if ticket in self._tasks:
+                self._end(self._tasks[ticket], "timeout")
 
     def _compute(self, plan: Plan) -> Sequence[Row]:
         if not plan.pieces:
@@ -244,23 +255,31 @@ class Engine:
         rows: list[Tensor] = [row for _, own in ready for row in own]  # type: ignore[misc]
         logits = self.model.logits(torch.stack(rows))
         best = logits.argmax(-1).tolist()
-        first = 0
+        last = 0
         for live, own in ready:
-            last = first + len(own)
-            task = self._tasks[live.ticket]
+            first, last = last, last + len(own)
+            task = self._tasks.get(live.ticket)
+            if task is None:  # a listener has just cancelled it
+                continue
             try:
                 finish = task.advance(logits[first:last], best[last - 1])
+                if not finish:
+                    task.tell()
             except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
-                self._end(task, "error", error)
+                if live.ticket in self._tasks:
+                    self._end(task, "error", error)
             else:
                 if finish:
                     self._end(task, finish)
-            first = last
 
     def _end(self, task: Task, finish: Finish, error: Exception | None = None) -> None:
         self._scheduler.cancel(task.live)
         del self._tasks[task.live.ticket]
         completion = task.completion(finish, self.model.text(task.live.generated), error)
+        try:
+            task.tell(completion)
+        except Exception as raised:
+            completion = replace(completion, finish="error", error=error or raised)
         self._stats.requests += 1
         self._stats.reused += completion.reused
         self._stats.prefilled += completion.prefilled

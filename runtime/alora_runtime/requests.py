@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .constraints import MatcherSource
 
-Finish = Literal["stop", "length", "choice", "cancelled", "error"]
+Finish = Literal["stop", "stop_string", "length", "choice", "cancelled", "timeout", "error"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Request:
     stop_tokens: end generation, beside the model's own end-of-sequence tokens (which `ignore_eos` turns off).
     choices: the answer is one of these token sequences.
     constraint: the answer matches this grammar.
+    stop_strings: the text ends before the first of them that is written, wherever tokens begin and end; ignored with
+        `choices`.
+    timeout: seconds after submission at which the request ends with what it has.
     """
 
     runs: Sequence[Run]
@@ -50,10 +53,14 @@ class Request:
     choices: Sequence[Sequence[int]] | None = None
     constraint: MatcherSource | None = None
     ignore_eos: bool = False
+    stop_strings: Sequence[str] = ()
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", tuple(self.runs))
         object.__setattr__(self, "stop_tokens", tuple(self.stop_tokens))
+        strings = self.stop_strings
+        object.__setattr__(self, "stop_strings", (strings,) if isinstance(strings, str) else tuple(strings))
         if self.choices is not None:
             object.__setattr__(self, "choices", tuple(tuple(choice) for choice in self.choices))
 
@@ -62,14 +69,20 @@ class Request:
         """Tokens in all runs."""
         return sum(len(run.tokens) for run in self.runs)
 
+    def samples(self, n: int) -> list[Request]:
+        """The same request `n` times, with seeds of their own from `seed` on; their prompt is computed once."""
+        return [replace(self, seed=self.seed + index) for index in range(n)]
+
 
 @dataclass(frozen=True)
 class Completion:
     """The answer to one request, and what it cost.
 
     tokens: generated ids; with finish "stop" the last one is the stop token (written by the engine where a constraint
-        allows nothing more; only a model without any has none there). text: the same without special tokens. The cache
-        keeps all of them but the last.
+        allows nothing more; only a model without any has none there). With "stop_string" there are as many as `text`
+        needs: the last one may reach into the stop string, and there is none where the text is empty. The cache keeps
+        all of them but the last.
+    text: the same without special tokens, and without the stop string and what follows it.
     logprobs: one mapping (token id → natural log-probability before any mask, penalty or temperature) per generated
         token when asked for; empty for tokens that the constraint forced, because no row was computed for them.
     choice, choice_logprobs: index taken, and for each choice the log-probability of its tokens before any mask.
@@ -89,3 +102,20 @@ class Completion:
     generated: int = 0
     forced: int = 0
     error: Exception | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What an answer has grown by. All tokens and texts of a request's deltas, put together, are its completion's.
+
+    text: whole characters that nothing will take back, and which may lag behind `tokens`' own.
+    completion: given with the last one.
+    """
+
+    tokens: tuple[int, ...]
+    text: str
+    completion: Completion | None = None
+
+
+Listener = Callable[[Delta], None]
+"""Told of an answer's growth while the engine steps. It may submit and cancel; what it raises ends its own request."""

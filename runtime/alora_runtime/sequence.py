@@ -72,6 +72,13 @@ class Live:
         """Give its place up; whoever calls has settled the slots."""
         self.leaf, self.path, self.tail, self.used, self.prompt_done = None, [], [], 0, False
 
+    def cut(self, count: int) -> None:
+        """Take back all generated tokens but the first `count`, and the KV of those but the last."""
+        del self.generated[count:]
+        surplus = max(0, self.fed - max(0, count - 1))
+        self.fed -= surplus
+        self.used -= min(surplus, self.used)  # fed before a preemption: that is part of the path, and stays
+
     def context(self, extra: int = 0) -> list[Extent]:
         """Slots of the path and of the tail so far, with `extra` more of the tail."""
         return joined([*self.path, *window(self.tail, 0, self.used + extra)])

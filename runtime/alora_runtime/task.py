@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from .constraints import Matcher
+from .detokenizer import Detokenizer
 from .errors import ModelError
-from .requests import Completion, Finish, Request
+from .requests import Completion, Delta, Finish, Listener, Request
 from .sampling import penalised, pick, sample, top_logprobs
 from .sequence import Live
 
@@ -19,6 +20,8 @@ class Task:
     """The request, its integers for the scheduler (`live`), and its grammar (`matcher`).
 
     stops: every token that ends it; stop: the one that is written where the grammar allows nothing more.
+    text: kept token by token where somebody listens or a string may stop it. told: tokens and characters given out.
+    forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
     root: logits of the prompt's last row `[1, vocabulary]`, kept until the other rows of its choices are there.
     """
@@ -28,8 +31,11 @@ class Task:
     stops: frozenset[int]
     stop: int | None
     matcher: Matcher | None = None
+    text: Detokenizer | None = None
+    listener: Listener | None = None
+    told: tuple[int, int] = (0, 0)
     logprobs: list[dict[int, float]] = field(default_factory=list)
-    forced: int = 0
+    forced: list[int] = field(default_factory=list)
     finish: Finish | None = None
     root: Tensor | None = None
     choice: int | None = None
@@ -46,6 +52,8 @@ class Task:
             return self._choose(logits)
         if self.finish is None:
             self._go_on(logits[-1], best)
+            if self.finish == "stop_string":
+                self._cut()
         self.live.closing = self.finish is not None
         return None if self.live.pending else self.finish
 
@@ -82,10 +90,40 @@ class Task:
 
     def _append(self, token: int) -> None:
         self.live.generated.append(token)
+        if self.text is not None:
+            self.text.push(token)
         if token in self.stops:
             self.finish = "stop"
+        elif self.text is not None and self.text.cut is not None:
+            self.finish = "stop_string"
         elif len(self.live.generated) == self.request.max_tokens:
             self.finish = "length"
+
+    def _cut(self) -> None:
+        """Take back what the text up to the stop string does not need."""
+        assert self.text is not None
+        assert self.text.cut is not None
+        count = self.text.tokens_of(self.text.cut)
+        self.live.cut(count)
+        del self.logprobs[count:]
+        self.forced = [place for place in self.forced if place < count]
+
+    def tell(self, completion: Completion | None = None) -> None:
+        """Let the listener have what is new and certain."""
+        if self.listener is None:
+            return
+        tokens, text = self._certain() if completion is None else (completion.tokens, completion.text)
+        before, self.told = self.told, (len(tokens), len(text))
+        if completion or self.told != before:
+            self.listener(Delta(tuple(tokens[before[0] :]), text[before[1] :], completion))
+
+    def _certain(self) -> tuple[list[int], str]:
+        """Tokens and text that no stop string to come can take back."""
+        if self.text is None:
+            return [], ""
+        length = self.text.safe
+        count = self.text.tokens_of(length) if self.request.stop_strings else len(self.live.generated)
+        return self.live.generated[:count], self.text.text[:length]
 
     def _force(self, matcher: Matcher) -> bool:
         """Append what must come; whether that was anything."""
@@ -94,8 +132,8 @@ class Task:
             tokens.append(self.stop)
         for token in tokens[: self.request.max_tokens - len(self.live.generated)]:
             if self.finish is None:
+                self.forced.append(len(self.live.generated))
                 self._append(token)
-                self.forced += 1
                 self.logprobs += [{}] if self.request.logprobs else []
         if matcher.done and self.finish is None:
             self.finish = "stop"
@@ -124,18 +162,18 @@ class Task:
         return "choice"
 
     def completion(self, finish: Finish, text: str, error: Exception | None = None) -> Completion:
-        """What the request's owner gets."""
+        """What the request's owner gets; `text` is that of the tokens where it was not kept on the way."""
         live = self.live
         return Completion(
             tokens=tuple(live.generated),
-            text=text,
+            text=text if self.text is None else self.text.whole,
             finish=finish,
             logprobs=tuple(self.logprobs),
             choice=self.choice,
             choice_logprobs=self.choice_logprobs,
             reused=live.counted - live.prefilled,
             prefilled=live.prefilled,
-            generated=len(live.generated) - self.forced,
-            forced=self.forced,
+            generated=len(live.generated) - len(self.forced),
+            forced=len(self.forced),
             error=error,
         )

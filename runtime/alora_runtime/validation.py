@@ -6,7 +6,7 @@ import math
 from collections.abc import Container
 from difflib import get_close_matches
 
-from .errors import RequestError
+from .errors import CapacityError, RequestError
 from .requests import Request
 
 
@@ -22,10 +22,22 @@ def check_request(request: Request, adapters: Container[str], vocabulary: int) -
         _check_tokens(f"choice {index}", choice, vocabulary)
     if request.choices is not None and request.constraint is not None:
         raise RequestError("a request has either choices or a constraint")
+    if not all(request.stop_strings):
+        raise RequestError("a stop string is empty")
     for field, (low, high) in LIMITS.items():
         value = getattr(request, field)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise RequestError(f"{field} must be between {low} and {high}, not {value}")
+
+
+def check_length(prompt: int, answer: int, room: int, positions: int, slots: int) -> None:
+    """`answer`: most tokens of it. `room`: most that are fed after the prompt. Raises RequestError or CapacityError."""
+    if prompt + answer - 1 > positions:
+        raise RequestError(
+            f"a prompt of {prompt} tokens and an answer of {answer} are more than the model's {positions} positions"
+        )
+    if prompt + room > slots:
+        raise CapacityError(f"the request needs {prompt + room} cache tokens, and the arena has {slots}")
 
 
 LIMITS = {
@@ -36,6 +48,7 @@ LIMITS = {
     "min_p": (0.0, 1.0),
     "repetition_penalty": (1e-9, math.inf),
     "logprobs": (0, math.inf),
+    "timeout": (0.0, math.inf),
 }
 """The least and the most that each setting may be; NaN is never between."""
 
