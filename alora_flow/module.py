@@ -104,7 +104,11 @@ class Module:
 
     def run(self, graph: FlowGraph, inputs: Mapping[str, Any], progress: Progress = quiet) -> tuple[Any, Trace]:
         """Run one of the file's graphs: a flow's, or a test's. Inputs are checked already."""
-        return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
+        try:
+            return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
+        except BaseException:
+            self.forget()  # what a broken run left in the cache is in no ledger
+            raise
 
     def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
         """A tool's Python function, imported when first wanted. Raises BadInput where there is none."""

@@ -1,35 +1,33 @@
 """Running a flow: every node as soon as it can, all model calls that are ready side by side.
 
 A node is *decided* when it is done or skipped. It starts once everything that it reads is decided and its guards
-hold; a guard that does not hold skips it, and with it all that needs it.
+hold; a guard that does not hold skips it, and with it all that needs it. A *speculative* node starts as soon as what it
+reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
 from alora_flow.backends.base import Backend
 from alora_flow.errors import RunFailed
-from alora_flow.execution.expectations import ExpectationFailed, explain
-from alora_flow.execution.figures import FIGURES
 from alora_flow.execution.mocks import Mocks
-from alora_flow.execution.outcome import generated_value, intrinsic_value
 from alora_flow.execution.requests import request_for
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool
 from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
-from alora_flow.language.program import Expression, ToolDecl
+from alora_flow.execution.work import State, completed_value, pure_value
+from alora_flow.language.program import ToolDecl
 from alora_flow.planning import graph as g
-from alora_flow.planning.evaluate import evaluate, thread_of
-from alora_flow.planning.graph import FlowGraph, Guard, Node, Path
+from alora_flow.planning.graph import FlowGraph, Node
 from alora_flow.planning.prefix import Ledger, plan
 from alora_flow.planning.prompts import Setup
-from alora_flow.prompts.thread import Generated, Turn
-from alora_flow.values.data import Reply
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion
 
@@ -38,6 +36,9 @@ FindTool = Callable[[ToolDecl], Callable[..., Any]]
 
 Progress = Callable[[Node, Status | None], None]
 """Told when a node begins (None) and how it ended."""
+
+TOOL_WAIT = 0.1
+"""Seconds between two looks at the budget while nothing but tools is under way."""
 
 
 def quiet(node: Node, status: Status | None) -> None:
@@ -57,222 +58,190 @@ def run(
 
     `ledger`: what earlier runs left in the backend's cache; this run's calls are added to it.
     """
-    return _Run(graph, setup, backend, find_tool, inputs, progress, ledger or Ledger()).result()
+    return _Run(State(graph, setup, inputs), backend, find_tool, progress, ledger or Ledger()).result()
 
 
 class _Run:
-    def __init__(
-        self,
-        graph: FlowGraph,
-        setup: Setup,
-        backend: Backend,
-        find_tool: FindTool,
-        inputs: Mapping[str, Any],
-        progress: Progress,
-        ledger: Ledger,
-    ) -> None:
-        self.graph, self.setup, self.backend = graph, setup, backend
-        self.inputs, self.progress, self.ledger = inputs, progress, ledger
-        self.find_tool = find_tool
-        self.values: dict[str, Any] = {}
-        self.status: dict[str, Status] = {}
-        self.completions: dict[str, Completion] = {}
+    def __init__(self, state: State, backend: Backend, find_tool: FindTool, progress: Progress, ledger: Ledger) -> None:
+        self.state, self.backend, self.find_tool = state, backend, find_tool
+        self.progress, self.ledger = progress, ledger
+        self.nodes = list(state.graph.nodes.values())
+        self.mocks = Mocks(state.setup.prompter.tokenizer)
         self.tickets: dict[int, Node] = {}
-        self.running: dict[Future[Any], Node] = {}
-        self.times: dict[str, tuple[float, float]] = {}
+        self.tools: dict[Future[Any], Node] = {}
         self.order: list[str] = []
-        self.started = time.perf_counter()
-        self.mocks = Mocks(setup.prompter.tokenizer)
-        self._place = {node_id: index for index, node_id in enumerate(graph.nodes)}
-        self._missing = {node.id: _needs(node) for node in graph.nodes.values()}
-        self._readers = {node_id: list(graph.digraph.successors(node_id)) for node_id in graph.nodes}
-        self._ready = [self._place[node_id] for node_id, missing in self._missing.items() if not missing]
+        self.began = time.perf_counter()
+        self.times: dict[str, tuple[float, float]] = {}
+        self._place = {node.id: index for index, node in enumerate(self.nodes)}
+        self._readers = {node.id: list(state.graph.digraph.successors(node.id)) for node in self.nodes}
+        self._eager = {node.id for node in self.nodes if node.speculative}
+        self._needs = {node.id: self._awaited(node) for node in self.nodes}
+        self._ready = [self._place[node_id] for node_id, needs in self._needs.items() if not needs]
+
+    def _awaited(self, node: Node) -> set[str]:
+        """The nodes that this one waits for before it starts."""
+        conditions = () if node.speculative else (guard.condition for guard in g.guards(node))
+        return {*(source for source, _ in g.reads(node)), *conditions}
 
     def result(self) -> tuple[Any, Trace]:
-        """Work until every node is decided."""
-        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="tool") as pool:
-            try:
-                while self._ready or self.tickets or self.running:
-                    self._start_ready(pool)
-                    self._advance()
-                    check_spending(self.graph.budgets, self.graph.nodes, self.completions, self._now())
-            except BaseException:
-                for ticket in self.tickets:
-                    self.backend.cancel(ticket)
-                raise
-        returned = [node for node in self.graph.nodes.values() if isinstance(node.operation, g.Return)]
-        value = next((self.values[node.id] for node in returned if self.status[node.id] == "done"), None)
-        return value, self._trace()
+        """Work until every node is decided and nothing is under way."""
+        try:
+            while self._ready or self.tickets or self.tools:
+                while self._ready:
+                    self._start(self.nodes[heappop(self._ready)])
+                self._advance()
+                check_spending(self.state.graph.budgets, self.state.graph.nodes, self.state.completions, self._now())
+        except BaseException:
+            for ticket in self.tickets:
+                self.backend.cancel(ticket)
+            while self.backend.busy:
+                self.backend.step()
+            raise
+        returned = (node for node in self.nodes if isinstance(node.operation, g.Return))
+        values = (self.state.values[node.id] for node in returned if self.state.status[node.id] == "done")
+        return next(values, None), self._trace()
 
     # ------------------------------------------------------------ starting
 
-    def _start_ready(self, pool: ThreadPoolExecutor) -> None:
-        nodes = list(self.graph.nodes.values())
-        while self._ready:
-            self._start(nodes[heappop(self._ready)], pool)
-
-    def _start(self, node: Node, pool: ThreadPoolExecutor) -> None:
-        if node.id in self.status:
+    def _start(self, node: Node) -> None:
+        if node.id in self.state.status or node.id in self.times:
             return
         self.progress(node, None)
         self.times[node.id] = (self._now(), 0.0)
-        if node.mocks:
-            mocked, value = self.mocks.answer(node, self.values)
-            if mocked:
-                return self._decide(node, "done", value)
+        try:
+            self._work(node)
+        except RunFailed:
+            self._failed(node)
+
+    def _work(self, node: Node) -> None:
+        """Begin a call, or do at once what takes no time."""
+        mocked, value = self.mocks.answer(node, self.state.values) if node.mocks else (False, None)
+        if mocked:
+            return self._learn(node, value)
         match node.operation:
             case g.Generate() | g.Invoke() as call:
                 self._submit(node, call)
             case g.Tool(tool, arguments):
-                given = {argument.name: self.value(argument.value) for argument in arguments}
-                self.running[pool.submit(call_tool, tool, self.find_tool(tool), given)] = node
+                given = {argument.name: self.state.value(argument.value) for argument in arguments}
+                self.tools[_in_background(call_tool, tool, self.find_tool(tool), given)] = node
             case _:
-                self._decide(node, "done", self._pure(node))
+                self._learn(node, pure_value(node, self.state))
 
     def _submit(self, node: Node, call: g.Generate | g.Invoke) -> None:
         try:
-            ticket = self.backend.submit(request_for(call, self.setup, self.values))
+            ticket = self.backend.submit(request_for(call, self.state.setup, self.state.values))
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         self.tickets[ticket] = node
         self.order.append(node.id)
 
-    def _pure(self, node: Node) -> Any:
-        """The value of a node that calls nothing."""
-        match node.operation:
-            case g.Input(parameter):
-                return self.inputs[parameter.name]
-            case g.Thread(expression):
-                return thread_of(expression, self.values)
-            case g.Value(expression) | g.Condition(expression) | g.Return(expression):
-                return self.value(expression)
-            case g.Merge(paths):
-                return any(map(self._taken, paths))
-            case g.Select(choices):
-                return next((self.value(value) for path, value in choices if self._taken(path)), None)
-            case g.Collect(items):
-                return [self.value(value) for path, value in items if self._taken(path)]
-            case g.Require(condition, message):
-                return self._require(node, condition, message)
-            case g.CallCount(among):
-                return sum(self.status[node_id] == "done" for node_id in among)
-            case g.Figure(name, among):
-                ran = [(self.graph.nodes[n], self.completions[n]) for n in among if n in self.completions]
-                return FIGURES[name](ran)
-            case g.Expect(condition):
-                return self._expect(node, condition)
-            case g.TooDeep(flow, max_depth):
-                raise RunFailed(f"flow '{flow}' called itself more than max_depth {max_depth} times", "raise max_depth")
-        raise AssertionError(f"{node.kind} is no pure node")
-
-    def _require(self, node: Node, condition: Expression, message: Expression | None) -> bool:
-        if not self.value(condition):
-            said = self.value(message) if message else f"'{condition.span.text}' does not hold"
-            raise RunFailed(f"line {node.span.line}: {said}")
-        return True
-
-    def _expect(self, node: Node, condition: Expression) -> bool:
-        if not self.value(condition):
-            raise ExpectationFailed(node.span, explain(condition, self.values))
-        return True
-
-    def value(self, expression: Expression) -> Any:
-        return evaluate(expression, self.values)
-
-    def _taken(self, path: Path) -> bool:
-        return all(self._holds(guard) for guard in path)
-
-    def _holds(self, guard: Guard) -> bool:
-        return self.status[guard.condition] == "done" and self.values[guard.condition] == guard.holds
-
     # ----------------------------------------------------------- finishing
 
     def _advance(self) -> None:
         """Let the engine take a step and gather the tools that are back; wait where nothing else can go on."""
-        if self.backend.busy and self.tickets:
-            for ticket, completion in self.backend.step():
-                if ticket in self.tickets:
-                    self._complete(self.tickets.pop(ticket), completion)
-        if self.running:
+        for ticket, completion in self.backend.step() if self.tickets else ():
+            node = self.tickets.pop(ticket)
+            self.state.completions[node.id] = completion
+            self._finish(node, partial(completed_value, node, completion, self.state))
+        if self.tools:
             idle = not self.tickets and not self._ready
-            for future in wait(self.running, 0.1 if idle else 0, FIRST_COMPLETED).done:
-                node = self.running.pop(future)
-                self._decide(node, "done", future.result())
+            for future in wait(self.tools, TOOL_WAIT if idle else 0, FIRST_COMPLETED).done:
+                self._finish(self.tools.pop(future), future.result)
 
-    def _complete(self, node: Node, completion: Completion) -> None:
-        if completion.error is not None:
-            raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
-        self.completions[node.id] = completion
-        match node.operation:
-            case g.Invoke(intrinsic=intrinsic):
-                value = intrinsic_value(self.setup.contracts[intrinsic.key], completion)
-            case g.Generate(as_type=None) as call:
-                value = self._reply(call, completion)
-            case g.Generate(as_type=as_type) if as_type is not None:
-                value = generated_value(as_type, completion)
-        self._decide(node, "done", value)
+    def _finish(self, node: Node, result: Callable[[], Any]) -> None:
+        """A call is back; one that was skipped meanwhile is of no interest any more."""
+        if node.id in self.state.status:
+            return
+        try:
+            self._learn(node, result())
+        except RunFailed:
+            self._failed(node)
 
-    def _reply(self, call: g.Generate, completion: Completion) -> Reply:
-        """The reply and its thread; the stop token is left out of it: the template closes the turn."""
-        tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
-        written = Turn("assistant", (Generated(tokens, completion.text),))
-        return Reply(completion.text, (*thread_of(call.thread, self.values), written))
+    def _failed(self, node: Node) -> None:
+        """Called while an error is handled: what a speculation met only counts if its guards turn out to hold."""
+        undecided = self.state.undecided(node)
+        if not undecided:
+            raise
+        self._eager.discard(node.id)
+        self._needs[node.id] = undecided
+        del self.times[node.id]
 
-    def _decide(self, node: Node, status: Status, value: Any = None) -> None:
-        """A node is done or skipped: start, or skip, those that waited for it."""
-        if status == "done":
-            self.values[node.id] = value
+    def _learn(self, node: Node, value: Any) -> None:
+        """A node has a value: it is done if its guards are decided, and speculative readers can start in any case."""
+        self.state.values[node.id] = value
+        for reader in self._readers[node.id]:
+            if reader in self._eager:
+                self._no_longer_needs(reader, node.id)
+        self._settle(node)
+
+    def _settle(self, node: Node) -> None:
+        if node.id in self.state.values and not self.state.undecided(node):
+            self._decide(node, "done")
+
+    def _decide(self, node: Node, status: Status) -> None:
+        """A node is done or skipped: start, settle or skip those that waited for it."""
         decided = [(node, status)]
         while decided:
             node, status = decided.pop()
-            if node.id in self.status:
+            if node.id in self.state.status:
                 continue
-            self.status[node.id] = status
+            self.state.status[node.id] = status
             self.times[node.id] = (self.times.get(node.id, (self._now(),))[0], self._now())
             self.progress(node, status)
-            decided += [(reader, "skipped") for reader in self._tell_readers(node)]
+            for reader in map(self.state.graph.nodes.__getitem__, self._readers[node.id]):
+                self._no_longer_needs(reader.id, node.id)
+                guards = [guard for guard in reader.guards if guard.condition == node.id]
+                if not all(map(self.state.holds, guards)):
+                    decided.append((reader, "skipped"))
+                elif guards and reader.id in self.state.values and not self.state.undecided(reader):
+                    decided.append((reader, "done"))
 
-    def _tell_readers(self, node: Node) -> list[Node]:
-        """A node is decided: those that can start now become ready; returned are those that never will."""
-        never = []
-        for reader in map(self.graph.nodes.__getitem__, self._readers[node.id]):
-            self._missing[reader.id].discard(node.id)
-            if any(guard.condition == node.id and not self._holds(guard) for guard in reader.guards):
-                never.append(reader)
-            elif not self._missing[reader.id]:
-                heappush(self._ready, self._place[reader.id])
-        return never
+    def _no_longer_needs(self, reader: str, node_id: str) -> None:
+        self._needs[reader].discard(node_id)
+        if not self._needs[reader]:
+            heappush(self._ready, self._place[reader])
 
     # --------------------------------------------------------------- trace
 
     def _now(self) -> float:
-        return time.perf_counter() - self.started
+        return time.perf_counter() - self.began
 
     def _trace(self) -> Trace:
         seconds = self._now()
         predicted = self._predicted()
-        return Trace(tuple(self._node_trace(node, predicted) for node in self.graph.nodes.values()), seconds)
+        return Trace(tuple(self._node_trace(node, predicted) for node in self.nodes), seconds)
 
     def _predicted(self) -> dict[str, Tokens]:
         """The plan, made again now that nothing is unknown: numbers that owe nothing to the engine's counters."""
-        written = {node_id: completion.tokens for node_id, completion in self.completions.items()}
-        made = plan(self.graph, self.setup, self.values, written, self.order, self.ledger)
+        state = self.state
+        written = {node_id: completion.tokens for node_id, completion in state.completions.items()}
+        made = plan(state.graph, state.setup, state.values, written, self.order, self.ledger)
         return {call.node.id: Tokens(call.reused.tokens, call.prefilled.tokens) for call in made.calls}
 
     def _node_trace(self, node: Node, predicted: Mapping[str, Tokens]) -> NodeTrace:
         began, ended = self.times[node.id]
-        trace = NodeTrace(node.id, node.kind, self.status[node.id], began, ended, self.values.get(node.id))
-        done = self.completions.get(node.id)
+        status, value = self.state.status[node.id], self.state.values.get(node.id)
+        done: Completion | None = self.state.completions.get(node.id)
         if done is None:
-            return trace
+            return NodeTrace(node.id, node.kind, status, began, ended, value)
         return NodeTrace(
-            *(trace.id, trace.kind, trace.status, began, ended, trace.value, predicted[node.id]),
+            *(node.id, node.kind, "discarded" if status == "skipped" else status, began, ended, value),
+            predicted[node.id],
             Tokens(done.reused, done.prefilled),
             done.generated,
             done.forced,
         )
 
 
-def _needs(node: Node) -> set[str]:
-    """The nodes that must be decided before this one can start."""
-    return {*(source for source, _ in g.reads(node)), *(guard.condition for guard in g.guards(node))}
+def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call in a daemon thread, so that a tool that never comes back can't keep the process alive."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Status = Literal["done", "skipped", "failed"]
+Status = Literal["done", "skipped", "discarded"]
+"""Discarded: speculated, and then a guard did not hold."""
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,8 @@ class MockRule:
 class Node:
     """One node. `id` is readable and unique: the bound name, or the callee's, with a number where it repeats.
 
-    `mocks`: in a test, the rules for this call, the one that wins first.
+    `mocks`: in a test, the rules for this call, the one that wins first. `speculative`: may start before its guards are
+    decided, since it has no effect but its cost.
     """
 
     id: str
@@ -228,6 +229,7 @@ class Node:
     guards: Path
     span: Span = field(compare=False, repr=False)
     mocks: tuple[MockRule, ...] = ()
+    speculative: bool = False
 
     @property
     def kind(self) -> str:

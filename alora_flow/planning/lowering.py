@@ -28,7 +28,7 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
         for parameter in flow.parameters
     }
     lowering.budget(flow, "")
-    lowering.block(flow.body, _State(names, _Place((), "", {flow.key: 1})))
+    lowering.block(flow.body, _State(names, _Place((), "", {flow.key: 1}, flow.speculate)))
     return FlowGraph(flow, _alive(lowering.nodes), tuple(lowering.budgets))
 
 
@@ -46,6 +46,7 @@ class _Place(NamedTuple):
     path: Path
     prefix: str
     depth: Mapping[str, int]
+    speculate: bool = False
 
     def when(self, *guards: Guard) -> _Place:
         return self._replace(path=(*self.path, *guards))
@@ -86,7 +87,8 @@ class _Lowering:
             number += 1
             node_id = f"{stem}_{number}"
         mocks = self._mocks.get(_callee(operation) or "", ())
-        self.nodes[node_id] = Node(node_id, operation, type, place.path, span, mocks)
+        eager = place.speculate and bool(place.path) and _effectless(operation)
+        self.nodes[node_id] = Node(node_id, operation, type, place.path, span, mocks, eager)
         return NodeValue(type, span, node_id)
 
     def budget(self, flow: FlowDecl, prefix: str) -> None:
@@ -182,7 +184,7 @@ class _Lowering:
         depth = place.depth.get(flow.key, 0) + 1
         if flow.max_depth is not None and depth > flow.max_depth:
             return self.add(g.TooDeep(flow.name, flow.max_depth), call.type, place, call.span, "too_deep")
-        place = place._replace(depth={**place.depth, flow.key: depth})
+        place = place._replace(depth={**place.depth, flow.key: depth}, speculate=flow.speculate or place.speculate)
         self.budget(flow, place.prefix)
         names = {
             parameter.binding.id: self._argument(argument, parameter, state, place)
@@ -400,6 +402,13 @@ def _callee(operation: g.Operation) -> str | None:
         case g.Mocked(flow=str() as flow) | g.Select(flow=str() as flow):
             return f"{FlowDecl.__name__} {flow}"
     return None
+
+
+def _effectless(operation: g.Operation) -> bool:
+    """May it run for nothing?"""
+    if isinstance(operation, g.Tool):
+        return operation.tool.pure
+    return isinstance(operation, (g.Generate, g.Invoke, g.Value, g.Thread, g.Condition))
 
 
 def _test(pattern: p.Pattern, subject: Expression) -> Expression:

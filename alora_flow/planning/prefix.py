@@ -107,7 +107,7 @@ def plan(
     `order`: after a run, the nodes whose calls began, in that order; before it, all in the order of the source.
     `ledger`: what the cache holds already, brought up to date by this plan; empty where none is given.
     """
-    calls = list(calls_of(graph, setup, known))
+    calls = list(calls_of(graph, setup, known, None if order is None else frozenset(order)))
     if order is not None:
         by_id = {call.node.id: call for call in calls}
         calls = [by_id[node_id] for node_id in order]

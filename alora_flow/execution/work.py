@@ -1,0 +1,114 @@
+"""What one node does: the value of a node that calls nothing, and the value of a call that is back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alora_flow.errors import RunFailed
+from alora_flow.execution.expectations import ExpectationFailed, explain
+from alora_flow.execution.figures import FIGURES
+from alora_flow.execution.outcome import generated_value, intrinsic_value
+from alora_flow.execution.trace import Status
+from alora_flow.language.program import Expression
+from alora_flow.planning import graph as g
+from alora_flow.planning.evaluate import evaluate, thread_of
+from alora_flow.planning.graph import FlowGraph, Guard, Node, Path
+from alora_flow.planning.prompts import Setup
+from alora_flow.prompts.thread import Generated, Turn
+from alora_flow.values.data import Reply
+from alora_runtime.requests import Completion
+
+
+@dataclass
+class State:
+    """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated."""
+
+    graph: FlowGraph
+    setup: Setup
+    inputs: Mapping[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Status] = field(default_factory=dict)
+    completions: dict[str, Completion] = field(default_factory=dict)
+
+    def value(self, expression: Expression) -> Any:
+        return evaluate(expression, self.values)
+
+    def holds(self, guard: Guard) -> bool:
+        """Did a decided guard come out as wanted?"""
+        return self.status[guard.condition] == "done" and self.values[guard.condition] == guard.holds
+
+    def taken(self, path: Path) -> bool:
+        return all(self.holds(guard) for guard in path)
+
+    def undecided(self, node: Node) -> set[str]:
+        """The node's guards that are not decided yet."""
+        return {guard.condition for guard in node.guards} - self.status.keys()
+
+
+def pure_value(node: Node, state: State) -> Any:
+    """The value of a node that calls nothing. Raises RunFailed where the program says so."""
+    match node.operation:
+        case g.Input(parameter):
+            return state.inputs[parameter.name]
+        case g.Thread(expression):
+            return thread_of(expression, state.values)
+        case g.Value(expression) | g.Condition(expression) | g.Return(expression):
+            return state.value(expression)
+        case g.Merge(paths):
+            return any(map(state.taken, paths))
+        case g.Select(choices):
+            return next((state.value(value) for path, value in choices if state.taken(path)), None)
+        case g.Collect(items):
+            return [state.value(value) for path, value in items if state.taken(path)]
+        case g.Require(condition, message):
+            return _require(node, condition, message, state)
+        case g.TooDeep(flow, max_depth):
+            raise RunFailed(f"flow '{flow}' called itself more than max_depth {max_depth} times", "raise max_depth")
+    return _asked_by_a_test(node, state)
+
+
+def _require(node: Node, condition: Expression, message: Expression | None, state: State) -> bool:
+    if not state.value(condition):
+        said = state.value(message) if message else f"'{condition.span.text}' does not hold"
+        raise RunFailed(f"line {node.span.line}: {said}")
+    return True
+
+
+def _asked_by_a_test(node: Node, state: State) -> Any:
+    match node.operation:
+        case g.CallCount(among):
+            return sum(state.status[node_id] == "done" for node_id in among)
+        case g.Figure(name, among):
+            return FIGURES[name](_ran(among, state))
+        case g.Expect(condition):
+            if not state.value(condition):
+                raise ExpectationFailed(node.span, explain(condition, state.values))
+            return True
+    raise AssertionError(f"{node.kind} is no pure node")
+
+
+def _ran(among: Sequence[str], state: State) -> list[tuple[Node, Completion]]:
+    return [(state.graph.nodes[n], state.completions[n]) for n in among if n in state.completions]
+
+
+def completed_value(node: Node, completion: Completion, state: State) -> Any:
+    """The value of a model call. Raises RunFailed where what was written does not fit its type."""
+    if completion.error is not None:
+        raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
+    match node.operation:
+        case g.Invoke(intrinsic=intrinsic):
+            return intrinsic_value(state.setup.contracts[intrinsic.key], completion)
+        case g.Generate(as_type=None) as call:
+            return _reply(call, completion, state)
+        case g.Generate(as_type=as_type) if as_type is not None:
+            return generated_value(as_type, completion)
+    raise AssertionError(f"{node.kind} is no model call")
+
+
+def _reply(call: g.Generate, completion: Completion, state: State) -> Reply:
+    """The reply and its thread; the stop token is left out of it: the template closes the turn."""
+    tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
+    written = Turn("assistant", (Generated(tokens, completion.text),))
+    return Reply(completion.text, (*thread_of(call.thread, state.values), written))

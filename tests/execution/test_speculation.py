@@ -1,0 +1,74 @@
+"""Speculation: guarded work starts beside its guard, counts only when the guard holds, and never has an effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alora_flow.backends.echo import open_echo
+from alora_flow.errors import RunFailed
+from alora_flow.module import Module, Result
+from alora_flow.planning.compilation import Compilation
+
+FLOW = """
+model base = "mini"
+tool decide(q: str) -> bool = python "tools:decide"
+tool search(q: str) -> list[str] = python "tools:search" with (pure: true)
+tool log(q: str) -> str = python "tools:log"
+flow main(q: str) -> str {speculate} {{
+  if not decide(q) {{ return "refused" }}
+  let found = search(q)
+  let reply = generate(max_tokens: 8) on user(found[0])
+  let logged = log(reply.text)
+  return logged
+}}
+"""
+TOOLS = """
+import time
+CALLS = []
+def decide(q):
+    time.sleep(0.3)
+    CALLS.append("decide")
+    return q != "no"
+def search(q):
+    CALLS.append("search")
+    return [] if q == "empty" else [q]
+def log(q):
+    CALLS.append("log")
+    return "logged " + q
+"""
+
+
+def run(folder: Path, question: str, speculate: str = "speculate") -> tuple[Result, list[str]]:
+    (folder / "case.flow").write_text(FLOW.format(speculate=speculate))
+    (folder / "tools.py").write_text(TOOLS)
+    module = Module(Compilation(folder / "case.flow"), open_echo)
+    calls = module.find_tool(module.compilation.program.tools["log"]).__globals__["CALLS"]
+    return module.flows["main"](q=question), calls
+
+
+def test_without_it_the_guard_comes_first(tmp_path: Path) -> None:
+    assert run(tmp_path, "yes", "")[1] == ["decide", "search", "log"]
+
+
+def test_with_it_only_what_has_an_effect_waits(tmp_path: Path) -> None:
+    result, calls = run(tmp_path, "yes")
+    assert result.value == "logged yes"
+    assert calls == ["search", "decide", "log"]
+    assert result.trace["reply"].status == "done"
+    assert result.trace["reply"].ended > result.trace["if"].ended
+
+
+def test_what_was_speculated_is_thrown_away_when_the_guard_says_no(tmp_path: Path) -> None:
+    result, calls = run(tmp_path, "no")
+    assert result.value == "refused"
+    assert calls == ["search", "decide"]
+    assert (result.trace["reply"].status, result.trace["logged"].status) == ("discarded", "skipped")
+    assert result.trace["reply"].predicted == result.trace["reply"].actual
+    assert result.stats.prefilled > 0
+
+
+def test_a_speculation_that_fails_counts_only_when_its_guards_hold(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="list index out of range"):
+        run(tmp_path, "empty")
