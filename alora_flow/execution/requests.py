@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language import types as t
 from alora_flow.planning import graph as g
@@ -27,14 +26,13 @@ def request_for(operation: g.Generate | g.Invoke, setup: Setup, values: Values) 
         constraint = None if choices else _constraint(contract.emits)
         return Request(runs, max_tokens=limit, choices=choices, constraint=constraint, **settings)
     settings = {argument.name: evaluate(argument.value, values) for argument in operation.settings}
-    stop = _stop_tokens(settings.pop("stop", ()), setup)
+    settings["stop_strings"] = settings.pop("stop", ())
     settings.pop("max_tokens", None)
     options = choices_of(operation.as_type) if operation.as_type else None
     encode = setup.prompter.tokenizer.encode_data
     return Request(
         runs,
         max_tokens=limit,
-        stop_tokens=stop,
         choices=tuple(encode(text) for text, _ in options) if options else None,
         constraint=_constraint(operation.as_type) if operation.as_type and not options else None,
         **settings,
@@ -56,14 +54,3 @@ def _constraint(type: t.Type) -> Constraint | None:
     if isinstance(type, t.StrType):
         return None
     return Constraint.json_schema(adapter(type).json_schema())
-
-
-def _stop_tokens(stop: str | list[str], setup: Setup) -> tuple[int, ...]:
-    """Stop strings that are single tokens of this model."""
-    found: list[int] = []
-    for text in [stop] if isinstance(stop, str) else stop:
-        tokens = setup.prompter.tokenizer.encode_control(text)
-        if len(tokens) != 1:
-            raise RunFailed(f"stop string {text!r} is {len(tokens)} tokens of this model; only single ones can stop it")
-        found += tokens
-    return tuple(found)
