@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from alora_flow.errors import FlowError
 from alora_flow.language.codes import CODES
 from alora_flow.language.source import Span
 
+MOST_CANDIDATES = 300  # more are not compared: a file with thousands of unknown names must not take minutes
 Severity = Literal["error", "warning"]
 
 
@@ -55,7 +57,7 @@ class Diagnostic:
         }
 
 
-class FlowErrors(Exception):
+class FlowErrors(FlowError):
     """A flow file is wrong. `diagnostics` holds everything found, warnings too, in the order of the text."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
@@ -76,7 +78,8 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """`did you mean 'thread'?`, or None when nothing is near."""
-    candidates = list(dict.fromkeys(known))
+    slack = max(2, len(word) // 3)
+    candidates = [name for name in dict.fromkeys(known) if abs(len(name) - len(word)) <= slack][:MOST_CANDIDATES]
     near = get_close_matches(word, candidates, n=1, cutoff=0.8) or [
         name for name in get_close_matches(word, candidates, n=3, cutoff=0.6) if name[:1].lower() == word[:1].lower()
     ]

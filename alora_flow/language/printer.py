@@ -111,7 +111,9 @@ class _Printer:
         default = f" = {expression(node.default)}" if node.default else ""
         return f"{node.name.text}: {type_text(node.type)}{default}"
 
-    def group(self, node: nodes.Node, head: str, items: Sequence[Any], show: Callable[[Any], str]) -> None:
+    def group(
+        self, node: nodes.Enum | nodes.Record, head: str, items: Sequence[Any], show: Callable[[Any], str]
+    ) -> None:
         """`head { a, b }` on one line, or an item a line."""
         flat = f"{head} {{ {', '.join(map(show, items))} }}" if items else f"{head} {{}}"
         documented = any(item.doc for item in items)
@@ -119,6 +121,7 @@ class _Printer:
             self.out.add(flat)
             return
         self.out.add(f"{head} {{")
+        self.opened(node.name.span.end)
         with self.out.nested():
             for item in items:
                 self.out.begin(item.span)
@@ -132,8 +135,10 @@ class _Printer:
         settings = f" with {arguments(node.settings.arguments)}" if node.settings else ""
         library = f" from {string(node.library)}" if node.library else ""
         tail = f" -> {type_text(node.result)}{library}{settings}{'' if library else ' {'}"
-        self.head(node, f"intrinsic {node.name.text}", node.parameters, tail)
+        end = node.span.end if library else (node.settings or node.result).span.end
+        self.head(f"intrinsic {node.name.text}", node.parameters, tail, end)
         if not library:
+            self.opened((node.settings or node.result).span.end)
             with self.out.nested():
                 for item in node.items:
                     self.out.begin(item.span)
@@ -155,14 +160,13 @@ class _Printer:
         result = f" -> {type_text(node.result)}" if node.result else ""
         settings = f" with {arguments(node.settings.arguments)}" if node.settings else ""
         tail = f"{result} = {node.host.text} {string(node.function)}{settings}"
-        self.head(node, f"tool {node.name.text}", node.parameters, tail)
+        self.head(f"tool {node.name.text}", node.parameters, tail, node.span.end)
 
-    def head(self, node: nodes.Node, start: str, parameters: Sequence[nodes.Parameter], tail: str) -> None:
-        """`start(a: str, b: int) tail`, a parameter a line where it is too long."""
+    def head(self, start: str, parameters: Sequence[nodes.Parameter], tail: str, end: int) -> None:
+        """`start(a: str, b: int) tail`, a parameter a line where it is too long; `end` is its end in the source."""
         flat = f"{start}({', '.join(map(self.field, parameters))}){tail}"
-        until = parameters[-1].span.end if parameters else node.span.start
         if self.fits(flat) or not parameters:
-            self.out.hoist(until)
+            self.out.hoist(end)
             self.out.add(flat)
             return
         self.out.add(f"{start}(")
@@ -176,7 +180,7 @@ class _Printer:
     def flow(self, node: nodes.Flow) -> None:
         clauses = "".join(f" {self.clause(clause)}" for clause in node.clauses)
         tail = f" -> {type_text(node.result)}{clauses} {{"
-        self.head(node, f"flow {node.name.text}", node.parameters, tail)
+        self.head(f"flow {node.name.text}", node.parameters, tail, node.body.span.start)
         self.body(node.body)
         self.out.add("}")
 
@@ -199,7 +203,7 @@ class _Printer:
     def body(self, block: nodes.Block) -> None:
         """The statements of a block whose `{` is printed; a comment behind the `{` stays there."""
         self.out.hoist(block.span.start)
-        self.opened(block)
+        self.opened(block.span.start)
         with self.out.nested():
             for node in block.statements:
                 self.out.begin(node.span)
@@ -207,9 +211,11 @@ class _Printer:
                 self.out.end(node.span)
             self.out.close(block.span)
 
-    def opened(self, block: nodes.Node) -> None:
+    def opened(self, before: int) -> None:
+        """The first `{` after this offset is printed."""
         if self.out.source is not None:
-            self.out.end(self.out.source.span(block.span.start, block.span.start + 1))
+            bracket = self.out.source.text.index("{", before)
+            self.out.end(self.out.source.span(bracket, bracket + 1))
 
     def statement(self, node: nodes.Statement) -> None:
         flat = self.flat(node)
@@ -272,6 +278,7 @@ class _Printer:
     def match(self, node: nodes.Match) -> None:
         self.out.hoist(node.subject.span.end)
         self.out.add(f"match {expression(node.subject, indent=self.out.indent)} {{")
+        self.opened(node.subject.span.end)
         with self.out.nested():
             for arm in node.arms:
                 self.out.begin(arm.span)

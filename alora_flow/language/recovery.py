@@ -34,28 +34,35 @@ class _Mark:
 def blank_fault(text: str, problem: Problem) -> str | None:
     """The text without the statement around the fault; with the missing bracket instead, if that is the fault."""
     if problem.closer is not None:
-        return _with_closer(text, problem.faulty, problem.closer)
+        return _with_closer(text, problem.faulty, problem.closer) if text[problem.faulty + 1 :].strip() else None
     if text.startswith('"""', problem.faulty):
         return None  # a text that is never closed: nothing after it can be trusted
-    marks = _marks(text)
+    marks = _marks(text, problem.faulty)
     at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), None)
     complete = problem.complete and at is not None
     at = len(marks) - 1 if at is None else at
     if at < 0:
         return None
     first = at if complete else _first(marks, at)
-    return _blanked(text, marks, first, at, _after(marks, first, at + problem.is_name))
+    text = _blanked(text, marks, first, at, _after(marks, first, at + problem.is_name))
+    return _without_what_was_read(text, marks, first)
+
+
+def _without_what_was_read(text: str, marks: list[_Mark], first: int) -> str:
+    """Declarations before the faulty one are right: they need not be read again."""
+    declarations = [mark.token.start for mark in marks[: first + 1] if mark.starts and mark.depth == 0]
+    start = declarations[-1] if declarations else 0
+    return _spaces(text[:start]) + text[start:]
 
 
 def _with_closer(text: str, faulty: int, closer: str) -> str | None:
-    """Puts the bracket over the white space before the wrong word, or at the end."""
-    if not text[faulty:].split() or faulty + 1 >= len(text.rstrip()):
-        return text + closer
+    """Puts the bracket over the white space before the wrong word."""
     before = faulty - 1
     return text[:before] + closer + text[faulty:] if before >= 0 and text[before].isspace() else None
 
 
-def _marks(text: str) -> list[_Mark]:
+def _marks(text: str, faulty: int) -> list[_Mark]:
+    """The tokens up to the first declaration that begins a line after the fault."""
     stack: list[tuple[int, str]] = []
     marks: list[_Mark] = []
     before = ""
@@ -70,6 +77,8 @@ def _marks(text: str) -> list[_Mark]:
         closing = token.kind == "bracket" and token.text in ")}]"
         if token.kind == "bracket":
             feed(stack, token.start, token.text)
+        if hard and token.start > faulty:
+            break
         marks.append(_Mark(token, len(stack) if closing else len(stack) - (token.kind == "bracket"), starts, hard))
         before = token.text
     return marks

@@ -12,7 +12,7 @@ from alora_flow.language.source import Source, Span
 Kind = Literal["string", "comment", "word", "bracket", "other"]
 
 TOKEN = re.compile(
-    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?|"(?!"")(?:\{(?:[^{}"\n]|"[^"\n{}]*")*\}|\\.|[^"\\\n])*+"?)'
+    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?|"(?!"")(?:\{(?:[^{}"\r\n]|"[^"\r\n{}]*")*\}|\\[^\r\n]|[^"\\\r\n])*+"?)'
     r"|(?P<comment>\#[^\r\n]*)"
     r"|(?P<word>\w+)"
     r"|(?P<bracket>[][(){}])"

@@ -6,9 +6,12 @@ A `Source` is a path and its text; a `Span` is a half-open range of characters o
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+
+LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,7 @@ class Source:
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
         """The offset of each line's first character."""
-        text = self.text
-        starts = [0]
-        for offset, character in enumerate(text):
-            if character == "\n" or (character == "\r" and text[offset + 1 : offset + 2] != "\n"):
-                starts.append(offset + 1)
-        return tuple(starts)
+        return (0, *(match.end() for match in LINE_END.finditer(self.text)))
 
     def position(self, offset: int) -> tuple[int, int]:
         """1-based (line, column) of an offset; one past the end is a valid offset."""

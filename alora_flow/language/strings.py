@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alora_flow.language.diagnostics import Diagnostic
 from alora_flow.language.source import Span
 
+MOST_WRONG = 10  # findings in one literal; after a hole that is not closed there are none
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "{": "{", "}": "}", "0": "\0"}
 SPELLINGS = {value: f"\\{key}" for key, value in ESCAPES.items() if key != "}"}
 
@@ -46,7 +47,8 @@ def decode(span: Span, block: bool) -> tuple[list[str | HoleText], list[Diagnost
             pieces.append(HoleText(match["hole"], Span(span.source, match.start() + 1, match.end() - 1)))
         else:
             value, problem = _value(match, here)
-            wrong += [problem] if problem else []
+            if problem is not None and len(wrong) < MOST_WRONG and not any(item.code == "E0106" for item in wrong):
+                wrong.append(problem)
             if match["text"] is not None and block:
                 value = _without_margin(value, margin, match.start() == first, match.end() == last)
             _append(pieces, value)

@@ -74,10 +74,13 @@ def explain(error: UnexpectedInput, source: Source, text: str, base: int = 0) ->
     place = _place(error, source, text, base)
     faulty = place.span.start - base
     if _lacks_closer(place):
-        offset, bracket = place.opened[-1]
-        note = Note(f"the '{bracket}' that is still open", source.span(offset + base, offset + base + 1))
-        message = f"expected '{CLOSING[bracket]}' before {_found(place)}"
-        return Problem(Diagnostic("E0103", message, place.span, notes=(note,)), faulty, closer=CLOSING[bracket])
+        closer = CLOSING[place.opened[-1][1]]
+        notes = tuple(
+            Note(f"this '{bracket}' is still open", source.span(offset + base, offset + base + 1))
+            for offset, bracket in place.opened[: -MOST_NAMED - 1 : -1]
+        )
+        found = Diagnostic("E0103", f"expected '{closer}' before {_found(place)}", place.span, notes=notes)
+        return Problem(found, faulty, closer=closer)
     return Problem(_diagnostic(place), faulty, bool(place.accepted & {"LET", "FLOW"}), place.is_name)
 
 

@@ -1,0 +1,145 @@
+"""Text → tree → text → the same tree; printing twice changes nothing; comments and meaning survive."""
+
+from pathlib import Path
+
+import pytest
+
+from alora_flow.language import FlowErrors, check_file, format_source
+from alora_flow.language.parser import parse, parse_file
+from alora_flow.language.printer import print_file
+from alora_flow.language.scan import comments
+from alora_flow.language.source import Source
+from tests.language.cases import CASES, programs
+
+ROOT = CASES.parent.parent
+FLOWS = sorted((ROOT / "flows").glob("*.flow"))
+PARSED = [
+    path for path in [*programs("valid"), *programs("errors"), *FLOWS] if parse(Source("", path.read_text())).file
+]
+
+
+def named(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", PARSED, ids=named)
+def test_printing_keeps_the_tree(path: Path) -> None:
+    text = path.read_text()
+    printed = format_source(text)
+    assert parse_file(Source("", printed)) == parse_file(Source("", text))
+    assert format_source(printed) == printed
+
+
+@pytest.mark.parametrize("path", PARSED, ids=named)
+def test_printing_without_the_source_keeps_the_tree(path: Path) -> None:
+    file = parse_file(Source("", path.read_text()))
+    assert parse_file(Source("", print_file(file))).declarations == file.declarations
+
+
+@pytest.mark.parametrize("path", PARSED, ids=named)
+def test_comments_are_kept_in_order(path: Path) -> None:
+    text = path.read_text()
+    before, after = (comments(Source("", each)) for each in (text, format_source(text)))
+    assert sorted(item.text for item in before) == sorted(item.text for item in after)
+
+
+@pytest.mark.parametrize("path", [*programs("valid"), *FLOWS], ids=named)
+def test_right_programs_have_no_errors(path: Path) -> None:
+    program, found = check_file(path)
+    assert program is not None, found
+
+
+def test_the_example_of_the_design_has_not_even_a_warning() -> None:
+    program, found = check_file(CASES / "valid" / "example.flow")
+    assert found == ()
+    assert program is not None
+    assert list(program.flows) == ["safety_rag"]
+
+
+def test_printing_a_printed_program_keeps_what_it_means() -> None:
+    path = CASES / "valid" / "example.flow"
+    before, _ = check_file(path)
+    after = parse_file(Source(str(path), format_source(path.read_text())))
+    assert before is not None
+    assert print_file(after) == print_file(parse_file(before.source))
+
+
+def test_a_file_with_syntax_errors_is_not_printed() -> None:
+    with pytest.raises(FlowErrors) as raised:
+        format_source("flow f( {\n")
+    assert [item.code for item in raised.value.diagnostics] == ["E0101"]
+
+
+LAYOUTS = {
+    "comments everywhere": (
+        """
+# first
+model base="mini"# behind
+
+
+# between
+
+enum Stage{ # after the bracket
+input, # one
+# two
+output }
+flow f(x:str # in the head
+)->str{# opened
+# alone
+return x # result
+# last
+}
+# end
+""",
+        """\
+# first
+model base = "mini"  # behind
+
+# between
+
+enum Stage {  # after the bracket
+  input,  # one
+  # two
+  output,
+}
+
+# in the head
+flow f(x: str) -> str {  # opened
+  # alone
+  return x  # result
+  # last
+}
+# end
+""",
+    ),
+    "groups of lines": (
+        "const A=1\nconst B=2\n\n\n\nconst C=3\n",
+        "const A = 1\nconst B = 2\n\nconst C = 3\n",
+    ),
+    "brackets": (
+        "const A=((1+2))*3-(4-(5-6))\nconst B=(not(true))and(not false or true)\n",
+        "const A = (1 + 2) * 3 - (4 - (5 - 6))\nconst B = not true and (not false or true)\n",
+    ),
+    "strings": (
+        'const A = "\\u{41}\\t\\{x\\} \\u{1F600}\\u{200b}"\n',
+        'const A = "A\\t\\{x} 😀\\u{200b}"\n',
+    ),
+    "long calls": (
+        f"flow f(x: str) -> str {{ return g(first: {'x' * 60}, second: {'y' * 60}) }}\n",
+        f"flow f(x: str) -> str {{\n  return g(\n    first: {'x' * 60},\n    second: {'y' * 60},\n  )\n}}\n",
+    ),
+    "long threads": (
+        f'flow f(x: str) -> str {{ thread t = system("{"a" * 60}") + user("{"b" * 60}") return x }}\n',
+        f'flow f(x: str) -> str {{\n  thread t = system("{"a" * 60}")\n    + user("{"b" * 60}")\n  return x\n}}\n',
+    ),
+    "carriage returns": ("const A = 1\r\n# x\r\nconst B = 2", "const A = 1\n# x\nconst B = 2\n"),
+    "nothing": ("", ""),
+    "only a comment": ("  # x", "# x\n"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layout(name: str) -> None:
+    before, after = LAYOUTS[name]
+    assert format_source(before) == after
+    assert format_source(after) == after
