@@ -51,7 +51,7 @@ class Flow:
         self.module = module
         self.declaration = declaration
         self.__name__ = declaration.name
-        self.__doc__ = declaration.doc or None
+        self.__doc__ = module.compilation.doc(declaration) or None
         self.__signature__ = _signature(declaration)
 
     def __call__(self, **inputs: Any) -> Result:

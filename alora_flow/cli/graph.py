@@ -23,7 +23,8 @@ def command(file: str, flow: str | None, form: str | None, output: Path) -> None
     """Draw FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
     form = form or _format(output)
     compilation = Compilation(find_flow_file(file))
-    text = render(compilation.graph(compilation.flow(flow)), form)
+    chosen = compilation.flow(flow)
+    text = render(compilation.graph(chosen), form, compilation.doc(chosen))
     if output == STDOUT:
         click.echo(text, nl=False)
     else:

@@ -39,4 +39,4 @@ def command(
     if as_json:
         click.echo(json.dumps(plan_json(graph, plan, compilation.model.name), ensure_ascii=False, indent=2))
     else:
-        show_plan(Console(highlight=False), draw(graph), plan)
+        show_plan(Console(highlight=False), draw(graph, compilation.doc(chosen)), plan)

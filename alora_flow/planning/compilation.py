@@ -42,12 +42,17 @@ class Compilation:
         """What relative paths of models, adapters and tools are relative to."""
         return self.path.parent
 
+    @property
+    def _own(self) -> dict[str, FlowDecl]:
+        """The flows of the file itself, by name."""
+        return {flow.name: flow for flow in self.program.flows.values() if not flow.imported}
+
     def flow(self, name: str | None) -> FlowDecl:
         """A flow of the file itself by name; without a name the one named like the file, or the only one.
 
         Raises BadInput with the names that there are.
         """
-        flows = {flow.name: flow for flow in self.program.flows.values() if not flow.imported}
+        flows = self._own
         if name is None:
             if len(flows) == 1:
                 return next(iter(flows.values()))
@@ -63,6 +68,11 @@ class Compilation:
     def test_graph(self, test: TestDecl) -> FlowGraph:
         """The graph of one of its tests."""
         return lower_test(self.program, test)
+
+    def doc(self, flow: FlowDecl) -> str:
+        """What a flow is for: its own documentation, for the file's main flow else the file's."""
+        main = flow.name == self.path.stem or not any(other is not flow for other in self._own.values())
+        return flow.doc or (self.program.doc if main else "")
 
     def _graph(self, flow: FlowDecl) -> FlowGraph:
         """The graph of one of its flows."""

@@ -21,7 +21,7 @@ MOST_LETTERS = 30
 
 @dataclass(frozen=True)
 class Box:
-    """A node. `label` is its id, `detail` what it does, shortened; `whole` the same at full length."""
+    """A node. `label` is its id, `detail` what it does, shortened; `whole` the same at full length, with its doc."""
 
     id: str
     kind: str
@@ -48,13 +48,14 @@ class Drawing:
     signature: str
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+    doc: str = ""
 
 
-def draw(graph: FlowGraph) -> Drawing:
-    """The drawing of a graph."""
+def draw(graph: FlowGraph, doc: str = "") -> Drawing:
+    """The drawing of a graph, with what its flow is for."""
     boxes = tuple(_box(node) for node in graph.nodes.values())
     arrows = tuple(arrow for node in graph.nodes.values() for arrow in _arrows(node, graph))
-    return Drawing(tidy(graph.flow.name), signature(graph), boxes, arrows)
+    return Drawing(tidy(graph.flow.name), signature(graph), boxes, arrows, tidy(doc))
 
 
 def signature(graph: FlowGraph) -> str:
@@ -128,7 +129,16 @@ def extended(call: PlannedCall) -> str:
 
 def _box(node: Node) -> Box:
     what = detail(node)
-    return Box(node.id, node.kind, tidy(node.id), shorten(what), what)
+    doc = _doc(node)
+    return Box(node.id, node.kind, tidy(node.id), shorten(what), f"{what} – {doc}" if doc else what)
+
+
+def _doc(node: Node) -> str:
+    """The documentation of what a node calls."""
+    match node.operation:
+        case g.Invoke(intrinsic=called) | g.Tool(tool=called):
+            return tidy(called.doc)
+    return ""
 
 
 # ---------------------------------------------------------------------- arrows

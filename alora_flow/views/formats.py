@@ -27,9 +27,9 @@ FORMATS = {
 }
 
 
-def render(graph: FlowGraph, name: str) -> str:
+def render(graph: FlowGraph, name: str, doc: str = "") -> str:
     """The graph in the format of this name."""
-    return FORMATS[name].write(draw(graph))
+    return FORMATS[name].write(draw(graph, doc))
 
 
 def format_of(path: Path) -> str | None:

@@ -24,7 +24,8 @@ def graph_table(drawing: Drawing) -> RenderableType:
     for box in drawing.boxes:
         arrows = [arrow for arrow in drawing.arrows if arrow.target == box.id]
         table.add_row(*_row(box, arrows))
-    return Group(Text(drawing.signature, style="bold"), table)
+    heading = [Text(drawing.signature, style="bold"), *([Text(drawing.doc, style="italic")] if drawing.doc else [])]
+    return Group(*heading, table)
 
 
 def _row(box: Box, arrows: list[Arrow]) -> tuple[Text, ...]:

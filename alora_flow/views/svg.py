@@ -66,6 +66,8 @@ def _canvas(drawing: Drawing, width: float, height: float) -> Element:
     size = {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
     svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "class": "flow-graph", "role": "img"})
     _text(svg, "title", f"flow {drawing.signature}")
+    if drawing.doc:
+        _text(svg, "desc", drawing.doc)
     _text(svg, "style", CSS)
     SubElement(svg, "rect", {"width": "100%", "height": "100%", "fill": "#ffffff"})
     _text(svg, "text", drawing.title, {"class": "title", "x": f"{MARGIN:.0f}", "y": "38"})

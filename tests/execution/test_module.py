@@ -1,0 +1,93 @@
+"""The Python face: flows as callables, pydantic values, signatures, and inputs that do not fit."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+import alora_flow
+from alora_flow import BadInput, FlowError, RunFailed
+from alora_flow.backends.echo import open_echo
+from alora_flow.language import FlowErrors
+from alora_flow.module import Module
+from alora_flow.planning.compilation import Compilation
+
+FLOWS = Path(__file__).parents[2] / "flows"
+
+
+def echo(name: str) -> Module:
+    return Module(Compilation(FLOWS / name), open_echo)
+
+
+def test_a_result_is_a_pydantic_model_with_trace_and_stats() -> None:
+    result = echo("safety_rag.flow").safety_rag(question="Who is the mayor of Tarnok?")
+    assert isinstance(result.value, BaseModel)
+    assert type(result.value).__name__ in ("Answer", "Refusal")
+    assert result.stats.reused + result.stats.prefilled > 0
+    assert result.trace["safety"].status == "done"
+    assert result.trace.kept_promise
+
+
+def test_flows_look_like_python_functions() -> None:
+    module = echo("safety_rag.flow")
+    flow = module.safety_rag
+    assert flow.__doc__ == "Answer from the documents, or refuse and say at which stage."
+    parameters = inspect.signature(flow).parameters
+    assert {name: parameter.default for name, parameter in parameters.items()} == {
+        "question": "Who is the mayor of Tarnok?",
+        "history": [],
+    }
+    assert "safety_rag" in dir(module)
+    assert "flow safety_rag(" in repr(flow)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"question": 3}, "input 'question' of flow 'safety_rag' wants str, got 3"),
+        ({"qestion": "x"}, "has no input 'qestion'"),
+        ({"history": [{"role": "user"}]}, r"input 'history'.*'content'.*Field required"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(given: dict[str, object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        echo("safety_rag.flow").safety_rag(**given)
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(BadInput, match=r"flow 'judge' needs input 'question' \(str\)"):
+        echo("checks.flow").judge()
+
+
+def test_a_flow_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"has no flow 'rag'; its flows: safety_rag"):
+        echo("safety_rag.flow").rag  # noqa: B018
+
+
+def test_a_wrong_file_carries_all_of_its_diagnostics(tmp_path: Path) -> None:
+    (tmp_path / "wrong.flow").write_text("flow f(a: strr) -> int { return a.b }\nflow f() -> int { }\n")
+    with pytest.raises(FlowErrors) as caught:
+        alora_flow.load(tmp_path / "wrong.flow")
+    assert [item.code for item in caught.value.diagnostics] == ["E0301", "E0201"]
+
+
+def test_after_a_failed_run_the_next_one_starts_clean(tmp_path: Path) -> None:
+    (tmp_path / "f.flow").write_text(
+        'model base = "mini"\nflow f(n: int) -> int {\n  let r = generate(max_tokens: 4) on user("hello")\n'
+        '  require n > 0 and len(r.text) > 0 else "n is {n}"\n  return n\n}\n'
+    )
+    module = Module(Compilation(tmp_path / "f.flow"), open_echo)
+    with pytest.raises(RunFailed, match="line 4: n is 0"):
+        module.f(n=0)
+    assert module.f(n=1).trace.kept_promise
+
+
+def test_everything_public_is_there() -> None:
+    for name in alora_flow.__all__:
+        assert getattr(alora_flow, name) is not None
+    assert issubclass(RunFailed, FlowError)
+    with pytest.raises(AttributeError):
+        alora_flow.nothing  # noqa: B018
