@@ -1,5 +1,6 @@
 """Every wrong program of tests/cases has exactly the diagnostics that stand beside it."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.language.cases import CASES, outcome, programs
 WRONG = programs("syntax") + programs("errors")
 
 
+@cache
 def found(path: Path) -> tuple[Diagnostic, ...]:
     return check_file(path)[1]
 
