@@ -68,7 +68,8 @@ class _Run:
         self.nodes = list(state.graph.nodes.values())
         self.mocks = Mocks(state.setup.prompter.tokenizer)
         self.tickets: dict[int, Node] = {}
-        self.tools: dict[Future[Any], Node] = {}
+        self.tools: dict[Future[Any], list[Node]] = {}
+        self.answers: dict[tuple[str, str], Future[Any]] = {}
         self.order: list[str] = []
         self.began = time.perf_counter()
         self.times: dict[str, tuple[float, float]] = {}
@@ -121,9 +122,8 @@ class _Run:
         match node.operation:
             case g.Generate() | g.Invoke() as call:
                 self._submit(node, call)
-            case g.Tool(tool, arguments):
-                given = {argument.name: self.state.value(argument.value) for argument in arguments}
-                self.tools[_in_background(call_tool, tool, self.find_tool(tool), given)] = node
+            case g.Tool() as call:
+                self.tools.setdefault(self._call(call), []).append(node)
             case _:
                 self._learn(node, pure_value(node, self.state))
 
@@ -134,6 +134,15 @@ class _Run:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         self.tickets[ticket] = node
         self.order.append(node.id)
+
+    def _call(self, call: g.Tool) -> Future[Any]:
+        """A tool at work; a pure one works once for equal arguments."""
+        given = {argument.name: self.state.value(argument.value) for argument in call.arguments}
+        key = (call.tool.key, repr(given))
+        if call.tool.pure and key in self.answers:
+            return self.answers[key]
+        self.answers[key] = future = _in_background(call_tool, call.tool, self.find_tool(call.tool), given)
+        return future
 
     # ----------------------------------------------------------- finishing
 
@@ -146,7 +155,8 @@ class _Run:
         if self.tools:
             idle = not self.tickets and not self._ready
             for future in wait(self.tools, TOOL_WAIT if idle else 0, FIRST_COMPLETED).done:
-                self._finish(self.tools.pop(future), future.result)
+                for node in self.tools.pop(future):
+                    self._finish(node, future.result)
 
     def _finish(self, node: Node, result: Callable[[], Any]) -> None:
         """A call is back; one that was skipped meanwhile is of no interest any more."""

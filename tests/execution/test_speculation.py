@@ -72,3 +72,16 @@ def test_what_was_speculated_is_thrown_away_when_the_guard_says_no(tmp_path: Pat
 def test_a_speculation_that_fails_counts_only_when_its_guards_hold(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="list index out of range"):
         run(tmp_path, "empty")
+
+
+def test_a_pure_tool_works_once_for_equal_arguments(tmp_path: Path) -> None:
+    twice = 'tool search(q: str) -> list[str] = python "tools:search" with (pure: true)\n'
+    twice += 'tool log(q: str) -> str = python "tools:log"\nmodel base = "mini"\n'
+    twice += "flow main(q: str) -> int { let a = search(q) let b = search(q) let c = search(q + q) "
+    twice += "let d = log(q) let e = log(q) return len(a) + len(b) + len(c) + len(d + e) }"
+    (tmp_path / "case.flow").write_text(twice)
+    (tmp_path / "tools.py").write_text(TOOLS)
+    module = Module(Compilation(tmp_path / "case.flow"), open_echo)
+    calls = module.find_tool(module.compilation.program.tools["log"]).__globals__["CALLS"]
+    assert module.flows["main"](q="x").value == 3 + 2 * len("logged x")
+    assert sorted(calls) == ["log", "log", "search", "search"]
