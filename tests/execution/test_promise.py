@@ -65,9 +65,12 @@ def test_answers_are_the_same_without_a_cache(file: Path, name: str) -> None:
 
 
 def close(left: Result, right: Result) -> bool:
-    """Equal nodes, numbers within rounding: another order of summation moves the last bits."""
-    pairs = zip(left.trace.nodes, right.trace.nodes, strict=True)
-    return all(a.status == b.status and plain(a.value) == approximately(plain(b.value)) for a, b in pairs)
+    """Equal values of the same nodes, numbers within rounding: another order of summation moves the last bits.
+
+    What was speculated and then discarded may differ: it depends on which came first, it or its guard.
+    """
+    done = [{n.id: plain(n.value) for n in result.trace.nodes if n.status == "done"} for result in (left, right)]
+    return done[0] == approximately(done[1])
 
 
 def approximately(value: Any) -> Any:
