@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from alora_flow.language import program as p
 from alora_flow.language.program import Argument, Binding, Block, Expression, FlowDecl, Hole, Program
 from alora_flow.language.source import Span
-from alora_flow.language.types import BOOL, INT, NONE, THREAD, Type
+from alora_flow.language.types import BOOL, INT, NONE, THREAD
 from alora_flow.planning import graph as g
-from alora_flow.planning.graph import FlowGraph, Guard, Node, NodeValue, Path
+from alora_flow.planning.building import Builder, Names, Place, State, alive, callee_of, key_of
+from alora_flow.planning.graph import FlowGraph, Guard, NodeValue, Path
 
 T = TypeVar("T")
-Names = Mapping[int, Expression]
-"""What each binding stands for here: a node's value."""
 
 
 def lower(program: Program, flow: FlowDecl) -> FlowGraph:
@@ -23,87 +21,43 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
     lowering = _Lowering(program)
     names = {
         parameter.binding.id: lowering.add(
-            g.Input(parameter), parameter.type, _Place((), "", {}), parameter.binding.span, parameter.name
+            g.Input(parameter), parameter.type, Place((), "", {}), parameter.binding.span, parameter.name
         )
         for parameter in flow.parameters
     }
     lowering.budget(flow, "")
-    lowering.block(flow.body, _State(names, _Place((), "", {flow.key: 1}, flow.speculate)))
-    return FlowGraph(flow, _alive(lowering.nodes), tuple(lowering.budgets))
+    lowering.block(flow.body, State(names, Place((), "", {flow.key: 1}, flow.speculate)))
+    return FlowGraph(flow, alive(lowering.nodes), tuple(lowering.budgets))
 
 
 def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
     """The graph of one test: its flows run with its mocks, its expectations are nodes."""
     flow = FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
     lowering = _Lowering(program)
-    lowering.block(test.body, _State({}, _Place((), "", {})))
+    lowering.block(test.body, State({}, Place((), "", {})))
     return FlowGraph(flow, lowering.nodes, tuple(lowering.budgets))
-
-
-class _Place(NamedTuple):
-    """Where we are: what must hold, what prefixes the names of nodes, how often each flow is open around us."""
-
-    path: Path
-    prefix: str
-    depth: Mapping[str, int]
-    speculate: bool = False
-
-    def when(self, *guards: Guard) -> _Place:
-        return self._replace(path=(*self.path, *guards))
-
-    def inside(self, prefix: str) -> _Place:
-        return self._replace(prefix=f"{self.prefix}{prefix}.")
-
-
-class _State(NamedTuple):
-    names: Names
-    place: _Place
-
-    def bind(self, binding: Binding | None, value: Expression) -> _State:
-        return self if binding is None else self._replace(names={**self.names, binding.id: value})
 
 
 Exits = list[tuple[Path, Expression]]
 """The values that leave a block early, each with the path on which it does."""
 
 
-class _Lowering:
+class _Lowering(Builder):
     def __init__(self, program: Program) -> None:
+        super().__init__()
         self.program = program
-        self.nodes: dict[str, Node] = {}
-        self.budgets: list[g.Budget] = []
         self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
         self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
         self._next: Names = {}  # what the round that is being lowered hands to the next
-        self._mocks: dict[str, tuple[g.MockRule, ...]] = {}  # callee's key → its rules so far, the last first
 
-    # ------------------------------------------------------------------ nodes
-
-    def add(self, operation: g.Operation, type: Type, place: _Place, span: Span, name: str) -> NodeValue:
-        """A new node under a readable name, numbered from 2 on where the name repeats."""
-        stem = node_id = f"{place.prefix}{name}"
-        number = 1
-        while node_id in self.nodes:
-            number += 1
-            node_id = f"{stem}_{number}"
-        mocks = self._mocks.get(_callee(operation) or "", ())
-        eager = place.speculate and bool(place.path) and _effectless(operation)
-        self.nodes[node_id] = Node(node_id, operation, type, place.path, span, mocks, eager)
-        return NodeValue(type, span, node_id)
-
-    def budget(self, flow: FlowDecl, prefix: str) -> None:
-        """A flow's budget counts for the nodes that are inlined under the prefix."""
-        if flow.budget:
-            self.budgets.append(g.Budget(flow.name, prefix, flow.budget))
-
-    def condition(self, expression: Expression, state: _State, name: str) -> str:
+    def condition(self, expression: Expression, state: State, name: str) -> str:
         """The id of a node that decides `expression`."""
         lowered = self.value(expression, state)
         return self.add(g.Condition(lowered), BOOL, state.place, expression.span, name).node
 
     # ------------------------------------------------------------ expressions
 
-    def value(self, expression: Expression, state: _State, name: str | None = None) -> Expression:
+    def value(self, expression: Expression, state: State, name: str | None = None) -> Expression:
         """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
         match expression:
             case p.Reference(binding=binding, type=type, span=span):
@@ -118,7 +72,7 @@ class _Lowering:
             case p.FlowCall():
                 return self._flow_call(expression, state, name)
             case p.Calls(target=target):
-                among = tuple(n.id for n in self.nodes.values() if _callee(n.operation) == _key(target))
+                among = tuple(n.id for n in self.nodes.values() if callee_of(n.operation) == key_of(target))
                 return self._node(g.CallCount(among), expression, state, "calls")
             case p.PlanField(name=figure):
                 among = tuple(node.id for node in self.nodes.values() if isinstance(node.operation, g.MODEL_CALLS))
@@ -132,7 +86,7 @@ class _Lowering:
         changes = {item.name: self._parts(getattr(expression, item.name), state) for item in fields(expression)}
         return replace(expression, **changes)
 
-    def _parts(self, part: T, state: _State) -> T:
+    def _parts(self, part: T, state: State) -> T:
         """`value` for whatever an expression holds: expressions, tuples of them, arguments, holes; the rest stays."""
         lowered: Any = part
         if isinstance(part, Expression):
@@ -143,18 +97,18 @@ class _Lowering:
             lowered = replace(part, value=self.value(part.value, state))
         return lowered  # type: ignore[no-any-return]
 
-    def _node(self, operation: g.Operation, expression: Expression, state: _State, name: str) -> NodeValue:
+    def _node(self, operation: g.Operation, expression: Expression, state: State, name: str) -> NodeValue:
         return self.add(operation, expression.type, state.place, expression.span, name)
 
-    def _generate(self, call: p.Generate, state: _State, name: str) -> NodeValue:
+    def _generate(self, call: p.Generate, state: State, name: str) -> NodeValue:
         thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
         return self._node(g.Generate(thread, settings, call.as_type, call.may_invoke), call, state, name)
 
-    def _invoke(self, call: p.Invoke, state: _State, name: str) -> NodeValue:
+    def _invoke(self, call: p.Invoke, state: State, name: str) -> NodeValue:
         thread, arguments = self.value(call.thread, state), self._parts(call.arguments, state)
         return self._node(g.Invoke(thread, call.intrinsic, arguments), call, state, name)
 
-    def _lazy(self, expression: p.Binary, state: _State) -> Expression:
+    def _lazy(self, expression: p.Binary, state: State) -> Expression:
         """`a and f()`: where the right side calls something, the left side guards it."""
         left = self.value(expression.left, state)
         before = len(self.nodes)
@@ -174,10 +128,10 @@ class _Lowering:
 
     # ------------------------------------------------------- flows and loops
 
-    def _flow_call(self, call: p.FlowCall, state: _State, name: str | None) -> Expression:
+    def _flow_call(self, call: p.FlowCall, state: State, name: str | None) -> Expression:
         """The called flow in place of the call: its parameters are values, its returns are selected among."""
         flow = self.program.flows[call.flow]
-        if _callee(g.Mocked(flow.key, ())) in self._mocks:
+        if callee_of(g.Mocked(flow.key, ())) in self.mocks:
             operation = g.Mocked(flow.key, self._parts(call.arguments, state))
             return self._node(operation, call, state, name or flow.name)
         place = state.place.inside(name or flow.name)
@@ -191,15 +145,15 @@ class _Lowering:
             for argument, parameter in zip(call.arguments, flow.parameters, strict=True)
         }
         self._returned.append([])
-        self.block(flow.body, _State(names, place))
+        self.block(flow.body, State(names, place))
         choices = tuple(self._returned.pop())
         return self.add(g.Select(choices, flow.key), call.type, state.place, call.span, name or flow.name)
 
-    def _argument(self, argument: Argument, parameter: p.Parameter, state: _State, place: _Place) -> NodeValue:
+    def _argument(self, argument: Argument, parameter: p.Parameter, state: State, place: Place) -> NodeValue:
         operation = g.Value(self.value(argument.value, state))
         return self.add(operation, parameter.type, place, argument.value.span, parameter.name)
 
-    def _for(self, loop: p.For, state: _State, name: str) -> NodeValue:
+    def _for(self, loop: p.For, state: State, name: str) -> NodeValue:
         """`limit` copies of the body, side by side; copy i runs when the list is that long."""
         source = self.value(loop.source, state)
         if not isinstance(source, NodeValue):
@@ -210,7 +164,7 @@ class _Lowering:
             self._element(loop, source, index, state._replace(place=place))
         return self.add(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
 
-    def _element(self, loop: p.For, source: NodeValue, index: int, state: _State) -> None:
+    def _element(self, loop: p.For, source: NodeValue, index: int, state: State) -> None:
         span = loop.source.span
         longer = p.Binary(BOOL, span, ">", p.Builtin(INT, span, "len", (source,)), p.Literal(INT, span, index))
         there = self.add(g.Condition(longer), BOOL, state.place, span, "there").node
@@ -219,25 +173,25 @@ class _Lowering:
         bound = self.add(g.Value(element), loop.binding.type, state.place, span, loop.binding.name)
         self.block(loop.body, state.bind(loop.binding, bound))
 
-    def _repeat(self, loop: p.Repeat, state: _State, name: str) -> tuple[NodeValue, _Place]:
+    def _repeat(self, loop: p.Repeat, state: State, name: str) -> tuple[NodeValue, Place]:
         """`rounds` copies of the body, one after the other; the value accepted first, and where the run goes on."""
         self._kept.append([])
         place = state.place
         names = {**state.names, **{s.binding.id: self._named(s.initial, s.binding, state) for s in loop.states}}
         for index in range(loop.rounds):
             self._next = {}
-            ended = self.block(loop.body, _State(names, place.inside(f"{name}[{index}]")))
+            ended = self.block(loop.body, State(names, place.inside(f"{name}[{index}]")))
             names = {**names, **self._next}
             if ended is None:
                 break
             place = place._replace(path=ended.path)
         else:
-            self.block(loop.otherwise, _State(names, place.inside(f"{name}.else")))
+            self.block(loop.otherwise, State(names, place.inside(f"{name}.else")))
         accepted = self._kept.pop()
         value = self.add(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
         return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
 
-    def _named(self, value: Expression, binding: Binding, state: _State) -> Expression:
+    def _named(self, value: Expression, binding: Binding, state: State) -> Expression:
         """A node that bears the binding's name; a call is that node itself."""
         before = len(self.nodes)
         lowered = self.value(value, state, binding.name)
@@ -249,7 +203,7 @@ class _Lowering:
 
     # ------------------------------------------------------------- statements
 
-    def block(self, block: Block, state: _State) -> _Place | None:
+    def block(self, block: Block, state: State) -> Place | None:
         """Lower statements in order. Returns where the run goes on after them, None where it never does."""
         for statement in block:
             going = self._statement(statement, state)
@@ -258,7 +212,7 @@ class _Lowering:
             state = going
         return state.place
 
-    def _statement(self, statement: p.Statement, state: _State) -> _State | None:
+    def _statement(self, statement: p.Statement, state: State) -> State | None:
         match statement:
             case p.Let(binding=None, value=value):
                 self.value(value, state)
@@ -292,7 +246,7 @@ class _Lowering:
                 raise AssertionError(f"a flow holds no {type(statement).__name__}")
         return state
 
-    def _if(self, branch: p.If, state: _State) -> _State | None:
+    def _if(self, branch: p.If, state: State) -> State | None:
         decided = self.condition(branch.condition, state, "if")
         returned = len(self._returned[-1])
         ends = [
@@ -301,26 +255,26 @@ class _Lowering:
         ]
         return self._after(state, ends, returned, branch.span)
 
-    def _after(self, state: _State, ends: list[_Place | None], returned: int, span: Span) -> _State | None:
+    def _after(self, state: State, ends: list[Place | None], returned: int, span: Span) -> State | None:
         """Where a branching goes on: as before where no branch returned, else only on the paths that did not."""
         if len(self._returned[-1]) == returned:
             return state
         going = [end.path for end in ends if end is not None]
         return state._replace(place=self._continue(state.place, going, span)) if going else None
 
-    def _continue(self, place: _Place, paths: list[Path], span: Span) -> _Place:
+    def _continue(self, place: Place, paths: list[Path], span: Span) -> Place:
         """One place to go on from after several paths, guarded by a Merge where there is more than one."""
         if len(paths) == 1:
             return place._replace(path=paths[0])
         merged = self.add(g.Merge(tuple(paths)), BOOL, place, span, "merge")
         return place.when(Guard(merged.node))
 
-    def _match(self, match: p.Match, state: _State) -> _State | None:
+    def _match(self, match: p.Match, state: State) -> State | None:
         """Arms are tried in order: an arm's guards are its own test and that no earlier one held."""
         subject = self.value(match.subject, state)
         returned = len(self._returned[-1])
-        ends: list[_Place | None] = []
-        left: _State | None = state
+        ends: list[Place | None] = []
+        left: State | None = state
         for arm in match.arms:
             assert left is not None, "an arm stands behind one that always fits"
             inside, left = self._arm(arm, subject, left, last=arm is match.arms[-1])
@@ -330,7 +284,7 @@ class _Lowering:
             ends.append(self.block(arm.body, inside))
         return self._after(state, ends, returned, match.span)
 
-    def _arm(self, arm: p.Arm, subject: Expression, state: _State, last: bool) -> tuple[_State, _State | None]:
+    def _arm(self, arm: p.Arm, subject: Expression, state: State, last: bool) -> tuple[State, State | None]:
         """The state inside an arm and the one for the arms after it; the last arm needs no test."""
         if last or not arm.patterns:
             return state, None
@@ -342,27 +296,24 @@ class _Lowering:
         inside, after = (state._replace(place=state.place.when(Guard(decided, on))) for on in (True, False))
         return inside, after
 
-    def _return(self, statement: p.Return, state: _State) -> None:
+    def _return(self, statement: p.Return, state: State) -> None:
         value = self.value(statement.value, state)
         operation = g.Return(value) if len(self._returned) == 1 else g.Value(value)
         node = self.add(operation, value.type, state.place, statement.span, "return")
         self._returned[-1].append((state.place.path, node))
 
-    def _require(self, statement: p.Require, state: _State) -> _State:
+    def _require(self, statement: p.Require, state: State) -> State:
         """What follows is guarded by the requirement, so that nothing starts that a failed run would throw away."""
         condition = self.value(statement.condition, state)
         message = None if statement.message is None else self.value(statement.message, state)
         node = self.add(g.Require(condition, message), BOOL, state.place, statement.span, "require")
         return state._replace(place=state.place.when(Guard(node.node)))
 
-    def _mock(self, mock: p.Mock, state: _State) -> None:
+    def _mock(self, mock: p.Mock, state: State) -> None:
         """From here on, calls of the target are answered by this rule where it fits."""
-        key = _key(mock.target)
-        number = sum(map(len, self._mocks.values()))
-        rule = g.MockRule(number, self._parts(mock.arguments, state), self._parts(mock.values, state))
-        self._mocks[key] = (rule, *self._mocks.get(key, ()))
+        self.mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
 
-    def _keep(self, statement: p.Keep | p.Accept, state: _State) -> _State | None:
+    def _keep(self, statement: p.Keep | p.Accept, state: State) -> State | None:
         """`keep x when c`, `accept v when c`: the value is lowered on the path on which it counts."""
         place = state.place
         if statement.condition is not None:
@@ -372,43 +323,6 @@ class _Lowering:
         if statement.condition is None:
             return None
         return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
-
-
-def _alive(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Without pure nodes that nothing reads, like what the last round of a `repeat` hands on to none."""
-    alive: dict[str, Node] = {}
-    needed: set[str] = set()
-    for node in reversed(list(nodes.values())):
-        if node.id in needed or not isinstance(node.operation, (g.Value, g.Thread, g.Merge)):
-            alive[node.id] = node
-            needed |= {source for source, _ in g.reads(node)} | {guard.condition for guard in g.guards(node)}
-    return dict(reversed(list(alive.items())))
-
-
-def _key(target: p.Callee) -> str:
-    """What mocks and counts know a callee by."""
-    return target if isinstance(target, str) else f"{type(target).__name__} {target.key}"
-
-
-def _callee(operation: g.Operation) -> str | None:
-    """The key of what a node calls."""
-    match operation:
-        case g.Generate():
-            return "generate"
-        case g.Invoke(intrinsic=intrinsic):
-            return _key(intrinsic)
-        case g.Tool(tool=tool):
-            return _key(tool)
-        case g.Mocked(flow=str() as flow) | g.Select(flow=str() as flow):
-            return f"{FlowDecl.__name__} {flow}"
-    return None
-
-
-def _effectless(operation: g.Operation) -> bool:
-    """May it run for nothing?"""
-    if isinstance(operation, g.Tool):
-        return operation.tool.pure
-    return isinstance(operation, (g.Generate, g.Invoke, g.Value, g.Thread, g.Condition))
 
 
 def _test(pattern: p.Pattern, subject: Expression) -> Expression:
