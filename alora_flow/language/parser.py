@@ -46,6 +46,8 @@ def parse(source: Source) -> Parsed:
     for _ in range(MOST_ERRORS):
         attempt = _attempt(source, text, docs_by_line(found))
         wrong += attempt.wrong
+        if attempt.problem is not None and not _swallowed(attempt.problem, wrong):
+            wrong.append(attempt.problem.diagnostic)
         if attempt.file is not None:
             file = replace(attempt.file, doc=file_doc(source, found))
             break
@@ -55,6 +57,11 @@ def parse(source: Source) -> Parsed:
         text = blanked
     wrong += too_deep(file) if file and not wrong else []
     return Parsed(None if wrong else file, found, in_order(wrong))
+
+
+def _swallowed(problem: Problem, wrong: list[Diagnostic]) -> bool:
+    """A string that is not closed may have taken the bracket along that is missed now."""
+    return problem.closer is not None and any(item.code == "E0102" for item in wrong)
 
 
 def parse_file(source: Source) -> nodes.File:
@@ -81,7 +88,7 @@ def _attempt(source: Source, text: str, docs: dict[int, str]) -> _Attempt:
         file = lark().parse(text, start="start")
     except UnexpectedInput as error:
         problem = explain(error, source, text)
-        return _Attempt(None, [*wrong, problem.diagnostic], problem)
+        return _Attempt(None, wrong, problem)
     assert isinstance(file, nodes.File)
     return _Attempt(file, wrong)
 

@@ -102,7 +102,7 @@ def _place(error: UnexpectedInput, source: Source, text: str, base: int) -> _Pla
     accepted = frozenset(error.interactive_parser.accepts())  # type: ignore[no-untyped-call]
     offset = error.pos_in_stream
     if offset is None or getattr(getattr(error, "token", None), "type", "") == "$END":
-        end = len(text.rstrip())
+        end = len(source.text[base : base + len(text)].rstrip())
         return _Place("", source.span(base + max(end - 1, 0), base + end), "", accepted, open_at(text, len(text)))
     match = TOKEN.match(text, offset)
     found = match.group() if match else text[offset]
