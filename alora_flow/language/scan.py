@@ -11,9 +11,14 @@ from alora_flow.language.source import Source, Span
 
 Kind = Literal["string", "comment", "word", "bracket", "other"]
 
+STRING = (
+    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?'
+    r'|"(?!"")(?:\{(?:[^{}"\r\n]|"[^"\r\n{}]*")*\}|\\[^\r\n]|[^"\\\r\n])*+"?)'
+)
+COMMENT = r"(?P<comment>\#[^\r\n]*)"
+STRING_OR_COMMENT = re.compile(rf"{STRING}|{COMMENT}", re.DOTALL)
 TOKEN = re.compile(
-    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*+(?:""")?|"(?!"")(?:\{(?:[^{}"\r\n]|"[^"\r\n{}]*")*\}|\\[^\r\n]|[^"\\\r\n])*+"?)'
-    r"|(?P<comment>\#[^\r\n]*)"
+    rf"{STRING}|{COMMENT}"
     r"|(?P<word>\w+)"
     r"|(?P<bracket>[][(){}])"
     r"|(?P<other>->|=>|[=!<>]=|\?\?|&&|\|\||\.\.|//|[^\s\w])",
@@ -46,11 +51,11 @@ def scan(text: str) -> Iterator[Scanned]:
 
 def comments(source: Source) -> tuple[Comment, ...]:
     found = []
-    for item in scan(source.text):
-        if item.kind == "comment":
-            span = source.span(item.start, item.end)
-            before = source.text[item.start - span.column + 1 : item.start]
-            found.append(Comment(item.text.rstrip(), span, not before.strip()))
+    for match in STRING_OR_COMMENT.finditer(source.text):
+        if match.lastgroup == "comment":
+            span = source.span(match.start(), match.end())
+            before = source.text[span.start - span.column + 1 : span.start]
+            found.append(Comment(match.group().rstrip(), span, not before.strip()))
     return tuple(found)
 
 
