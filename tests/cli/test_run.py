@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 
 def alora_flow(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -106,3 +109,75 @@ def test_a_wrong_program_reports_all_its_mistakes_in_one_go(tmp_path: Path) -> N
     for mistake in ("usr", "max_tokes", "txt"):
         assert mistake in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ADAPTER = """\
+model base = "mini"
+intrinsic safety() -> bool { adapter "mine" emits enum("Y", "N") value it == "Y" }
+flow main(question: str) -> bool { return safety() on user(question) }
+"""
+BUNDLED = Path(str(files("alora_flow.mini"))) / "weights" / "intrinsics" / "safety" / "mini" / "alora"
+
+
+def with_adapter(folder: Path, weights: bool = True, **changes: object) -> Path:
+    """A flow on a copy of the bundled safety adapter with some of its configuration changed."""
+    shutil.copytree(BUNDLED, folder / "mine")
+    config = json.loads((folder / "mine" / "adapter_config.json").read_text())
+    (folder / "mine" / "adapter_config.json").write_text(json.dumps({**config, **changes}))
+    if not weights:
+        (folder / "mine" / "adapter_model.safetensors").unlink()
+    (folder / "main.flow").write_text(ADAPTER)
+    return folder / "main.flow"
+
+
+def narrow(folder: Path) -> None:
+    """Weights of a base with another hidden size: every matrix loses its last column."""
+    path = folder / "mine" / "adapter_model.safetensors"
+    cut = {name: tensor[:, :-1].contiguous() for name, tensor in load_file(path).items()}
+    save_file(cut, path)
+
+
+def test_an_adapter_folder_of_ones_own_works(tmp_path: Path) -> None:
+    done = alora_flow("run", str(with_adapter(tmp_path)), "--input", "question=Hello!")
+    assert (done.returncode, done.stdout) in [(0, "true\n"), (0, "false\n")], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"target_modules": ["o_proj"]}, "o_proj"),
+        ({"r": 16}, "rank"),
+    ],
+)
+def test_an_adapter_that_cannot_be_applied_is_named_with_the_reason(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    done = alora_flow("run", str(with_adapter(tmp_path, **changes)), "--input", "question=Hello!")
+    assert done.returncode == 1, done.stderr
+    assert said in done.stderr
+    assert "mine" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_adapter_for_another_base_names_module_and_shapes(tmp_path: Path) -> None:
+    flow = with_adapter(tmp_path)
+    narrow(tmp_path)
+    done = alora_flow("run", str(flow), "--input", "question=Hello!")
+    assert done.returncode == 1
+    assert "self_attn.q_proj" in done.stderr or "self_attn.k_proj" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_input_is_named_with_its_type(tmp_path: Path) -> None:
+    done = alora_flow("run", str(with_adapter(tmp_path)))
+    assert done.returncode == 1
+    assert "flow 'main' needs input 'question' (str)" in done.stderr
+
+
+def test_a_run_that_fails_is_exit_3(tmp_path: Path) -> None:
+    (tmp_path / "f.flow").write_text(
+        'model base = "mini"\nflow f(n: int) -> int { require n > 0 else "too small"  return n }'
+    )
+    done = alora_flow("run", str(tmp_path / "f.flow"), "--input", "n=0")
+    assert (done.returncode, done.stderr) == (3, "error: line 2: too small\n")
