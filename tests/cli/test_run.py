@@ -146,7 +146,7 @@ def test_an_adapter_folder_of_ones_own_works(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"use_dora": True}, "use_dora"),
-        ({"target_modules": ["o_proj"]}, "o_proj"),
+        ({"target_modules": ["o_proj"]}, "self_attn.k_proj', which its config does not target"),
         ({"r": 16}, "rank"),
     ],
 )
