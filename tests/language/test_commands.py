@@ -163,6 +163,5 @@ def test_checking_imports_nothing_heavy(file: Path) -> None:
 def test_a_read_only_home_is_no_obstacle(file: Path, tmp_path: Path) -> None:
     file.write_text(RIGHT)
     script = f"from alora_flow.language import load; load(__import__('pathlib').Path({str(file)!r}))"
-    for cache in ("/proc/nowhere", str(file)):
-        environment = {"PATH": "", "XDG_CACHE_HOME": cache, "HOME": cache}
-        subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    environment = {"PATH": "", "XDG_CACHE_HOME": "/proc/nowhere", "HOME": "/proc/nowhere"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -23,24 +23,14 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", PARSED, ids=named)
-def test_printing_keeps_the_tree(path: Path) -> None:
-    text = path.read_text()
-    printed = format_source(text)
-    assert parse_file(Source("", printed)) == parse_file(Source("", text))
-    assert format_source(printed) == printed
-
-
-@pytest.mark.parametrize("path", PARSED, ids=named)
-def test_printing_without_the_source_keeps_the_tree(path: Path) -> None:
-    file = parse_file(Source("", path.read_text()))
-    assert parse_file(Source("", print_file(file))).declarations == file.declarations
-
-
-@pytest.mark.parametrize("path", PARSED, ids=named)
-def test_comments_are_kept_in_order(path: Path) -> None:
-    text = path.read_text()
-    before, after = (comments(Source("", each)) for each in (text, format_source(text)))
-    assert sorted(item.text for item in before) == sorted(item.text for item in after)
+def test_printing_keeps_tree_and_comments(path: Path) -> None:
+    before = Source("", path.read_text())
+    after = Source("", format_source(before.text))
+    tree = parse_file(before)
+    assert parse_file(after) == tree
+    assert format_source(after.text) == after.text
+    assert sorted(item.text for item in comments(after)) == sorted(item.text for item in comments(before))
+    assert parse_file(Source("", print_file(tree))).declarations == tree.declarations
 
 
 @pytest.mark.parametrize("path", [*programs("valid"), *FLOWS], ids=named)
