@@ -9,7 +9,7 @@ from typing import Any
 
 from alora_flow.language import nodes, program
 from alora_flow.language.builtins import FUNCTIONS, OWN_NAMES
-from alora_flow.language.check_calls import settings
+from alora_flow.language.check_arguments import settings
 from alora_flow.language.check_fit import fit
 from alora_flow.language.check_intrinsics import intrinsic
 from alora_flow.language.check_scope import Scope, Symbol, Unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal as OneOf
 
 from alora_flow.language import nodes
-from alora_flow.language.check_calls import settings
+from alora_flow.language.check_arguments import settings
 from alora_flow.language.check_fit import conversion, described
 from alora_flow.language.check_scope import Scope, Unit
 from alora_flow.language.check_types import resolve, resolve_data

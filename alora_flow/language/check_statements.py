@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal as OneOf
 
 from alora_flow.language import nodes, program
-from alora_flow.language.check_calls import bind, callee, slots_of
+from alora_flow.language.check_arguments import bind, slots_of
+from alora_flow.language.check_callees import callee
 from alora_flow.language.check_fit import condition, described, fit
 from alora_flow.language.check_matches import match_arms
 from alora_flow.language.check_scope import Scope, bad

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alora_flow.language import nodes
 from alora_flow.language.builtins import FUNCTIONS, OWN_NAMES
-from alora_flow.language.check_calls import CALLABLE, call, run
+from alora_flow.language.check_callees import CALLABLE
+from alora_flow.language.check_calls import call, run
 from alora_flow.language.check_fit import as_turns, condition, conversion, described, fit
 from alora_flow.language.check_scope import Scope, Symbol, bad, kind_of
 from alora_flow.language.check_types import resolve
