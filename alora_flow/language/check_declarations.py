@@ -11,9 +11,10 @@ from alora_flow.language import nodes, program
 from alora_flow.language.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.check_arguments import settings
 from alora_flow.language.check_fit import fit
+from alora_flow.language.check_frames import Frame, constant_int
 from alora_flow.language.check_intrinsics import intrinsic
 from alora_flow.language.check_scope import Scope, Symbol, Unit
-from alora_flow.language.check_statements import Frame, block, constant_int
+from alora_flow.language.check_statements import block
 from alora_flow.language.check_types import TYPE_NAMES, resolve, resolve_data
 from alora_flow.language.check_values import value
 from alora_flow.language.diagnostics import Note, did_you_mean

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal as OneOf
+from dataclasses import replace
 
 from alora_flow.language import nodes, program
-from alora_flow.language.check_arguments import bind, slots_of
-from alora_flow.language.check_callees import callee
 from alora_flow.language.check_fit import condition, described, fit
+from alora_flow.language.check_frames import Frame, constant_int, misplaced, when
+from alora_flow.language.check_invocations import may_invoke
 from alora_flow.language.check_matches import match_arms
-from alora_flow.language.check_scope import Scope, bad
-from alora_flow.language.check_types import resolve, written
+from alora_flow.language.check_scope import Scope
+from alora_flow.language.check_tests import expect, mock
+from alora_flow.language.check_types import resolve
 from alora_flow.language.check_values import value, wanted
 from alora_flow.language.diagnostics import Note, did_you_mean
 from alora_flow.language.folding import fold
@@ -19,50 +19,16 @@ from alora_flow.language.narrowing import facts
 from alora_flow.language.operators import widened
 from alora_flow.language.source import Span
 from alora_flow.language.types import (
-    BOOL,
     ERROR,
     NEVER,
     NONE,
-    REPLY,
     STR,
     THREAD,
-    UNIT_FLOAT,
-    BoolType,
     ListType,
-    ProbType,
     ReplyType,
     Type,
     union,
 )
-
-Inside = OneOf["flow", "test", "for", "repeat", "else"]
-
-
-@dataclass
-class Frame:
-    """Where a block stands. `result` is what `return` must give, with the place that says so.
-
-    `top` at the top level of the body of a fan-out or loop, where `keep`, `accept` and `next` belong.
-    """
-
-    inside: Inside
-    result: Type | None = None
-    result_span: Span | None = None
-    top: bool = True
-    states: dict[str, program.Binding] = field(default_factory=dict)
-    given: list[program.Expression] = field(default_factory=list)
-    fan_out: bool = False
-
-    @property
-    def takes_accept(self) -> bool:
-        return self.top and self.inside in ("repeat", "else")
-
-    def nested(self) -> Frame:
-        return replace(self, top=False)
-
-    def body(self, inside: Inside) -> Frame:
-        return Frame(inside, self.result, self.result_span, fan_out=self.fan_out or inside == "for")
-
 
 Checked = tuple[program.Block, bool]
 
@@ -109,13 +75,9 @@ def _statement(scope: Scope, node: nodes.Statement, frame: Frame, last: bool) ->
         case nodes.Next():
             return _next(scope, node, frame, last), False
         case nodes.Mock():
-            return _mock(scope, node, frame), False
+            return mock(scope, node, frame), False
         case nodes.Expect():
-            return _expect(scope, node, frame), False
-
-
-def _misplaced(scope: Scope, span: Span, word: str, where: str) -> None:
-    scope.unit.report.add("E0604", f"'{word}' stands only {where}", span)
+            return expect(scope, node, frame), False
 
 
 # ------------------------------------------------------------- names and returns
@@ -142,7 +104,7 @@ def _return(scope: Scope, node: nodes.Return, frame: Frame) -> program.Statement
         help = "collect values with 'keep', and return after the fan-out"
         scope.unit.report.add("E0604", "'return' cannot leave a fan-out", node.span, help)
     elif frame.result is None:
-        _misplaced(scope, node.span, "return", "in flows")
+        misplaced(scope, node.span, "return", "in flows")
     else:
         notes = (Note("the flow's result stands here", frame.result_span),)
         found = fit(scope, found, frame.result, "the result", *notes)
@@ -198,7 +160,7 @@ def _value(scope: Scope, node: nodes.Expression, frame: Frame, expected: Type | 
         case nodes.For() | nodes.Repeat():
             return _loop(scope, node, frame)
         case nodes.MayInvoke():
-            return _may_invoke(scope, node)
+            return may_invoke(scope, node)
     return value(scope, node, expected)
 
 
@@ -231,25 +193,6 @@ def _limit(scope: Scope, node: nodes.For, source: program.Expression) -> int:
             return count.value
     help = "write 'limit 8' after the list: the plan must know how wide it can get"
     scope.unit.report.add("E0605", "a fan-out over a list of unknown length needs a limit", node.source.span, help)
-    return 1
-
-
-def constant_int(scope: Scope, node: nodes.Expression, what: str) -> int:
-    """A whole number, 1 or more, that is known before the run."""
-    found = value(scope, node)
-    constant = fold(found)
-    if found.type == ERROR:
-        return 1
-    number = constant.value if isinstance(constant, program.Literal) else None
-    if isinstance(number, int) and not isinstance(number, bool):
-        if number >= 1:
-            return number
-        scope.unit.report.add("E0401", f"{what} must be 1 or more, found {number}", node.span)
-    elif constant is None:
-        help = "the plan must know it: write a number or a const"
-        scope.unit.report.add("E0208", f"{what} must be a constant", node.span, help)
-    else:
-        scope.unit.report.add("E0401", f"{what} must be a whole number, found {described(found)}", node.span)
     return 1
 
 
@@ -324,29 +267,25 @@ def _head(node: nodes.Node, word: str) -> Span:
 def _keep(scope: Scope, node: nodes.Keep, frame: Frame, last: bool) -> program.Statement:
     found = value(scope, node.value)
     if frame.inside != "for" or not frame.top:
-        _misplaced(scope, node.span, "keep", "at the end of a 'for'")
+        misplaced(scope, node.span, "keep", "at the end of a 'for'")
     elif not last:
         scope.unit.report.add("E0604", "'keep' must be the last statement of its 'for'", node.span)
     frame.given.append(found)
-    return program.Keep(node.span, found, _when(scope, node.condition))
+    return program.Keep(node.span, found, when(scope, node.condition))
 
 
 def _accept(scope: Scope, node: nodes.Accept, frame: Frame) -> program.Statement:
     found = _value(scope, node.value, frame, None)
     if not frame.takes_accept:
-        _misplaced(scope, node.span, "accept", "directly in a 'repeat' or its 'else'")
+        misplaced(scope, node.span, "accept", "directly in a 'repeat' or its 'else'")
     frame.given.append(found)
-    return program.Accept(node.span, found, _when(scope, node.condition))
-
-
-def _when(scope: Scope, node: nodes.Expression | None) -> program.Expression | None:
-    return condition(scope, value(scope, node), "a condition") if node is not None else None
+    return program.Accept(node.span, found, when(scope, node.condition))
 
 
 def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.Statement:
-    misplaced = frame.inside != "repeat" or not frame.top
-    if misplaced:
-        _misplaced(scope, node.span, "next", "at the end of a 'repeat'")
+    elsewhere = frame.inside != "repeat" or not frame.top
+    if elsewhere:
+        misplaced(scope, node.span, "next", "at the end of a 'repeat'")
     elif not last:
         scope.unit.report.add("E0604", "'next' must be the last statement of its 'repeat'", node.span)
     values = []
@@ -356,89 +295,7 @@ def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.S
         if binding is not None:
             note = Note("its first value stands here", binding.span)
             values.append((binding, fit(scope, found, binding.type, f"'{item.name.text}'", note)))
-        elif not misplaced:
+        elif not elsewhere:
             help = did_you_mean(item.name.text, frame.states)
             scope.unit.report.add("E0608", f"'{item.name.text}' is no state of the loop", item.name.span, help)
     return program.Next(node.span, tuple(values))
-
-
-# ----------------------------------------------------------- calls by the model
-
-
-def _may_invoke(scope: Scope, node: nodes.MayInvoke) -> program.Expression:
-    made = value(scope, node.call)
-    callees = tuple(item for item in (_invocable(scope, name) for name in node.callees) if item is not None)
-    budget = constant_int(scope, node.budget, "the budget") if node.budget else None
-    clauses = tuple(item for item in (_clause(scope, clause, callees) for clause in node.clauses) if item is not None)
-    if not isinstance(made, program.Generate):
-        if made.type != ERROR:
-            scope.unit.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
-        return bad(node.span)
-    type: Type = ReplyType(union(item.result for item in callees)) if made.type == REPLY else made.type
-    may = program.MayInvoke(callees, budget, clauses)
-    return replace(made, type=type, span=node.span, may_invoke=may)
-
-
-def _invocable(scope: Scope, name: nodes.Qualified) -> program.Intrinsic | program.ToolDecl | None:
-    found = callee(scope, name)
-    if isinstance(found, (program.Intrinsic, program.ToolDecl)):
-        return found
-    if found is not None:
-        what = "'generate'" if found == "generate" else f"the flow '{written(name)}'"
-        scope.unit.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span)
-    return None
-
-
-def _clause(
-    scope: Scope, node: nodes.OnClause, callees: tuple[program.Intrinsic | program.ToolDecl, ...]
-) -> program.OnClause | None:
-    found = next((item for item in callees if item.name == node.callee.name.text), None)
-    if found is None:
-        help = did_you_mean(node.callee.name.text, [item.name for item in callees])
-        message = f"'{written(node.callee)}' is not among what may be invoked"
-        scope.unit.report.add("E0509", message, node.callee.span, help)
-        return None
-    inner = scope.child()
-    binding = inner.bind(node.name, "pattern", found.result) if node.name else None
-    action = node.action.text
-    if action not in ("keep", "drop", "stop"):
-        help = did_you_mean(action, ["keep", "drop", "stop"]) or "write 'keep', 'drop' or 'stop'"
-        scope.unit.report.add("E0509", f"there is no action '{action}'", node.action.span, help)
-        return None
-    return program.OnClause(found, binding, _when(inner, node.condition), action, node.span)  # type: ignore[arg-type]
-
-
-# ------------------------------------------------------------------------ tests
-
-
-def _mock(scope: Scope, node: nodes.Mock, frame: Frame) -> program.Statement:
-    if frame.inside != "test":
-        _misplaced(scope, node.span, "mock", "in tests")
-    target = callee(scope, node.callee)
-    if target is None:
-        for item in node.values:
-            value(scope, item)
-        return program.Mock(node.span, "generate", (), ())
-    slots = [] if target == "generate" else slots_of(target.parameters)
-    name = f"'{written(node.callee)}'"
-    arguments = bind(scope, node, name, slots, value, partial=True)
-    type = _mocked_type(target)
-    values = tuple(wanted(scope, item, type, f"what {name} answers") for item in node.values)
-    return program.Mock(node.span, target, arguments, values)
-
-
-def _mocked_type(target: program.Callee) -> Type:
-    if target == "generate":
-        return STR
-    if isinstance(target.result, ProbType):
-        of = target.result.of
-        return union([BOOL, UNIT_FLOAT]) if isinstance(of, BoolType) else of
-    return target.result
-
-
-def _expect(scope: Scope, node: nodes.Expect, frame: Frame) -> program.Statement:
-    if frame.inside != "test":
-        _misplaced(scope, node.span, "expect", "in tests")
-    holds = condition(scope, value(scope, node.condition), "what is expected")
-    scope.narrowed |= facts(holds, True)
-    return program.Expect(node.span, holds)

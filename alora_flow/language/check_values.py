@@ -6,16 +6,13 @@ from alora_flow.language import nodes
 from alora_flow.language.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.check_callees import CALLABLE
 from alora_flow.language.check_calls import call, run
-from alora_flow.language.check_fit import as_turns, condition, conversion, described, fit
+from alora_flow.language.check_fit import conversion, described, fit
+from alora_flow.language.check_operators import binary, enum_with, is_test, unary
 from alora_flow.language.check_scope import Scope, Symbol, bad, kind_of
-from alora_flow.language.check_types import resolve
 from alora_flow.language.diagnostics import Note, did_you_mean
 from alora_flow.language.folding import folded
-from alora_flow.language.narrowing import facts
-from alora_flow.language.operators import binary_type, negative_type
 from alora_flow.language.program import (
     PLAN_FIELDS,
-    Binary,
     ConstDecl,
     EnumDecl,
     EnumMember,
@@ -23,8 +20,6 @@ from alora_flow.language.program import (
     FieldAccess,
     Hole,
     Index,
-    IsTest,
-    Join,
     ListValue,
     Literal,
     Mean,
@@ -33,33 +28,25 @@ from alora_flow.language.program import (
     Reference,
     Text,
     Top,
-    Unary,
 )
 from alora_flow.language.types import (
     BOOL,
     DURATION,
     ERROR,
-    FLOAT,
     INT,
     NEVER,
     NONE,
     STR,
-    THREAD,
-    ChatType,
-    DocumentType,
     EnumType,
     FloatType,
     IntType,
     ListType,
     OptionalType,
     ProbType,
-    RecordType,
     ReplyType,
-    ThreadType,
     Type,
     UnionType,
     alternatives,
-    assignable,
     fields_of,
     is_data,
     union,
@@ -95,11 +82,11 @@ def value(scope: Scope, node: nodes.Expression, expected: Type | None = None) ->
         case nodes.Run():
             return run(scope, node, value)
         case nodes.Unary():
-            return _unary(scope, node)
+            return unary(scope, node, value)
         case nodes.Binary():
-            return _binary(scope, node, expected)
+            return binary(scope, node, expected, value)
         case nodes.IsTest():
-            return _is_test(scope, node)
+            return is_test(scope, node, value)
     raise AssertionError(f"{type(node).__name__} stands in statements only")
 
 
@@ -138,19 +125,12 @@ def _name(scope: Scope, node: nodes.Name, expected: Type | None) -> Expression:
     symbol = scope.unit.find(node.text)
     if isinstance(symbol, ConstDecl):
         return folded(symbol.value, node.span)
-    enum = _enum_with(expected, node.text)
+    enum = enum_with(expected, node.text)
     if enum is not None:
         return EnumMember(enum, node.span, node.text)
     if node.text not in scope.unit.declared or symbol is not None:
         _report_name(scope, node, symbol, expected)
     return bad(node.span)
-
-
-def _enum_with(expected: Type | None, member: str) -> EnumType | None:
-    for part in alternatives(expected) if expected is not None else ():
-        if isinstance(part, EnumType) and member in part.members:
-            return part
-    return None
 
 
 def _report_name(scope: Scope, node: nodes.Name, symbol: Symbol | None, expected: Type | None) -> None:
@@ -282,130 +262,3 @@ def _index(scope: Scope, node: nodes.Index) -> Expression:
         message = f"only lists have elements, and this is {described(target)}"
         scope.unit.report.add("E0402", message, target.span)
     return bad(node.span)
-
-
-# ---------------------------------------------------------------------- operators
-
-
-def _unary(scope: Scope, node: nodes.Unary) -> Expression:
-    if node.operator == "not":
-        return Unary(BOOL, node.span, "not", condition(scope, value(scope, node.operand), "the operand of 'not'"))
-    operand = value(scope, node.operand)
-    type = negative_type(operand.type)
-    if isinstance(operand, Literal) and isinstance(operand.value, (int, float)) and type is not None:
-        return Literal(type, node.span, -operand.value)
-    if type is None:
-        if operand.type != ERROR:
-            scope.unit.report.add("E0402", f"'-' needs a number, found {described(operand)}", operand.span)
-        return bad(node.span)
-    return Unary(type, node.span, "-", operand)
-
-
-def _binary(scope: Scope, node: nodes.Binary, expected: Type | None) -> Expression:
-    left, right = _operands(scope, node, expected)
-    if ERROR in (left.type, right.type):
-        return bad(node.span)
-    if node.operator == "+" and (_is_turns(left.type) or _is_turns(right.type)):
-        return _join(scope, node, left, right)
-    type = binary_type(node.operator, left.type, right.type)
-    if type is None:
-        _report_operands(scope, node, left, right)
-        return bad(node.span)
-    return Binary(type, node.span, node.operator, left, right)  # type: ignore[arg-type]
-
-
-def _operands(scope: Scope, node: nodes.Binary, expected: Type | None) -> tuple[Expression, Expression]:
-    """Both sides; a bare enum member finds its enum through the other side, narrowing runs from left to right."""
-    if node.operator in ("and", "or"):
-        left = condition(scope, value(scope, node.left), f"an operand of '{node.operator}'")
-        inner = scope.child(facts(left, node.operator == "and"))
-        return left, condition(inner, value(inner, node.right), f"an operand of '{node.operator}'")
-    if node.operator in ("==", "!=") and _is_unbound(scope, node.left) and not _is_unbound(scope, node.right):
-        right = value(scope, node.right)
-        return value(scope, node.left, right.type), right
-    side = expected if node.operator in ("+", "??") else None
-    if node.operator == "??" and expected is not None:
-        side = union([OptionalType(expected)])
-    left = value(scope, node.left, side)
-    return left, value(scope, node.right, _hint(node.operator, left.type, side))
-
-
-def _hint(operator: str, left: Type, expected: Type | None) -> Type | None:
-    if operator in ("==", "!=", "in"):
-        return left
-    return left.inner if operator == "??" and isinstance(left, OptionalType) else expected
-
-
-def _is_unbound(scope: Scope, node: nodes.Expression) -> bool:
-    return isinstance(node, nodes.Name) and scope.find(node.text) is None and node.text not in scope.unit.declared
-
-
-def _is_turns(type: Type) -> bool:
-    return isinstance(type, (ThreadType, ChatType, ReplyType, DocumentType))
-
-
-def _join(scope: Scope, node: nodes.Binary, left: Expression, right: Expression) -> Expression:
-    sides = [as_turns(scope, left), as_turns(scope, right)]
-    if any(side.type == ERROR for side in sides):
-        return bad(node.span)
-    parts: list[Expression] = []
-    for side in sides:
-        parts += side.parts if isinstance(side, Join) else [side]
-    return Join(THREAD, node.span, tuple(parts))
-
-
-def _report_operands(scope: Scope, node: nodes.Binary, left: Expression, right: Expression) -> None:
-    message = f"'{node.operator}' does not take {described(left)} and {described(right)}"
-    help = _operand_help(node.operator, left.type, right.type)
-    notes = (Note(f"this is {described(left)}", left.span), Note(f"this is {described(right)}", right.span))
-    scope.unit.report.add("E0402", message, node.mark, help, *notes)
-
-
-def _operand_help(operator: str, left: Type, right: Type) -> str | None:
-    if operator == "??":
-        return "'??' gives a default for what may be none, and this never is"
-    if operator in ("==", "!="):
-        return f"{left} never equals {right}"
-    for given, other in ((left, right), (right, left)):
-        if isinstance(given, ProbType):
-            return conversion(given, other if operator != "+" else FLOAT) or "ask for '.p(outcome)'"
-        if isinstance(given, OptionalType) and binary_type(operator, given.inner, other) is not None:
-            return conversion(given, given.inner)
-        if given == STR and operator == "+" and is_data(other):
-            return 'put it into a string, as in "{…}"'
-    if BOOL in (left, right) and operator in ("<", ">", "<=", ">="):
-        return "comparisons do not chain: write 'a < b and b < c'"
-    return None
-
-
-def _is_test(scope: Scope, node: nodes.IsTest) -> Expression:
-    operand = value(scope, node.operand)
-    if isinstance(node.tested, nodes.NamedType) and node.tested.name.qualifier is None:
-        enum = _enum_with(operand.type, node.tested.name.name.text)
-        if enum is not None and scope.unit.find(node.tested.name.name.text) is None:
-            return _report_member_test(scope, node, operand)
-    tested = resolve(scope.unit, node.tested)
-    if ERROR in (operand.type, tested):
-        return bad(node.span)
-    parts = alternatives(operand.type)
-    inside = [assignable(part, tested) or assignable(tested, part) for part in parts]
-    if not any(inside):
-        always = "always" if node.negated else "never"
-        message = f"this is {always} so: {operand.type} is never {tested}"
-        scope.unit.report.add("E0405", message, node.span, _declared_at(operand))
-    elif all(assignable(part, tested) for part in parts):
-        always = "never" if node.negated else "always"
-        message = f"this is {always} so: {operand.type} is always {tested}"
-        scope.unit.report.add("E0405", message, node.span, _declared_at(operand))
-    return IsTest(BOOL, node.span, operand, tested, node.negated)
-
-
-def _report_member_test(scope: Scope, node: nodes.IsTest, operand: Expression) -> Expression:
-    member = node.tested.span.text
-    help = f"compare values with '{'!=' if node.negated else '=='} {member}'; 'is' tests a type"
-    scope.unit.report.add("E0305", f"'{member}' is a member of {operand.type}, not a type", node.tested.span, help)
-    return bad(node.span)
-
-
-def _declared_at(operand: Expression) -> str | None:
-    return None if isinstance(operand.type, RecordType) else "leave the test out"
