@@ -31,6 +31,8 @@ def intrinsic_value(contract: Contract, completion: Completion) -> Any:
 def generated_value(type: t.Type, completion: Completion) -> Any:
     """The value of `generate(...) as T`."""
     options = choices_of(type)
+    if options is not None and isinstance(type, t.ProbType):
+        return Distribution(tuple(value for _, value in options), _normalised(completion.choice_logprobs))
     if options is not None and completion.choice is not None:
         return options[completion.choice][1]
     return _written(type, completion)

@@ -23,7 +23,7 @@ def request_for(operation: g.Generate | g.Invoke, setup: Setup, values: Values) 
         contract = setup.contracts[operation.intrinsic.key]
         choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
         settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
-        constraint = None if choices else _constraint(contract.emits)
+        constraint = None if choices else constraint_for(contract.emits)
         return Request(runs, max_tokens=limit, choices=choices, constraint=constraint, **settings)
     settings = {argument.name: evaluate(argument.value, values) for argument in operation.settings}
     settings["stop_strings"] = settings.pop("stop", ())
@@ -34,7 +34,7 @@ def request_for(operation: g.Generate | g.Invoke, setup: Setup, values: Values) 
         runs,
         max_tokens=limit,
         choices=tuple(encode(text) for text, _ in options) if options else None,
-        constraint=_constraint(operation.as_type) if operation.as_type and not options else None,
+        constraint=constraint_for(operation.as_type) if operation.as_type and not options else None,
         **settings,
     )
 
@@ -49,7 +49,7 @@ def _runs(prompt: Prompt) -> tuple[Run, ...]:
     return tuple(run for run in runs if run.tokens)
 
 
-def _constraint(type: t.Type) -> Constraint | None:
+def constraint_for(type: t.Type) -> Constraint | None:
     """The grammar of a type that is no short list of choices; free text has none."""
     if isinstance(type, t.StrType):
         return None

@@ -131,6 +131,8 @@ def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
     match emits:
         case Choices(options):
             return tuple((option, option) for option in options)
+        case t.ProbType(of=outcome):
+            return choices_of(outcome)
         case t.BoolType():
             return ("true", True), ("false", False)
         case t.EnumType(members=members):
