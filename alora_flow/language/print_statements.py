@@ -70,11 +70,20 @@ class StatementPrinter:
         """On one line, where that is possible and the author did it."""
         if isinstance(node, nodes.If):
             return self.flat_if(node) if self.was_flat(node, needs_source=True) else None
-        if not isinstance(node, SIMPLE) or isinstance(getattr(node, "value", None), BLOCKS):
+        if isinstance(node, nodes.Do):
+            return self.flat_for(node.value)
+        if not isinstance(node, SIMPLE):
             return None
         head, value, tail = PARTS[type(node)](node)
-        text = f"{head}{expression(value, indent=self.out.indent)}{tail}"
-        return None if "\n" in text else text
+        shown = self.flat_for(value) if isinstance(value, BLOCKS) else expression(value, indent=self.out.indent)
+        return None if shown is None or "\n" in shown else f"{head}{shown}{tail}"
+
+    def flat_for(self, node: nodes.Expression) -> str | None:
+        """A fan-out with one statement; loops and calls by the model have lines of their own."""
+        block = self.flat_block(node.body) if isinstance(node, nodes.For) else None
+        if not isinstance(node, nodes.For) or block is None or not self.was_flat(node, needs_source=True):
+            return None
+        return f"{for_head(node)} {block}"
 
     def flat_if(self, node: nodes.If) -> str | None:
         then = self.flat_block(node.then)
@@ -139,8 +148,7 @@ class StatementPrinter:
     def assign(self, node: nodes.Node, head: str, value: nodes.Expression, tail: str = "") -> None:
         match value:
             case nodes.For():
-                limit = f" limit {expression(value.limit)}" if value.limit else ""
-                self.opening(value, f"{head}for {value.name.text} in {expression(value.source)}{limit} {{", value.body)
+                self.opening(value, f"{head}{for_head(value)} {{", value.body)
                 self.out.add(f"}}{tail}")
             case nodes.Repeat():
                 self.repeat(value, head, tail)
@@ -238,6 +246,11 @@ class StatementPrinter:
     def was_flat(self, node: nodes.Node, needs_source: bool = False) -> bool:
         """Did the author write it on one line? Without a source: what is not `needs_source`."""
         return node.span.line == node.span.end_line if self.out.source is not None else not needs_source
+
+
+def for_head(node: nodes.For) -> str:
+    limit = f" limit {expression(node.limit)}" if node.limit else ""
+    return f"for {node.name.text} in {expression(node.source)}{limit}"
 
 
 def value_after(node: nodes.Run) -> str:
