@@ -66,8 +66,8 @@ def main() -> None:
     print(row("safety_rag, warm engine", warm))
     print(row("safety_rag, warm engine, no prefix cache", cold))
     print(f"{'ratio':<44}{median(cold) / median(warm):>9.2f} x")
-    print(row("alora-flow check safety_rag.flow (process)", seconds(partial(command, "check", "safety_rag.flow"))))
-    print(row("alora-flow run safety_rag.flow (process)", seconds(partial(command, "run", "safety_rag.flow"))))
+    print(row("alora-flow check safety_rag.flow (process)", seconds(partial(command, "check", str(FLOW)))))
+    print(row("alora-flow run safety_rag.flow (process)", seconds(partial(command, "run", str(FLOW)))))
     print(f"{'largest process, peak memory':<44}{_peak_mib():>9.0f} MiB")
 
 
