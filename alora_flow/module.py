@@ -10,6 +10,7 @@ result.value, result.stats, result.trace
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,6 +84,7 @@ class Module:
         self.compilation = compilation
         self._open_backend = open_backend
         self.ledger = Ledger()
+        self._running = threading.RLock()  # threads of an application take turns
         self.flows: Mapping[str, Flow] = {
             flow.name: Flow(self, flow) for flow in compilation.program.flows.values() if not flow.imported
         }
@@ -104,11 +106,12 @@ class Module:
 
     def run(self, graph: FlowGraph, inputs: Mapping[str, Any], progress: Progress = quiet) -> tuple[Any, Trace]:
         """Run one of the file's graphs: a flow's, or a test's. Inputs are checked already."""
-        try:
-            return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
-        except BaseException:
-            self.forget()  # what a broken run left in the cache is in no ledger
-            raise
+        with self._running:
+            try:
+                return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
+            except BaseException:
+                self.forget()  # what a broken run left in the cache is in no ledger
+                raise
 
     def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
         """A tool's Python function, imported when first wanted. Raises BadInput where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,14 @@ def test_everything_public_is_there() -> None:
     assert issubclass(RunFailed, FlowError)
     with pytest.raises(AttributeError):
         alora_flow.nothing  # noqa: B018
+
+
+def test_threads_take_turns() -> None:
+    module = echo("safety_rag.flow")
+    questions = [f"Who is the mayor of town {n}?" for n in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda question: module.safety_rag(question=question), questions))
+    assert all(result.trace.kept_promise for result in results)
+    assert {
+        question in str(result.trace["ask"].value) for question, result in zip(questions, results, strict=True)
+    } == {True}
