@@ -107,6 +107,8 @@ class Module:
     def run(self, graph: FlowGraph, inputs: Mapping[str, Any], progress: Progress = quiet) -> tuple[Any, Trace]:
         """Run one of the file's graphs: a flow's, or a test's. Inputs are checked already."""
         with self._running:
+            if self.ledger.size > self.backend.cache_tokens // 2:
+                self.forget()  # before the cache itself has to, and no plan could tell what it dropped
             try:
                 return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
             except BaseException:

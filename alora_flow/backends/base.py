@@ -10,6 +10,11 @@ from alora_runtime.requests import Completion, Request
 class Backend(Protocol):
     """The seam between a flow and an engine; the torch engine is one as it is."""
 
+    @property
+    def cache_tokens(self) -> int:
+        """How many tokens the cache holds."""
+        ...
+
     def submit(self, request: Request) -> int:
         """Take a request and give a ticket for it. Raises alora_runtime.errors.EngineError on a bad one."""
         ...

@@ -7,6 +7,7 @@ by construction; only the real engine can break one.
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Mapping
 from math import log
@@ -28,6 +29,10 @@ class Echo:
         self._ledger = Ledger()
         self._waiting: deque[tuple[int, Request]] = deque()
         self._tickets = 0
+
+    @property
+    def cache_tokens(self) -> int:
+        return sys.maxsize
 
     @property
     def busy(self) -> bool:

@@ -33,6 +33,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._root = _Trie()
+        self.size = 0  # keys held
 
     def prompt(self, keys: Sequence[Key]) -> int:
         """How many leading keys are there already; all of them are afterwards.
@@ -52,7 +53,10 @@ class Ledger:
         """Put a sequence into the cache."""
         node = self._root
         for key in keys:
-            node = node.children.setdefault(key, _Trie())
+            if key not in node.children:
+                node.children[key] = _Trie()
+                self.size += 1
+            node = node.children[key]
         return node
 
 
