@@ -26,8 +26,8 @@ class Course:
     rank: int = 32
     alpha: int = 64
     rate: float = 3e-3
-    cases: int = 6000
-    epochs: int = 8
+    cases: int = 3000
+    epochs: int = 6
     batch: int = 64
 
 

@@ -34,7 +34,7 @@ class Plan:
     minutes: float | None = None
     batch: int = 8192
     chats: int = 3000
-    stage_ends: tuple[float, ...] = (0.08, 0.25)
+    stage_ends: tuple[float, ...] = (0.054, 0.162, 0.287, 0.77)
     threads: int = 2
     log_seconds: float = 120.0
 
@@ -61,7 +61,7 @@ class Clock:
 
     def recall(self) -> float:
         """The share of lists to copy: many at first, hardly any later."""
-        return 0.8 if self.progress < 0.15 else 0.3 if self.progress < 0.4 else 0.05
+        return 0.8 if self.progress < 0.1 else 0.3 if self.progress < 0.26 else 0.05
 
 
 def fast_matrices() -> bool:
@@ -104,18 +104,27 @@ def stream(folder: Path, clock: Clock) -> Iterator[list[Batch]]:
             clock.shards += 1
 
 
+def rounded_up(places: Tensor, step: int = 1024) -> Tensor:
+    """Places and as many zeros as round their number up.
+
+    The library keeps a prepared product for every shape it meets; with a new one each step its memory only grows.
+    """
+    return F.pad(places, (0, -len(places) % step))
+
+
 def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half: bool) -> Tensor:
     """Weighted cross-entropy; the head sees only positions that carry loss, a tenth of the lightly weighted ones."""
     ids = torch.from_numpy(batch.ids.astype("int64"))
     weights = torch.from_numpy(batch.weights.astype("float32"))[:, 1:]
     light = (weights > 0) & (weights < 0.03)
     weights = torch.where(light, weights * 10 * (torch.rand_like(weights) < 0.1), weights)
-    keep = weights > 0
+    weights, targets = F.pad(weights, (0, 1)).flatten(), ids.roll(-1, 1).flatten()
+    keep = rounded_up(weights.nonzero()[:, 0])
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        hidden = forward(ids)[:, :-1]
-        scores = network.logits(hidden[keep])
-    losses = F.cross_entropy(scores.float(), ids[:, 1:][keep], reduction="none")
-    return (losses * weights[keep]).sum() / weights[keep].sum()
+        scores = network.logits(forward(ids).flatten(0, 1)[keep])
+    losses = F.cross_entropy(scores.float(), targets[keep], reduction="none")
+    first = torch.arange(len(keep)) < weights.count_nonzero()
+    return (losses * weights[keep] * first).sum() / weights.sum()
 
 
 class Training:
@@ -164,7 +173,8 @@ class Training:
 
     def run(self, measure: Callable[[Network], dict[str, object]] | None = None) -> Network:
         """Train until the budget is spent."""
-        self.say(seed=self.plan.seed, parameters=sum(p.numel() for p in self.network.parameters()), bf16=self.half)
+        parameters = sum(p.numel() for p in self.network.parameters())
+        self.say(seed=self.plan.seed, budget=self.plan.minutes, parameters=parameters, bf16=self.half)
         forward = compiled(self.network)
         last, mean = time.monotonic(), 0.0
         spoken = self.clock.seconds

@@ -27,13 +27,14 @@ class Turn:
 
 @dataclass(frozen=True)
 class Size:
-    """How much a chat holds. Ranges are inclusive."""
+    """How much a chat holds. Ranges are inclusive. `alike` is how often all entities are of one kind."""
 
     documents: tuple[int, int] = (1, 3)
     facts: tuple[int, int] = (1, 3)
     missing: float = 0.2
     careful: float = 0.35
     other: float = 0.25
+    alike: float = 0.5
 
 
 def answer(pieces: list[Piece]) -> Turn:
@@ -59,7 +60,7 @@ class Chat:
     def __post_init__(self) -> None:
         self.random = self.world.random
         self.world.reset()
-        self.kind = self.random.choice(list(KINDS)) if self.random.random() < 0.5 else None
+        self.kind = self.random.choice(list(KINDS)) if self.random.random() < self.size.alike else None
         self.careful = self.random.random() < self.size.careful
         if self.careful or self.random.random() < 0.75:
             self.add("system", self.random.choice(words.CAREFUL if self.careful else words.PLAIN))
@@ -161,7 +162,7 @@ class Chat:
         if (question.entity, question.attribute) in self.shown and value:
             return answer(self.pieces(question, value, VALUE))
         if self.careful:
-            return answer([(words.UNKNOWN, PLAIN)])
+            return answer([("The documents", VERDICT), (words.UNKNOWN.removeprefix("The documents"), PLAIN)])
         guess = self.world.value(question.entity, question.attribute)
         return answer(self.pieces(question, guess, GUESSED_CHOICE if question.value == "choice" else GUESSED_NAME))
 
