@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from alora_flow.language.scan import Comment
 from alora_flow.language.source import Source, Span
 
+# from the end of a head, of the last parameter, to the bracket behind it, past comments
+TO_BRACKET = re.compile(r"(?:#[^\r\n]*|[^#{])*\{")
+TO_PARENTHESIS = re.compile(r"(?:#[^\r\n]*|[^#)])*\)")
 INDENT = "  "
 WIDTH = 120
 
@@ -32,6 +37,21 @@ class Lines:
         yield
         self.indent = outer
 
+    @contextmanager
+    def block(self, head_end: int) -> Iterator[None]:
+        """Inside the first `{` after this offset, which is printed. A comment behind it on its line stays there; those
+        that stand before it, in the middle of the head, become the first lines inside."""
+        early: list[Comment] = []
+        if self.source is not None:
+            bracket = TO_BRACKET.match(self.source.text, head_end)
+            assert bracket is not None
+            early = list(self._before(bracket.end()))
+            self.end(self.source.span(bracket.end() - 1, bracket.end()))
+        with self.nested():
+            for comment in early:
+                self.add(_demoted(comment).text)
+            yield
+
     def add(self, text: str) -> None:
         """One line, or several of a block string, which bring their own indent."""
         self.lines.append(f"{self.indent}{text}" if text else "")
@@ -50,22 +70,30 @@ class Lines:
         """Is a comment waiting that stands in this span?"""
         return bool(self.comments) and self.comments[0].span.start < span.end
 
+    def parenthesis(self, span: Span) -> Span:
+        """The `)` after what stands at `span`."""
+        match = TO_PARENTHESIS.match(self.source.text, span.end) if self.source else None
+        return Span(span.source, match.end() - 1, match.end()) if match else span
+
     def hoist(self, until: int) -> None:
-        """Comments in the middle of what is printed next go before it."""
+        """Comments in the middle of the statement that is printed next go before it."""
         for comment in self._before(until):
-            self.add(comment.text)
+            self.add(_demoted(comment).text)
 
     def end(self, span: Span) -> None:
-        """After what stands at `span`: a comment on the same line stays on it."""
+        """After what stands at `span`: a comment on the same line stays on it; those from its middle come next."""
         self._end = span.end
-        if self.source is None or not self.comments:
+        if self.source is None:
             return
-        comment = self.comments[0]
-        between = self.source.text[span.end : comment.span.start]
-        if comment.span.start >= span.end and "\n" not in between and not between.strip(" \t,"):
-            self.comments.popleft()
-            self.lines[-1] += f"  {comment.text}"
-            self._end = comment.span.end
+        early = list(self._before(span.end))
+        if self.comments:
+            comment = self.comments[0]
+            between = self.source.text[span.end : comment.span.start]
+            if not between.strip(" \t,"):
+                self.comments.popleft()
+                self.lines[-1] += f"  {comment.text}"
+                self._end = comment.span.end
+        self.comments.extendleft(reversed([_demoted(comment) for comment in early]))
 
     def close(self, span: Span) -> None:
         """At the end of a block: the comments that are left in it."""
@@ -88,3 +116,8 @@ class Lines:
         between = self.source.text[self._end : span.start] if self.source and self._end is not None else ""
         if apart or between.replace("\r\n", "\n").count("\n") > 1:
             self.lines.append("")
+
+
+def _demoted(comment: Comment) -> Comment:
+    """A comment away from its place: it documents nothing, and must not begin to."""
+    return replace(comment, text=f"#{comment.text.lstrip('#')}")

@@ -29,26 +29,14 @@ class StatementPrinter:
     def __init__(self, out: Lines) -> None:
         self.out = out
 
-    def line(self, node: nodes.Node, text: str) -> None:
-        self.out.hoist(node.span.end)
-        self.out.add(text)
-
     def body(self, block: nodes.Block) -> None:
-        """The statements of a block whose `{` is printed; a comment behind the `{` stays there."""
-        self.out.hoist(block.span.start)
-        self.opened(block.span.start)
-        with self.out.nested():
+        """The statements of a block whose `{` is printed."""
+        with self.out.block(block.span.start):
             for node in block.statements:
                 self.out.begin(node.span)
                 self.statement(node)
                 self.out.end(node.span)
             self.out.close(block.span)
-
-    def opened(self, before: int) -> None:
-        """The first `{` after this offset is printed."""
-        if self.out.source is not None:
-            bracket = self.out.source.text.index("{", before)
-            self.out.end(self.out.source.span(bracket, bracket + 1))
 
     def statement(self, node: nodes.Statement) -> None:
         flat = self.flat(node)
@@ -105,7 +93,8 @@ class StatementPrinter:
         return f"{{ {texts[0]} }}" if len(texts) == 1 and texts[0] is not None else None
 
     def if_(self, node: nodes.If, word: str) -> None:
-        self.out.hoist(node.condition.span.end)
+        if word == "if":
+            self.out.hoist(node.then.span.start)
         self.out.add(f"{word} {expression(node.condition, indent=self.out.indent)} {{")
         self.body(node.then)
         if isinstance(node.otherwise, nodes.If):
@@ -120,8 +109,7 @@ class StatementPrinter:
     def match(self, node: nodes.Match) -> None:
         self.out.hoist(node.subject.span.end)
         self.out.add(f"match {expression(node.subject, indent=self.out.indent)} {{")
-        self.opened(node.subject.span.end)
-        with self.out.nested():
+        with self.out.block(node.subject.span.end):
             for arm in node.arms:
                 self.out.begin(arm.span)
                 self.arm(arm)
@@ -138,6 +126,7 @@ class StatementPrinter:
         if block and self.fits(flat) and not self.out.inside(node.span) and self.was_flat(node, needs_source=True):
             self.out.add(flat)
             return
+        self.out.hoist(node.body.span.start)
         self.out.add(f"{head} {{")
         self.body(node.body)
         self.out.add("}")
@@ -181,12 +170,11 @@ class StatementPrinter:
         may = f"may invoke [{', '.join(map(qualified, node.callees))}]{budget}"
         call = expression(node.call, indent=self.out.indent)
         clauses = [self.clause_text(item) for item in node.clauses]
+        self.out.hoist(node.clauses[0].span.start if clauses else node.span.end)
         short = f"{head}{call} {may}{f' {{ {clauses[0]} }}' if clauses else ''}{tail}"
         if len(clauses) < 2 and self.fits(short) and not self.out.inside(node.span):
             self.out.add(short)
             return
-        start = node.clauses[0].span.start if clauses else node.span.end
-        self.out.hoist(start)
         flat = f"{head}{call} {may}"
         if not self.fits(flat + " {"):
             *lines, last = self.broken(head, node.call, "")
@@ -198,7 +186,7 @@ class StatementPrinter:
             with self.out.nested():
                 for item, text in zip(node.clauses, clauses, strict=True):
                     self.out.begin(item.span)
-                    self.line(item, text)
+                    self.out.add(text)
                     self.out.end(item.span)
                 self.out.close(node.span)
             self.out.add(f"}}{tail}")

@@ -73,13 +73,13 @@ class _Printer(StatementPrinter):
             self.out.add("")
 
     def import_(self, node: nodes.Import) -> None:
-        self.line(node, f"import {string(node.file)} as {node.name.text}")
+        self.out.add(f"import {string(node.file)} as {node.name.text}")
 
     def model(self, node: nodes.Model) -> None:
-        self.line(node, f"model {node.name.text} = {string(node.reference)}")
+        self.out.add(f"model {node.name.text} = {string(node.reference)}")
 
     def alias(self, node: nodes.Alias) -> None:
-        self.line(node, f"type {node.name.text} = {type_text(node.type)}")
+        self.out.add(f"type {node.name.text} = {type_text(node.type)}")
 
     def const(self, node: nodes.Const) -> None:
         type = f": {type_text(node.type)}" if node.type else ""
@@ -105,12 +105,11 @@ class _Printer(StatementPrinter):
             self.out.add(flat)
             return
         self.out.add(f"{head} {{")
-        self.opened(node.name.span.end)
-        with self.out.nested():
+        with self.out.block(node.name.span.end):
             for item in items:
                 self.out.begin(item.span)
                 self.doc(item.doc)
-                self.line(item, f"{show(item)},")
+                self.out.add(f"{show(item)},")
                 self.out.end(item.span)
             self.out.close(node.span)
         self.out.add("}")
@@ -119,14 +118,12 @@ class _Printer(StatementPrinter):
         settings = f" with {arguments(node.settings.arguments)}" if node.settings else ""
         library = f" from {string(node.library)}" if node.library else ""
         tail = f" -> {type_text(node.result)}{library}{settings}{'' if library else ' {'}"
-        end = node.span.end if library else (node.settings or node.result).span.end
-        self.head(f"intrinsic {node.name.text}", node.parameters, tail, end)
+        self.head(f"intrinsic {node.name.text}", node.parameters, tail)
         if not library:
-            self.opened((node.settings or node.result).span.end)
-            with self.out.nested():
+            with self.out.block((node.settings or node.result).span.end):
                 for item in node.items:
                     self.out.begin(item.span)
-                    self.line(item, f"{item.keyword.text} {self.item_value(item.value)}")
+                    self.out.add(f"{item.keyword.text} {self.item_value(item.value)}")
                     self.out.end(item.span)
                 self.out.close(node.span)
             self.out.add("}")
@@ -144,27 +141,28 @@ class _Printer(StatementPrinter):
         result = f" -> {type_text(node.result)}" if node.result else ""
         settings = f" with {arguments(node.settings.arguments)}" if node.settings else ""
         tail = f"{result} = {node.host.text} {string(node.function)}{settings}"
-        self.head(f"tool {node.name.text}", node.parameters, tail, node.span.end)
+        self.head(f"tool {node.name.text}", node.parameters, tail)
 
-    def head(self, start: str, parameters: Sequence[nodes.Parameter], tail: str, end: int) -> None:
-        """`start(a: str, b: int) tail`, a parameter a line where it is too long; `end` is its end in the source."""
+    def head(self, start: str, parameters: Sequence[nodes.Parameter], tail: str) -> None:
+        """`start(a: str, b: int) tail`, a parameter a line where it is too long or there are comments among them."""
         flat = f"{start}({', '.join(map(self.field, parameters))}){tail}"
-        if self.fits(flat) or not parameters:
-            self.out.hoist(end)
+        end = self.out.parenthesis(parameters[-1].span) if parameters else None
+        if end is None or (self.fits(flat) and not self.out.inside(end)):
             self.out.add(flat)
             return
         self.out.add(f"{start}(")
         with self.out.nested():
             for item in parameters:
                 self.out.begin(item.span)
-                self.line(item, f"{self.field(item)},")
+                self.out.add(f"{self.field(item)},")
                 self.out.end(item.span)
+            self.out.close(end)
         self.out.add(f"){tail}")
 
     def flow(self, node: nodes.Flow) -> None:
         clauses = "".join(f" {self.clause(clause)}" for clause in node.clauses)
         tail = f" -> {type_text(node.result)}{clauses} {{"
-        self.head(f"flow {node.name.text}", node.parameters, tail, node.body.span.start)
+        self.head(f"flow {node.name.text}", node.parameters, tail)
         self.body(node.body)
         self.out.add("}")
 

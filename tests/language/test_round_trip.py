@@ -1,5 +1,6 @@
 """Text → tree → text → the same tree; printing twice changes nothing; comments and meaning survive."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from alora_flow.language import FlowErrors, check_file, format_source
 from alora_flow.language.parser import parse, parse_file
 from alora_flow.language.printer import print_file
-from alora_flow.language.scan import comments
+from alora_flow.language.scan import Comment, comments
 from alora_flow.language.source import Source
 from tests.language.cases import CASES, programs
 
@@ -93,8 +94,8 @@ enum Stage {  # after the bracket
   output,
 }
 
-# in the head
 flow f(x: str) -> str {  # opened
+  # in the head
   # alone
   return x  # result
   # last
@@ -133,3 +134,29 @@ def test_layout(name: str) -> None:
     before, after = LAYOUTS[name]
     assert format_source(before) == after
     assert format_source(after) == after
+
+
+ACCIDENTS = ["\n", "\n\n\n", " ", "  # c\n", "# own\n", "\n# x\n", "\n## doc\n", " " * 60, "#\n"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_comments_and_blanks_anywhere(seed: int) -> None:
+    """Wherever there is white space there can be more of it, and comments: they are kept, and change nothing."""
+    chance = random.Random(seed)
+    texts = [path.read_text() for path in programs("valid")]
+    for _ in range(12):
+        text = chance.choice(texts)
+        for _ in range(chance.randint(1, 6)):
+            place = chance.choice([offset for offset, character in enumerate(text) if character.isspace()])
+            text = text[:place] + chance.choice(ACCIDENTS) + text[place + 1 :]
+        before = parse(Source("", text))
+        if before.file is not None:
+            after = parse(Source("", format_source(text)))
+            assert after.file is not None
+            assert after.file.declarations == before.file.declarations
+            assert words(after.comments) == words(before.comments)
+            assert format_source(after.file.span.text) == after.file.span.text
+
+
+def words(found: tuple[Comment, ...]) -> list[str]:
+    return sorted(comment.text.lstrip("#") for comment in found)
