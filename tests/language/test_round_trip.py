@@ -94,8 +94,9 @@ enum Stage {  # after the bracket
   output,
 }
 
-flow f(x: str) -> str {  # opened
-  # in the head
+flow f(
+  x: str,  # in the head
+) -> str {  # opened
   # alone
   return x  # result
   # last
