@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from alora_flow.language import nodes, program
@@ -10,7 +11,8 @@ from alora_flow.language.check_frames import constant_int, when
 from alora_flow.language.check_scope import Scope, bad
 from alora_flow.language.check_types import written
 from alora_flow.language.check_values import value
-from alora_flow.language.diagnostics import did_you_mean
+from alora_flow.language.diagnostics import Note, did_you_mean
+from alora_flow.language.program import Intrinsic, ToolDecl
 from alora_flow.language.types import (
     ERROR,
     REPLY,
@@ -23,6 +25,7 @@ from alora_flow.language.types import (
 def may_invoke(scope: Scope, node: nodes.MayInvoke) -> program.Expression:
     made = value(scope, node.call)
     callees = tuple(item for item in (_invocable(scope, name) for name in node.callees) if item is not None)
+    _warn_of_conflicts(scope, node, callees)
     budget = constant_int(scope, node.budget, "the budget") if node.budget else None
     clauses = tuple(item for item in (_clause(scope, clause, callees) for clause in node.clauses) if item is not None)
     if not isinstance(made, program.Generate):
@@ -34,9 +37,25 @@ def may_invoke(scope: Scope, node: nodes.MayInvoke) -> program.Expression:
     return replace(made, type=type, span=node.span, may_invoke=may)
 
 
-def _invocable(scope: Scope, name: nodes.Qualified) -> program.Intrinsic | program.ToolDecl | None:
+def _warn_of_conflicts(scope: Scope, node: nodes.MayInvoke, callees: Iterable[Intrinsic | ToolDecl]) -> None:
+    """The runtime hands over at the first token of an invocation: one must not begin like another."""
+    seen: list[tuple[str, Intrinsic]] = []
+    for item in callees:
+        text = item.invoke.constant if isinstance(item, Intrinsic) and item.invoke is not None else None
+        if text is None or not isinstance(item, Intrinsic):
+            continue
+        for earlier, other in seen:
+            if text.startswith(earlier) or earlier.startswith(text):
+                note = Note(f"'{other.name}' is invoked by {earlier!r}", other.span)
+                message = f"when the model writes {text!r}, is that '{item.name}' or '{other.name}'?"
+                help = "give each an invocation that does not begin like another"
+                scope.unit.report.add("W0805", message, node.span, help, note)
+        seen.append((text, item))
+
+
+def _invocable(scope: Scope, name: nodes.Qualified) -> Intrinsic | ToolDecl | None:
     found = callee(scope, name)
-    if isinstance(found, (program.Intrinsic, program.ToolDecl)):
+    if isinstance(found, (Intrinsic, ToolDecl)):
         return found
     if found is not None:
         what = "'generate'" if found == "generate" else f"the flow '{written(name)}'"
@@ -44,9 +63,7 @@ def _invocable(scope: Scope, name: nodes.Qualified) -> program.Intrinsic | progr
     return None
 
 
-def _clause(
-    scope: Scope, node: nodes.OnClause, callees: tuple[program.Intrinsic | program.ToolDecl, ...]
-) -> program.OnClause | None:
+def _clause(scope: Scope, node: nodes.OnClause, callees: tuple[Intrinsic | ToolDecl, ...]) -> program.OnClause | None:
     found = next((item for item in callees if item.name == node.callee.name.text), None)
     if found is None:
         help = did_you_mean(node.callee.name.text, [item.name for item in callees])

@@ -123,8 +123,6 @@ def _report_operands(scope: Scope, node: nodes.Binary, left: Expression, right: 
 def _operand_help(operator: str, left: Type, right: Type) -> str | None:
     if operator == "??":
         return "'??' gives a default for what may be none, and this never is"
-    if operator in ("==", "!="):
-        return f"{left} never equals {right}"
     for given, other in ((left, right), (right, left)):
         if isinstance(given, ProbType):
             return conversion(given, other if operator != "+" else FLOAT) or "ask for '.p(outcome)'"
@@ -132,6 +130,8 @@ def _operand_help(operator: str, left: Type, right: Type) -> str | None:
             return conversion(given, given.inner)
         if given == STR and operator == "+" and is_data(other):
             return 'put it into a string, as in "{…}"'
+    if operator in ("==", "!=") and is_data(left) and is_data(right):
+        return f"{left} never equals {right}"
     if BOOL in (left, right) and operator in ("<", ">", "<=", ">="):
         return "comparisons do not chain: write 'a < b and b < c'"
     return None

@@ -71,4 +71,5 @@ CODES: dict[str, str] = {
     "W0802": "a statement that is never reached",
     "W0803": "a thread that nothing runs on",
     "W0804": "a clause without effect",
+    "W0805": "two invocations that cannot be told apart",
 }

@@ -19,6 +19,7 @@ from alora_flow.language.types import (
     Type,
     alternatives,
     assignable,
+    is_data,
     union,
 )
 
@@ -121,7 +122,7 @@ def _plus(left: Type, right: Type) -> Type | None:
 
 
 def _equal(left: Type, right: Type) -> Type | None:
-    return BOOL if overlapping(left, right) else None
+    return BOOL if is_data(left) and is_data(right) and overlapping(left, right) else None
 
 
 def _ordered(left: Type, right: Type) -> Type | None:
