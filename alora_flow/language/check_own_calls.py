@@ -32,6 +32,7 @@ from alora_flow.language.types import (
     ListType,
     RecordType,
     Type,
+    union,
 )
 
 ON_THREAD = (*TURNS, "document")
@@ -68,16 +69,15 @@ def _turn(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression
 
 def _document(scope: Scope, node: nodes.Call, check: Check) -> Expression:
     """`document("text", title: "…")` makes a value, `document(doc)` a turn of one that is there."""
-    if len(node.arguments) == 1 and node.arguments[0].name is None:
-        with scope.unit.report.quiet():
-            only = check(scope, node.arguments[0].value, None)
-        if isinstance(only.type, DocumentType):
-            return as_turns(scope, only)
+    text = Slot("text", union([STR, DOCUMENT]) if len(node.arguments) == 1 else STR, None, True)
     title = Slot("title", STR, Text(STR, node.span, ()), False)
-    arguments = bind(scope, node, "'document'", [Slot("text", STR, None, True), title], check)
+    arguments = bind(scope, node, "'document'", [text, title], check)
     if len(arguments) < 2:
         return bad(node.span)
-    return DocumentValue(DOCUMENT, node.span, arguments[0].value, arguments[1].value)
+    content = arguments[0].value
+    if isinstance(content.type, DocumentType):
+        return as_turns(scope, content)
+    return DocumentValue(DOCUMENT, node.span, content, arguments[1].value)
 
 
 def function_call(scope: Scope, node: nodes.Call, function: Function, name: str, check: Check) -> Expression:

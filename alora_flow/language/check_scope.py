@@ -108,6 +108,7 @@ class Unit:
 class Scope:
     """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about them.
 
+    `on_trial` while a loop's body is read ahead: loops inside it are not read ahead again.
     `owner` is the key of the flow around, empty in a test or an intrinsic.
     """
 
@@ -118,9 +119,10 @@ class Scope:
     owner: str = ""
     in_test: bool = False
     in_value: bool = False
+    on_trial: bool = False
 
     def child(self, narrowed: dict[int, Type] | None = None) -> Scope:
-        flags = (self.owner, self.in_test, self.in_value)
+        flags = (self.owner, self.in_test, self.in_value, self.on_trial)
         return Scope(self.unit, self, {}, dict(narrowed or {}), *flags)
 
     def find(self, name: str) -> Binding | None:

@@ -217,17 +217,16 @@ def _repeat(scope: Scope, node: nodes.Repeat, frame: Frame) -> program.Repeat:
 def _state_type(scope: Scope, node: nodes.Repeat, item: nodes.State, initial: program.Expression) -> Type:
     """What a state may hold: the type of its first value without range; of `[]` and `none`, what `next` gives."""
     type = widened(initial.type)
-    if isinstance(type, (ReplyType, NoneTypes)) or type == ListType(NEVER):
+    unsettled = isinstance(type, ReplyType) or type in (NONE, ListType(NEVER))
+    if unsettled and not scope.on_trial:
         return _joined_with_next(scope, node, item, type)
     return type
-
-
-NoneTypes = type(NONE)
 
 
 def _joined_with_next(scope: Scope, node: nodes.Repeat, item: nodes.State, type: Type) -> Type:
     """Reads the body once, quietly, with the type so far."""
     trial = scope.child()
+    trial.on_trial = True
     frame = Frame("repeat")
     with scope.unit.report.quiet():
         for state in node.states:

@@ -125,10 +125,10 @@ def lark() -> Lark:
 
 
 def _cache_file(grammar: str) -> str | None:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alora-flow"
     digest = sha256(f"{grammar}{lark_version}{sys.version_info[:2]}".encode()).hexdigest()[:16]
     try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alora-flow"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # a home that cannot be written, or none at all
         return None
     return str(folder / f"grammar-{digest}") if os.access(folder, os.W_OK) else None

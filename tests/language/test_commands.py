@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from alora_flow.cli import check, fmt
+from alora_flow.language import parser
 
 RIGHT = 'flow f(x: str) -> str {\n  return "{x}!"\n}\n'
 WRONG = "flow f(x: str) -> str { return y + z }\n"
@@ -165,3 +166,11 @@ def test_a_read_only_home_is_no_obstacle(file: Path, tmp_path: Path) -> None:
     script = f"from alora_flow.language import load; load(__import__('pathlib').Path({str(file)!r}))"
     environment = {"PATH": "", "XDG_CACHE_HOME": "/proc/nowhere", "HOME": "/proc/nowhere"}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+def test_a_broken_cache_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    parser.lark.__wrapped__()
+    (cached,) = (tmp_path / "alora-flow").iterdir()
+    cached.write_bytes(cached.read_bytes()[:1000])
+    assert parser.lark.__wrapped__().parse("1 + 2", start="expression")

@@ -21,6 +21,12 @@ HOSTILE = {
     "long sums": f"const A = 1{' + 1' * MANY}",
     "deep types": f"flow f(x: {'list[' * MANY}int{']' * MANY}) -> int {{ return 1 }}",
     "long else if": f"flow f() -> int {{ if true {{ }} {'else if true { } ' * MANY} return 1 }}",
+    "documents of documents": f"const A = {'document(' * 90}1{')' * 90}",
+    "loops in loops": "flow f() -> int { "
+    + "let a = repeat (b = []) up to 2 { " * 40
+    + "accept 1 "
+    + "} else { return 1 } " * 40
+    + "}",
     "long list": f"const A = [{'1, ' * MANY}]",
     "a megabyte of string": f'const A = "{"a" * 1_000_000}"',
     "a megabyte of lines": 'const A = """\n' + "a\n" * 500_000 + '"""',
