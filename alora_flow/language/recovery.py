@@ -22,7 +22,8 @@ OPENERS = {"if", "for", "repeat", "flow", "test", "let", "return", "accept"}
 class _Mark:
     """A token with the number of brackets that are open before it, and whether a statement may start there.
 
-    `hard` for a declaration's word at the beginning of a line: whatever is open before it, something new starts.
+    `hard` for a declaration's word at the beginning of a line, whatever is open before it, and for any word there
+    with nothing open: something new starts.
     """
 
     token: Scanned
@@ -72,7 +73,8 @@ def _marks(text: str, faulty: int) -> list[_Mark]:
         in_block = not stack or stack[-1][1] == "{"
         words = STATEMENTS if stack else DECLARATIONS
         is_value = token.text in ("for", "repeat") and before in ("=", "return", "accept")
-        hard = token.text in DECLARATIONS and text[token.start - 1 : token.start] in ("", "\n")
+        is_declaration = token.text in DECLARATIONS or (token.kind == "word" and not stack)
+        hard = is_declaration and text[token.start - 1 : token.start] in ("", "\n")
         starts = hard or (in_block and token.text in words and not is_value and before != ".")
         closing = token.kind == "bracket" and token.text in ")}]"
         if token.kind == "bracket":

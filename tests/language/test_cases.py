@@ -1,11 +1,12 @@
 """Every wrong program of tests/cases has exactly the diagnostics that stand beside it."""
 
+import random
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from alora_flow.language import Diagnostic, check_file
+from alora_flow.language import Diagnostic, check, check_file
 from alora_flow.language.codes import CODES
 from tests.language.cases import CASES, outcome, programs
 
@@ -45,3 +46,29 @@ def test_nothing_is_told_twice() -> None:
     for path in WRONG:
         told = [(item.span.start, item.code) for item in found(path)]
         assert len(told) == len(set(told)), path.name
+
+
+# what these lack would stand in the next program, or takes it along
+OPEN_ENDED = {
+    "import_without_alias",
+    "tool_without_function",
+    "unclosed_at_end",
+    "unclosed_block_string",
+    "huge_number",
+}
+
+
+def test_one_error_neither_hides_nor_makes_another() -> None:
+    """Two wrong programs in one file have the errors of both, each at its place."""
+    chance = random.Random(0)
+    alone = [path for path in programs("syntax") if path.stem not in OPEN_ENDED]
+    for _ in range(60):
+        first, second = chance.choice(alone), chance.choice(alone)
+        if first.stem not in ("three_errors", "unclosed_string"):
+            text = first.read_text()
+            expected = places(text) + places(second.read_text(), text.count("\n"))
+            assert places(text + second.read_text()) == expected, (first.stem, second.stem)
+
+
+def places(text: str, lines: int = 0) -> list[tuple[int, int, str]]:
+    return [(item.span.line + lines, item.span.column, item.message) for item in check(text)[1]]
