@@ -1,4 +1,4 @@
-"""Adapter weights, and Linear layers that add them only to the rows that carry the adapter."""
+"""Adapter weights: read from a folder and checked against the model."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from .adapter_config import WEIGHTS, AdapterConfig
 from .errors import AdapterError
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""(outputs, inputs) of each Linear that an adapter may update, by module name."""
+
 PREFIX = "base_model.model."
 """What PEFT puts before the base's own module names."""
-
-
-class Routing:
-    """Which rows of the forward pass under way carry which adapter; every wrapped layer of a model shares one."""
-
-    def __init__(self) -> None:
-        self.adapters: tuple[tuple[int, slice | Tensor], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,40 +28,7 @@ class LowRank:
     up: Tensor
 
 
-class AdaptedLinear(nn.Module):
-    """A Linear plus, on each row, the low-rank update of the row's adapter."""
-
-    def __init__(self, base: nn.Linear, routing: Routing) -> None:
-        super().__init__()
-        # Column-major weights: with the usual layout MKL reads all of them again for each group of four rows.
-        self.weight = nn.Parameter(base.weight.detach().t().contiguous().t(), requires_grad=False)
-        self.bias = base.bias
-        self.routing = routing
-        self.updates: dict[int, LowRank] = {}
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """`[1, rows, inputs]` → `[1, rows, outputs]`."""
-        output = F.linear(hidden, self.weight, self.bias)
-        for adapter, rows in self.routing.adapters:
-            update = self.updates.get(adapter)
-            if update is not None:
-                output[0, rows] += F.linear(F.linear(hidden[0, rows], update.down), update.up)
-        return output
-
-
-def wrap_linears(model: nn.Module, routing: Routing) -> dict[str, AdaptedLinear]:
-    """Replace every Linear inside the decoder layers; returns them by module name."""
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    wrapped = {}
-    for name, linear in found:
-        if ".layers." in name:
-            parent, _, last = name.rpartition(".")
-            wrapped[name] = AdaptedLinear(linear, routing)
-            setattr(model.get_submodule(parent), last, wrapped[name])
-    return wrapped
-
-
-def load_updates(name: str, config: AdapterConfig, layers: Mapping[str, AdaptedLinear]) -> dict[str, LowRank]:
+def load_updates(name: str, config: AdapterConfig, layers: Shapes, dtype: torch.dtype) -> dict[str, LowRank]:
     """The adapter's weights by module, checked against the model before anything is changed.
 
     Raises AdapterError naming the adapter, the module and the shapes, when they do not belong to this model.
@@ -81,7 +43,7 @@ def load_updates(name: str, config: AdapterConfig, layers: Mapping[str, AdaptedL
     missing = next((module for module in layers if config.targets_module(module) and module not in modules), None)
     if missing or not modules:
         raise AdapterError(f"adapter {name!r} has no weights for {missing or 'any module'!r}, which its config targets")
-    return {module: _update(name, config, module, tensors, layers[module]) for module in modules}
+    return {module: _update(name, config, module, tensors, layers[module], dtype) for module in modules}
 
 
 def _read(name: str, config: AdapterConfig) -> dict[str, Tensor]:
@@ -96,21 +58,26 @@ def _read(name: str, config: AdapterConfig) -> dict[str, Tensor]:
 
 
 def _update(
-    name: str, config: AdapterConfig, module: str, tensors: Mapping[str, Tensor], layer: AdaptedLinear
+    name: str,
+    config: AdapterConfig,
+    module: str,
+    tensors: Mapping[str, Tensor],
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
 ) -> LowRank:
-    outputs, inputs = layer.weight.shape
+    outputs, inputs = shape
     rank = config.rank_of(module)
     sides = []
-    for side, shape in (("A", (rank, inputs)), ("B", (outputs, rank))):
+    for side, wanted in (("A", (rank, inputs)), ("B", (outputs, rank))):
         tensor = tensors.get(f"{PREFIX}{module}.lora_{side}.weight")
         if tensor is None:
             raise AdapterError(f"adapter {name!r} has no lora_{side} for {module!r}")
-        if tuple(tensor.shape) != shape:
+        if tuple(tensor.shape) != wanted:
             raise AdapterError(
                 f"adapter {name!r} is for another base: lora_{side} of {module!r} is {list(tensor.shape)}, "
-                f"and this model with rank {rank} needs {list(shape)}"
+                f"and this model with rank {rank} needs {list(wanted)}"
             )
         if not torch.isfinite(tensor).all():
             raise AdapterError(f"adapter {name!r} has weights that are not finite, in lora_{side} of {module!r}")
-        sides.append(tensor.to(layer.weight))
+        sides.append(tensor.to(dtype))
     return LowRank(sides[0], sides[1] * config.scale_of(module))

@@ -101,10 +101,9 @@ class Engine:
             tokens = self.model.tokenizer.encode(config.invocation_string, add_special_tokens=False).ids
             config = replace(config, invocation_tokens=tuple(tokens[1:]))
         if config.digest not in self._numbers:
-            updates = load_updates(name, config, self.model.layers)
+            updates = load_updates(name, config, self.model.network.modules, self.model.network.dtype)
             number = self._numbers[config.digest] = len(self._numbers) + 1
-            for module, update in updates.items():
-                self.model.layers[module].updates[number] = update
+            self.model.network.put(number, updates)
         self._adapters[name] = config
         return config
 
@@ -243,7 +242,7 @@ class Engine:
         if not plan.pieces:
             return ()
         batch = build_batch(plan.pieces, self._arena)
-        self._stats.rows += batch.tokens.shape[1]
+        self._stats.rows += len(batch.tokens)
         rows = self.model.rows(batch).unbind(0)
         owners = [piece.row for piece in plan.pieces if piece.row is not None]
         # A row that stays in the tree must not keep the whole step's rows alive.

@@ -1,4 +1,4 @@
-"""A transformers model with our attention and adapted Linear layers: batches in, rows and logits out."""
+"""A model loaded by transformers: batches in, rows and logits out."""
 
 from __future__ import annotations
 
@@ -11,48 +11,42 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.utils import logging
 
-from .adapters import AdaptedLinear, Routing, wrap_linears
-from .attention import KERNELS, register
 from .batch import Batch
+from .decoder import Decoder
 from .errors import ModelError
+from .reference import NAME, Reference, register
 from .support import CLASSES, ModelFolder, read_model_folder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+ATTENTION = ("fast", "reference")
+
 
 class LanguageModel:
-    """A loaded model. `layers`: its wrapped Linear layers by module name. `vocabulary`: ids that tokens can have, which
-    may be fewer than the rows of the output matrix. `tokenizer` is None for a folder without tokenizer.json."""
+    """A loaded model. `network`: its forward pass. `vocabulary`: ids that tokens can have, which may be fewer than the
+    rows of the output matrix. `tokenizer` is None for a folder without tokenizer.json."""
 
-    def __init__(self, source: ModelFolder, model: Any, tokenizer: Tokenizer | None) -> None:
-        self.source, self.model, self.tokenizer = source, model, tokenizer
-        self.config = model.config
-        self.routing = Routing()
-        self.layers: dict[str, AdaptedLinear] = wrap_linears(model, self.routing)
-        self.vocabulary: int = self.config.vocab_size
+    def __init__(self, source: ModelFolder, model: Any, tokenizer: Tokenizer | None, attention: str = "fast") -> None:
+        self.source, self.tokenizer = source, tokenizer
+        self.vocabulary: int = model.config.vocab_size
         if tokenizer is not None:
             self.vocabulary = min(self.vocabulary, 1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
+        fast = attention == "fast" and Decoder.fits(model)
+        self.network: Decoder | Reference = (Decoder if fast else Reference)(model, self.vocabulary)
 
     def arena(self, slots: int) -> Tensor:
-        """`[layers, 2, slots + 1, kv_heads, dim]`, not initialised: only written slots are ever read, and the last one,
+        """`[layers, slots + 1, 2, kv_heads, dim]`, not initialised: only written slots are ever read, and the last one,
         where rows write whose KV is in place already, never is."""
-        config = self.config
-        dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return torch.empty(
-            config.num_hidden_layers, 2, slots + 1, config.num_key_value_heads, dim, dtype=self.model.dtype
-        )
+        network = self.network
+        return torch.empty(len(network.layers), slots + 1, 2, network.kv_heads, network.dim, dtype=network.dtype)
 
     def rows(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
-        self.routing.adapters = batch.adapters
-        output = self.model.model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False, batch=batch)
-        hidden: Tensor = output.last_hidden_state[0].index_select(0, batch.kept)
-        return hidden
+        return self.network.hidden(batch)
 
     def logits(self, rows: Tensor) -> Tensor:
         """`[n, hidden]` → `[n, vocabulary]` in float32."""
-        logits: Tensor = self.model.lm_head(rows).float() / getattr(self.config, "logits_scaling", 1.0)
-        return logits[:, : self.vocabulary]
+        return self.network.head(rows)
 
     def text(self, tokens: list[int]) -> str:
         """Decoded, without special tokens; empty without a tokenizer."""
@@ -64,14 +58,14 @@ def load_model(folder: str | Path, dtype: str = "float32", attention: str = "fas
     source = read_model_folder(folder)
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not supported; supported are {', '.join(DTYPES)}")
-    if attention not in KERNELS:
-        raise ModelError(f"there is no attention {attention!r}; there are {', '.join(KERNELS)}")
+    if attention not in ATTENTION:
+        raise ModelError(f"there is no attention {attention!r}; there are {', '.join(ATTENTION)}")
     register()
-    model = _weights(source, DTYPES[dtype], f"alora_{attention}")
+    model = _weights(source, DTYPES[dtype])
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
-    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"))
+    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), attention)
 
 
 def _tokenizer(path: Path) -> Tokenizer | None:
@@ -81,7 +75,7 @@ def _tokenizer(path: Path) -> Tokenizer | None:
         raise ModelError(f"{path} cannot be read: {error}") from None
 
 
-def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
+def _weights(source: ModelFolder, dtype: torch.dtype) -> Any:
     module = import_module(f"transformers.models.{source.model_type}.modeling_{source.model_type}")
     cls = getattr(module, CLASSES[source.model_type])
     bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -91,7 +85,7 @@ def _weights(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
         model, report = cls.from_pretrained(
             source.folder,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=NAME,
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they come back by name

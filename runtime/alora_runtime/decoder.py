@@ -1,0 +1,182 @@
+"""The forward pass of Llama-shaped models over packed rows: transformers' weights, without its modules.
+
+A small model spends most of a step on calling operations. Here a layer is about a dozen of them: q, k and v are one
+matrix, gate and up another; the rotation of queries and keys is one complex multiplication in place; residuals are
+added by the matrix product itself; and only rows that somebody wants go through the end of the last layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .adapters import LowRank
+from .attention import attend
+from .batch import Batch
+from .projection import Head, Part, Projection
+from .routing import Routing
+
+
+def interleaved(heads: int, dim: int) -> Tensor:
+    """The order of a projection's outputs in which the two numbers that are rotated together, i and i + dim/2 in the
+    checkpoint, are neighbours. Scores do not change when queries and keys are reordered alike."""
+    order = torch.arange(dim).view(2, dim // 2).t().reshape(-1)
+    return (torch.arange(heads)[:, None] * dim + order).reshape(-1)
+
+
+class Layer:
+    """One decoder layer's weights. `name`: its module's, which adapters know it by."""
+
+    def __init__(self, name: str, source: Any, config: Any, dim: int) -> None:
+        attention, mlp = source.self_attn, source.mlp
+        heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+
+        def part(block: str, linear: str, order: Tensor | None = None) -> Part:
+            return Part(f"{name}.{block}.{linear}", getattr(getattr(source, block), linear), order)
+
+        self.qkv = Projection(
+            part("self_attn", "q_proj", interleaved(heads, dim)),
+            part("self_attn", "k_proj", interleaved(kv_heads, dim)),
+            part("self_attn", "v_proj"),
+        )
+        self.out = Projection(part("self_attn", "o_proj"))
+        self.gate_up = Projection(part("mlp", "gate_proj"), part("mlp", "up_proj"))
+        self.down = Projection(part("mlp", "down_proj"))
+        self.before_attention, self.before_mlp = (
+            Norm(source.input_layernorm),
+            Norm(source.post_attention_layernorm),
+        )
+        order = interleaved(1, dim)
+        norms = [getattr(attention, side, None) for side in ("q_norm", "k_norm")]
+        self.head_norms = [Norm(norm, order) for norm in norms if norm is not None]
+        self.activation: Callable[[Tensor], Tensor] = F.silu if isinstance(mlp.act_fn, nn.SiLU) else mlp.act_fn
+        self.scale = float(attention.scaling)
+        self.residual = float(getattr(config, "residual_multiplier", 1.0))
+
+    @property
+    def projections(self) -> tuple[Projection, ...]:
+        """Everything that adapters may update."""
+        return self.qkv, self.out, self.gate_up, self.down
+
+
+class Norm:
+    """Root mean square normalisation over the last dimension."""
+
+    def __init__(self, source: Any, order: Tensor | None = None) -> None:
+        weight = source.weight.detach()
+        self.weight: Tensor = weight if order is None else weight[order]
+        self.eps = float(source.variance_epsilon)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """The same shape; computed in float32, as transformers does."""
+        if hidden.dtype == torch.float32:
+            return F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+        return self.weight * F.rms_norm(hidden.float(), self.weight.shape, None, self.eps).to(hidden.dtype)
+
+
+class Decoder:
+    """A whole model. Takes the weights out of a transformers model, which is of no use afterwards.
+
+    modules: `(outputs, inputs)` of every Linear that adapters may update, by name.
+    """
+
+    def __init__(self, model: Any, vocabulary: int) -> None:
+        config, body = model.config, model.model
+        self.dtype: torch.dtype = model.dtype
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.embedding = body.embed_tokens.weight.detach()
+        self.embedding_scale = float(getattr(config, "embedding_multiplier", 1.0))
+        self.modules = {name: tuple(linear.weight.shape) for name, linear in linears(model)}
+        self.layers = []
+        for index, source in enumerate(body.layers):
+            self.layers.append(Layer(f"model.layers.{index}", source, config, self.dim))
+            source.to("meta")  # its weights have been copied
+        self.norm = Norm(body.norm)
+        self.head = Head(model.lm_head, vocabulary, float(getattr(config, "logits_scaling", 1.0)))
+        self._frequencies: Tensor = body.rotary_emb.inv_freq.float()
+        self._amplitude = float(body.rotary_emb.attention_scaling)
+        self._angles = torch.empty(0, 1, self.dim // 2, dtype=torch.complex64)
+
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Whether the model rotates all of each head, and its layers are made of the usual parts."""
+        config, body = model.config, model.model
+        dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        parts = ("input_layernorm", "post_attention_layernorm", "self_attn", "mlp")
+        return 2 * len(body.rotary_emb.inv_freq) == dim and all(
+            {name for name, _ in layer.named_children()} == set(parts) for layer in body.layers
+        )
+
+    def put(self, number: int, updates: Mapping[str, LowRank]) -> None:
+        """Add an adapter under a number."""
+        for layer in self.layers:
+            for projection in layer.projections:
+                projection.put(number, updates)
+
+    def drop(self, number: int) -> None:
+        """Forget an adapter."""
+        for layer in self.layers:
+            for projection in layer.projections:
+                projection.drop(number)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
+        hidden = self.embedding[batch.tokens]
+        if self.embedding_scale != 1.0:
+            hidden = hidden * self.embedding_scale
+        angles = self._rotation(batch.positions)
+        for index, layer in enumerate(self.layers):
+            last = index == len(self.layers) - 1
+            hidden = self._layer(layer, batch, batch.arena[index], hidden, angles, last)
+        return self.norm(hidden)
+
+    def _layer(self, layer: Layer, batch: Batch, arena: Tensor, hidden: Tensor, angles: Tensor, last: bool) -> Tensor:
+        """`[rows, hidden]` → the same; in the last layer `[kept, hidden]`. arena: `[slots, 2, kv_heads, dim]`."""
+        heads, routing = self.heads, batch.routing
+        qkv = layer.qkv(layer.before_attention(hidden), routing).view(len(hidden), -1, self.dim)
+        if layer.head_norms:
+            for norm, part in zip(layer.head_norms, (qkv[:, :heads], qkv[:, heads : -self.kv_heads]), strict=True):
+                part.copy_(norm(part))
+        self._rotate(qkv[:, : -self.kv_heads], angles)
+        kv = qkv[:, heads:].view(len(hidden), 2, self.kv_heads, self.dim)
+        if isinstance(batch.slots, slice):
+            arena[batch.slots] = kv
+        else:
+            arena.index_copy_(0, batch.slots, kv)
+        attended = attend(qkv[:, :heads], arena, batch.clusters, layer.scale)
+        if last and batch.kept is not None:
+            hidden, attended, routing = hidden[batch.kept], attended[batch.kept], batch.kept_routing
+        return self._after_attention(layer, hidden, attended, routing)
+
+    def _after_attention(self, layer: Layer, hidden: Tensor, attended: Tensor, routing: Routing) -> Tensor:
+        hidden = layer.out.add_to(hidden, attended, routing, layer.residual)
+        gate, up = layer.gate_up(layer.before_mlp(hidden), routing).chunk(2, dim=-1)
+        return layer.down.add_to(hidden, layer.activation(gate).mul_(up), routing, layer.residual)
+
+    def _rotate(self, sides: Tensor, angles: Tensor) -> None:
+        """Queries and keys `[rows, heads, dim]`, in place."""
+        pairs = sides.view(*sides.shape[:-1], -1, 2)
+        if sides.dtype == torch.float32:
+            torch.view_as_complex(pairs).mul_(angles)
+        else:
+            pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * angles))
+
+    def _rotation(self, positions: Tensor) -> Tensor:
+        """`[rows, 1, dim / 2]` complex numbers; the table grows with the longest sequence."""
+        needed = int(positions.max()) + 1
+        if needed > len(self._angles):
+            phase = torch.arange(max(1024, 1 << (needed - 1).bit_length()))[:, None].float() * self._frequencies
+            self._angles = torch.polar(torch.full_like(phase, self._amplitude), phase)[:, None]
+        return self._angles[positions]
+
+
+def linears(model: Any) -> Iterator[tuple[str, nn.Linear]]:
+    """Every Linear of the decoder layers, by name."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and ".layers." in name:
+            yield name, module
