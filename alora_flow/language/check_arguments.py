@@ -16,9 +16,7 @@ from alora_flow.language.program import (
     Parameter,
 )
 from alora_flow.language.source import Span
-from alora_flow.language.types import (
-    Type,
-)
+from alora_flow.language.types import ERROR, Type
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def bind(
     for position, argument in enumerate(node.arguments):
         slot = _slot(scope, what, slots, position, argument)
         if slot is None:
-            check(scope, argument.value, None)
+            check(scope, argument.value, ERROR)
             unknown += argument.name is not None
         elif slot.name in given:
             note = Note("it is given here first", given[slot.name].span)
@@ -129,6 +127,5 @@ def settings(
 def ignored(scope: Scope, node: nodes.Call, check: Check) -> Expression:
     """Reads the arguments for names and errors of their own."""
     for argument in node.arguments:
-        if not isinstance(argument.value, nodes.Name) or scope.find(argument.value.text):
-            check(scope, argument.value, None)
+        check(scope, argument.value, ERROR)
     return bad(node.span)

@@ -63,7 +63,8 @@ def unary(scope: Scope, node: nodes.Unary, check: Check) -> Expression:
 def binary(scope: Scope, node: nodes.Binary, expected: Type | None, check: Check) -> Expression:
     left, right = _operands(scope, node, expected, check)
     if ERROR in (left.type, right.type):
-        return bad(node.span)
+        logical = node.operator in ("and", "or")
+        return Binary(ERROR, node.span, node.operator, left, right) if logical else bad(node.span)  # type: ignore[arg-type]
     if node.operator == "+" and (_is_turns(left.type) or _is_turns(right.type)):
         return _join(scope, node, left, right)
     type = binary_type(node.operator, left.type, right.type)
@@ -145,7 +146,7 @@ def is_test(scope: Scope, node: nodes.IsTest, check: Check) -> Expression:
             return _report_member_test(scope, node, operand)
     tested = resolve(scope.unit, node.tested)
     if ERROR in (operand.type, tested):
-        return bad(node.span)
+        return IsTest(ERROR, node.span, operand, ERROR, node.negated)
     parts = alternatives(operand.type)
     inside = [assignable(part, tested) or assignable(tested, part) for part in parts]
     if not any(inside):

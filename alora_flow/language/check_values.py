@@ -57,7 +57,8 @@ FOREIGN_VALUES = ("True", "False", "None", "null")
 
 
 def value(scope: Scope, node: nodes.Expression, expected: Type | None = None) -> Expression:
-    """`expected` only helps to find enum members and the types of empty lists; it is `fit` that demands."""
+    """`expected` only helps to find enum members; it is `fit` that demands. Where it is the error type, a bare name may
+    be a member of an enum that is not known, and nothing is said."""
     match node:
         case nodes.Number():
             return _number(node)
@@ -128,7 +129,8 @@ def _name(scope: Scope, node: nodes.Name, expected: Type | None) -> Expression:
     enum = enum_with(expected, node.text)
     if enum is not None:
         return EnumMember(enum, node.span, node.text)
-    if node.text not in scope.unit.declared or symbol is not None:
+    silent = expected == ERROR or (node.text in scope.unit.declared and symbol is None)
+    if not silent:
         _report_name(scope, node, symbol, expected)
     return bad(node.span)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from alora_flow.language.program import Binary, Expression, IsTest, Literal, Reference, Unary
-from alora_flow.language.types import NEVER, NONE, Type, alternatives, assignable, union
+from alora_flow.language.types import ERROR, NEVER, NONE, ErrorType, Type, alternatives, assignable, union
 
 Facts = dict[int, Type]
 
 
 def facts(condition: Expression, holds: bool) -> Facts:
-    """Narrower types of bindings, by id, where the condition is true (or false)."""
+    """Narrower types of bindings, by id, where the condition is true (or false); unknown ones after a faulty test."""
     match condition:
+        case IsTest(operand=Reference() as name, tested=ErrorType()):
+            return {name.binding.id: ERROR}
         case IsTest(operand=Reference() as name):
             return {name.binding.id: narrowed(name.type, condition.tested, holds != condition.negated)}
         case Unary(operator="not"):
