@@ -25,6 +25,7 @@ class Lines:
         self.source = source
         self.comments = deque(comments)
         self.lines: list[str] = []
+        self.behind: dict[int, str] = {}
         self.indent = ""
         self._end: int | None = None
         self._fresh = True
@@ -91,7 +92,9 @@ class Lines:
             between = self.source.text[span.end : comment.span.start]
             if not between.strip(" \t,"):
                 self.comments.popleft()
-                self.lines[-1] += f"  {comment.text}"
+                place = len(self.lines) - 1
+                before = self.behind.get(place)
+                self.behind[place] = f"{before}  {comment.text}" if before else comment.text
                 self._end = comment.span.end
         self.comments.extendleft(reversed([_demoted(comment) for comment in early]))
 
@@ -103,7 +106,25 @@ class Lines:
             self._end = comment.span.end
 
     def text(self) -> str:
-        return "\n".join(self.lines) + "\n" if self.lines else ""
+        """Comments behind neighbouring lines stand under each other, where there is room."""
+        lines = list(self.lines)
+        for run in self._runs():
+            column = max(_width(lines[place]) for place in run) + 2
+            aligned = all(column + len(self.behind[place]) <= WIDTH for place in run)
+            for place in run:
+                gap = column - _width(lines[place]) if aligned else 2
+                lines[place] += " " * gap + self.behind[place]
+        return "\n".join(lines) + "\n" if lines else ""
+
+    def _runs(self) -> list[list[int]]:
+        """Numbers of neighbouring lines that have a comment behind them."""
+        runs: list[list[int]] = []
+        for place in sorted(self.behind):
+            if runs and runs[-1][-1] == place - 1:
+                runs[-1].append(place)
+            else:
+                runs.append([place])
+        return runs
 
     def _before(self, offset: int) -> Iterator[Comment]:
         while self.comments and self.comments[0].span.start < offset:
@@ -116,6 +137,11 @@ class Lines:
         between = self.source.text[self._end : span.start] if self.source and self._end is not None else ""
         if apart or between.replace("\r\n", "\n").count("\n") > 1:
             self.lines.append("")
+
+
+def _width(line: str) -> int:
+    """Of what stands on the last line: a text in three quotes is one entry of several lines."""
+    return len(line.rpartition("\n")[2])
 
 
 def _demoted(comment: Comment) -> Comment:

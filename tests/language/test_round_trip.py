@@ -89,13 +89,13 @@ model base = "mini"  # behind
 # between
 
 enum Stage {  # after the bracket
-  input,  # one
+  input,      # one
   # two
   output,
 }
 
 flow f(
-  x: str,  # in the head
+  x: str,   # in the head
 ) -> str {  # opened
   # alone
   return x  # result
