@@ -84,6 +84,13 @@ def _float(bound: float | None) -> float | None:
     return None if bound is None else float(bound)
 
 
+def _rounded(given: Sequence[Type]) -> Type | None:
+    number = given[0]
+    if not isinstance(number, (IntType, FloatType)):
+        return None
+    return IntType(*(None if bound is None else round(bound) for bound in (number.low, number.high)))
+
+
 def _larger(given: Sequence[Type]) -> Type | None:
     """Both arguments of one kind of number; the result's range holds both."""
     if not all(map(_number, given)):
@@ -141,7 +148,7 @@ TEXTS, FLAGS = ListType(STR), ListType(BOOL)
 FUNCTIONS: dict[str, Function] = {
     "len": Function(("str, list or chat",), _length),
     "str": Function(("any data",), _text),
-    "round": Function(("float",), lambda given: INT if _number(given[0]) else None),
+    "round": Function(("float",), _rounded),
     "float": Function(("int",), lambda given: number_as_float(given[0])),
     "min": Function(("number", "number"), _larger),
     "max": Function(("number", "number"), _larger),

@@ -291,7 +291,9 @@ def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.S
     for item in node.states:
         binding = frame.states.get(item.name.text)
         found = value(scope, item.value, binding.type if binding else None)
-        if binding is not None:
+        if binding is not None and scope.on_trial:
+            values.append((binding, found))
+        elif binding is not None:
             note = Note("its first value stands here", binding.span)
             values.append((binding, fit(scope, found, binding.type, f"'{item.name.text}'", note)))
         elif not elsewhere:

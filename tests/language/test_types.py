@@ -2,12 +2,14 @@
 
 import pytest
 
+from alora_flow.language.builtins import FUNCTIONS, result_of
 from alora_flow.language.narrowing import narrowed
 from alora_flow.language.operators import binary_type, negative_type
 from alora_flow.language.types import (
     BOOL,
     CHAT,
     DOCUMENT,
+    ERROR,
     FLOAT,
     INT,
     NEVER,
@@ -129,6 +131,36 @@ def test_unions_are_flat_and_without_repeats() -> None:
 )
 def test_operators(operator: str, left: Type, right: Type, result: Type | None) -> None:
     assert binary_type(operator, left, right) == result
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "result"),
+    [
+        ("len", [STR], IntType(0)),
+        ("len", [CHAT], IntType(0)),
+        ("len", [INT], None),
+        ("str", [ANSWER], STR),
+        ("str", [THREAD], None),
+        ("round", [FloatType(0.2, 8.7)], IntType(0, 9)),
+        ("float", [DIGIT], FloatType(0.0, 9.0)),
+        ("min", [DIGIT, IntType(5, 20)], IntType(0, 20)),
+        ("max", [DIGIT, FLOAT], FLOAT),
+        ("clamp", [FLOAT, FloatType(0.0, 0.0), IntType(1, 1)], UNIT_FLOAT),
+        ("clamp", [INT, IntType(1, 1), IntType(3, 3)], IntType(1, 3)),
+        ("sum", [ListType(DIGIT)], INT),
+        ("mean", [ListType(UNIT_FLOAT)], UNIT_FLOAT),
+        ("mean", [STR], None),
+        ("range", [IntType(4, 4)], ListType(IntType(0, 3))),
+        ("first", [ListType(STR)], OptionalType(STR)),
+        ("any", [ListType(BOOL)], BOOL),
+        ("split", [STR, STR], ListType(STR)),
+        ("join", [ListType(STR), STR], STR),
+        ("join", [STR, STR], None),
+        ("len", [ERROR], ERROR),
+    ],
+)
+def test_functions(name: str, given: list[Type], result: Type | None) -> None:
+    assert result_of(FUNCTIONS[name], given) == result
 
 
 def test_negation_turns_a_range_round() -> None:
