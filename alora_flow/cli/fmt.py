@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
 from alora_flow.cli.check import wants_color
+from alora_flow.errors import BadInput
 from alora_flow.language.check import read
 from alora_flow.language.diagnostics import Diagnostic, FlowErrors
 from alora_flow.language.printer import format_source
@@ -64,8 +64,11 @@ def _diff(file: Path, before: str, after: str) -> str:
 def _replace(file: Path, text: str) -> None:
     """In one step, so that an interrupted run leaves the old file; permissions stay."""
     target = file.resolve()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as temporary:
-        temporary.write(text)
-    os.chmod(name, target.stat().st_mode & 0o7777)
-    os.replace(name, target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInput(f"cannot write '{file}': {(error.strerror or str(error)).lower()}") from error

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from alora_flow.cli import check, fmt
+from alora_flow.errors import BadInput
 from alora_flow.language import parser
 
 RIGHT = 'flow f(x: str) -> str {\n  return "{x}!"\n}\n'
@@ -143,6 +144,19 @@ def test_a_file_with_syntax_errors_is_left_alone(file: Path, tmp_path: Path) -> 
     assert "error[E0101]" in result.stdout
     assert file.read_text() == "flow f( {\n"
     assert other.read_text() == RIGHT
+
+
+def test_a_file_that_cannot_be_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    file.write_text(UGLY)
+    monkeypatch.setattr(Path, "replace", refuse)
+    result = run(fmt.command, file)
+    assert isinstance(result.exception, BadInput)
+    assert str(result.exception) == f"cannot write '{file}': permission denied"
+    assert [item.name for item in file.parent.iterdir()] == ["a.flow"]
+    assert file.read_text() == UGLY
 
 
 def test_wrong_names_are_no_matter_of_layout(file: Path) -> None:
