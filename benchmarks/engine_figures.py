@@ -173,7 +173,7 @@ def memory_per_run() -> Row:
         scheduler.add(Live(number, ((0, (*range(10), number)), (1, tuple(range(300, 309)))), 0))
         while scheduler.busy:
             plan = scheduler.plan()
-            for live, _ in scheduler.commit(plan, [None for piece in plan.pieces if piece.row is not None]):
+            for live, _ in scheduler.commit(plan, [object() for _ in plan.keepers()]):
                 live.generated.append(1)
                 scheduler.finish(live)
     bytes_, runs = tracemalloc.get_traced_memory()[0], sum(1 for _ in scheduler.tree.nodes())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .batch import Cluster
+from .clusters import Cluster
 
 
 def attend(query: Tensor, arena: Tensor, clusters: Sequence[Cluster], scale: float) -> Tensor:

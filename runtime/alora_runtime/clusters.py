@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -19,6 +19,10 @@ CALL, READ, PAIR, GATHER = 20_000, 60, 25, 180
 
 PREFIX = 32
 """Shared prefixes shorter than this are not worth a call of their own."""
+
+HOLE = 64
+"""Up to so many slots that no row looks at are read along, when that spares gathering. The arena starts as zeros, and
+nothing that is not finite stays in it, so that masked slots do no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +44,34 @@ class Cluster:
     causal: bool
 
 
-def clustered(pieces: Sequence[Piece], dtype: torch.dtype) -> list[Cluster]:
+def grouped(pieces: Sequence[Piece]) -> list[Group]:
     """Put neighbours together as long as that costs less than attending separately."""
-    groups = [_Group([pieces[0]], 0)]
+    groups = [Group([pieces[0]], 0)]
     for piece in pieces[1:]:
         group = groups[-1]
-        alone, together = _Group([piece], group.last), _Group([*group.pieces, piece], group.first)
+        alone, together = Group([piece], group.last), Group([*group.pieces, piece], group.first)
         if together.cost <= group.cost + alone.cost:
             groups[-1] = together
         else:
             groups.append(alone)
-    return [group.cluster(dtype) for group in groups]
+    return groups
 
 
-class _Group:
-    """Pieces that might attend together, from row `first` on."""
+class Group:
+    """Pieces that attend together, from row `first` on."""
 
     def __init__(self, pieces: list[Piece], first: int) -> None:
         self.pieces, self.first = pieces, first
         self.rows = sum(piece.length for piece in pieces)
         self.last = first + self.rows
         self.prefix = self._prefix()
-        self.slots = union(extent for piece in pieces for extent in self._rest(piece))
+        before = self.prefix.length if self.prefix else 0
+        ends = [piece.start + piece.length for piece in pieces]
+        rests = [window(piece.context, before, end) for piece, end in zip(pieces, ends, strict=True)]
+        # One piece over one extent needs no mask: it sees all, or all up to itself.
+        self.plain = len(pieces) == len(rests[0]) == 1 and self.rows in (1, rests[0][0].length)
+        self.rests = rests if self.plain else [window(piece.context, before, 1 << 60) for piece in pieces]
+        self.slots = spanned(union(extent for rest in self.rests for extent in rest))
 
     def _prefix(self) -> Extent | None:
         """Slots at the beginning that all rows see; what is after them is not empty for any row."""
@@ -70,12 +80,9 @@ class _Group:
         if any(head.start != start for head in heads):
             return None
         length = min(min(head.length, piece.start) for head, piece in zip(heads, self.pieces, strict=True))
-        alone = len(self.pieces) == self.rows == len(self.pieces[0].context) == 1
-        return None if alone or length < PREFIX else Extent(start, length)
-
-    def _rest(self, piece: Piece) -> list[Extent]:
-        length = self.prefix.length if self.prefix else 0
-        return window(piece.context, length, piece.start + piece.length)
+        first = self.pieces[0]
+        in_place = len(self.pieces) == self.rows == 1 and heads[0].length > first.start
+        return None if in_place or length < PREFIX else Extent(start, length)
 
     @property
     def cost(self) -> int:
@@ -85,20 +92,48 @@ class _Group:
         return rest + (2 * CALL + self.prefix.length * (READ + PAIR * self.rows) if self.prefix else 0)
 
     def cluster(self, dtype: torch.dtype) -> Cluster:
+        """As attention wants it."""
         slots, width = self.slots, size(self.slots)
-        alone = len(self.pieces) == 1
-        in_order = alone and len(slots) == len(self._rest(self.pieces[0])) == 1
-        causal = in_order and self.rows == width > 1
         return Cluster(
             first=self.first,
             last=self.last,
             prefix=slice(self.prefix.start, self.prefix.end) if self.prefix else None,
             width=width,
             view=slice(slots[0].start, slots[0].end) if len(slots) == 1 else None,
-            index=torch.tensor([n for slot in slots for n in range(*slot_range(slot))]) if len(slots) > 1 else None,
-            mask=None if causal or (alone and self.rows == 1) else self._mask(width, dtype),
-            causal=causal,
+            index=torch.cat([torch.arange(slot.start, slot.end) for slot in slots]) if len(slots) > 1 else None,
+            mask=None if self.plain else self._mask(width, dtype),
+            causal=self.plain and self.rows > 1,
         )
+
+    def marks(self) -> Tensor | None:
+        """For one-token pieces: where in the mask each row's own slot is, in row order; None without a mask."""
+        if self.plain:
+            return None
+        width, before = size(self.slots), self.prefix.length if self.prefix else 0
+        own = [
+            self._column(window(rest, piece.start - before, piece.start - before + 1)[0])
+            for piece, rest in zip(self.pieces, self.rests, strict=True)
+        ]
+        return torch.tensor([row * width + column for row, column in enumerate(own)])
+
+    def grown(self, cluster: Cluster, marks: Tensor | None) -> Cluster:
+        """The cluster one step later, when each row's next slot is the one after its last: masks change in place."""
+        if marks is None:
+            assert cluster.view is not None
+            view = slice(cluster.view.start, cluster.view.stop + 1)
+            return replace(cluster, width=cluster.width + 1, view=view)
+        assert cluster.mask is not None
+        marks += 1
+        cluster.mask.view(-1).index_fill_(0, marks, 0.0)
+        return cluster
+
+    def _column(self, extent: Extent) -> int:
+        column = 0
+        for slot in self.slots:
+            if slot.start <= extent.start < slot.end:
+                return column + extent.start - slot.start
+            column += slot.length
+        raise AssertionError
 
     def _mask(self, width: int, dtype: torch.dtype) -> Tensor:
         mask = torch.full((self.rows, width), float("-inf"), dtype=dtype)
@@ -106,10 +141,10 @@ class _Group:
         columns = [0, *accumulate(extent.length for extent in self.slots)]
         before = self.prefix.length if self.prefix else 0
         row = 0
-        for piece in self.pieces:
+        for piece, rest in zip(self.pieces, self.rests, strict=True):
             part = mask[row : row + piece.length]
             position = before
-            for extent in self._rest(piece):
+            for extent in rest:
                 whole = bisect_right(starts, extent.start) - 1
                 column = columns[whole] + extent.start - starts[whole]
                 _unmask(part[:, column : column + extent.length], position, piece.start)
@@ -118,16 +153,18 @@ class _Group:
         return mask
 
 
+def spanned(slots: list[Extent]) -> list[Extent]:
+    """One extent over all, where the holes between are small enough."""
+    if len(slots) > 1 and slots[-1].end - slots[0].start <= size(slots) + HOLE:
+        return [Extent(slots[0].start, slots[-1].end - slots[0].start)]
+    return slots
+
+
 def _unmask(block: Tensor, position: int, start: int) -> None:
     """Let rows of positions `start` … see columns of positions `position` … up to their own."""
     rows, width = block.shape
     if position + width <= start + 1:
         block.zero_()
-    else:
+    elif position < start + rows:
         seen = torch.arange(start + 1, start + rows + 1)[:, None]
         block.masked_fill_(torch.arange(position, position + width) < seen, 0.0)
-
-
-def slot_range(extent: Extent) -> tuple[int, int]:
-    """Its bounds."""
-    return extent.start, extent.end

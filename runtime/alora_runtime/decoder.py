@@ -129,7 +129,7 @@ class Decoder:
         hidden = self.embedding[batch.tokens]
         if self.embedding_scale != 1.0:
             hidden = hidden * self.embedding_scale
-        angles = self._rotation(batch.positions)
+        angles = self._rotation(batch.positions, batch.longest + 1)
         for index, layer in enumerate(self.layers):
             last = index == len(self.layers) - 1
             hidden = self._layer(layer, batch, batch.arena[index], hidden, angles, last)
@@ -166,9 +166,8 @@ class Decoder:
         else:
             pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * angles))
 
-    def _rotation(self, positions: Tensor) -> Tensor:
+    def _rotation(self, positions: Tensor, needed: int) -> Tensor:
         """`[rows, 1, dim / 2]` complex numbers; the table grows with the longest sequence."""
-        needed = int(positions.max()) + 1
         if needed > len(self._angles):
             phase = torch.arange(max(1024, 1 << (needed - 1).bit_length()))[:, None].float() * self._frequencies
             self._angles = torch.polar(torch.full_like(phase, self._amplitude), phase)[:, None]

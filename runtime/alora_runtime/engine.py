@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
+from math import isfinite
 from pathlib import Path
 from time import monotonic, perf_counter
 from types import MappingProxyType
@@ -14,11 +15,11 @@ from torch import Tensor
 
 from .adapter_config import AdapterConfig, read_adapter_config
 from .adapters import load_updates
-from .batch import build_batch
+from .batch import Batcher
 from .choices import ChoiceTrie
 from .constraints import Matcher, Vocabulary
 from .detokenizer import Detokenizer
-from .errors import CapacityError, RequestError
+from .errors import CapacityError, ModelError, RequestError
 from .model import LanguageModel, load_model
 from .requests import Completion, Finish, Listener, Request
 from .scheduler import Scheduler
@@ -60,6 +61,8 @@ class Engine:
         self.model = model
         self.cache_tokens = cache_tokens
         self._arena = model.arena(cache_tokens)
+        self._batcher = Batcher(self._arena)
+        self._rows = self._arena.new_empty(0)  # of the last forward pass
         self._scheduler = Scheduler(RunTree(cache_tokens, keep=reuse), chunk_tokens)
         self._adapters: dict[str, AdapterConfig] = {}
         self._numbers: dict[str, int] = {}  # digest → what rows, layers and tree know the adapter by
@@ -239,21 +242,22 @@ class Engine:
                 self._end(self._tasks[ticket], "timeout")
 
     def _compute(self, plan: Plan) -> Sequence[Row]:
-        if not plan.pieces:
+        """Rows that stay in the tree as copies, so as not to keep the whole step's alive; others by their numbers."""
+        if not plan.pieces and not plan.decoding:
             return ()
-        batch = build_batch(plan.pieces, self._arena)
+        batch = self._batcher.build(plan)
         self._stats.rows += len(batch.tokens)
-        rows = self.model.rows(batch).unbind(0)
-        owners = [piece.row for piece in plan.pieces if piece.row is not None]
-        # A row that stays in the tree must not keep the whole step's rows alive.
-        return [row.clone() if isinstance(owner, Node) else row for owner, row in zip(owners, rows, strict=True)]
+        self._rows = self.model.rows(batch)
+        return [
+            self._rows[row].clone() if isinstance(keeper, Node) else row
+            for keeper, row in zip(plan.keepers(), batch.order, strict=True)
+        ]
 
     def _decide(self, ready: Sequence[tuple[Live, list[Row]]]) -> None:
         if not ready:
             return
-        rows: list[Tensor] = [row for _, own in ready for row in own]  # type: ignore[misc]
-        logits = self.model.logits(torch.stack(rows))
-        best = logits.argmax(-1).tolist()
+        logits = self.model.logits(self._gathered([row for _, own in ready for row in own]))
+        top, best = (side.tolist() for side in logits.max(-1))
         last = 0
         for live, own in ready:
             first, last = last, last + len(own)
@@ -261,7 +265,9 @@ class Engine:
             if task is None:  # a listener has just cancelled it
                 continue
             try:
-                finish = task.advance(logits[first:last], best[last - 1])
+                if not isfinite(top[last - 1]):
+                    raise ModelError("the model's output is not a finite number")
+                finish = task.advance(logits, first, last, best[last - 1])
                 if not finish:
                     task.tell()
             except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
@@ -270,6 +276,12 @@ class Engine:
             else:
                 if finish:
                     self._end(task, finish)
+
+    def _gathered(self, rows: Sequence[Row]) -> Tensor:
+        """`[n, hidden]`; a row is a tensor, or a number among the last step's."""
+        if all(isinstance(row, int) for row in rows):
+            return self._rows if rows == list(range(len(self._rows))) else self._rows[rows]  # type: ignore[index]
+        return torch.stack([self._rows[row] if isinstance(row, int) else row for row in rows])  # type: ignore[misc]
 
     def _end(self, task: Task, finish: Finish, error: Exception | None = None) -> None:
         self._scheduler.cancel(task.live)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -35,10 +37,12 @@ class LanguageModel:
         self.network: Decoder | Reference = (Decoder if fast else Reference)(model, self.vocabulary)
 
     def arena(self, slots: int) -> Tensor:
-        """`[layers, slots + 1, 2, kv_heads, dim]`, not initialised: only written slots are ever read, and the last one,
-        where rows write whose KV is in place already, never is."""
+        """`[layers, slots + 1, 2, kv_heads, dim]` of zeros, which take no memory until they are written (numpy asks the
+        system for zeroed pages; torch would write them). The last slot is where rows write whose KV is in place."""
         network = self.network
-        return torch.empty(len(network.layers), slots + 1, 2, network.kv_heads, network.dim, dtype=network.dtype)
+        shape = len(network.layers), slots + 1, 2, network.kv_heads, network.dim
+        memory = np.zeros(math.prod(shape) * network.dtype.itemsize, np.uint8)
+        return torch.from_numpy(memory).view(network.dtype).view(shape)
 
     def rows(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""

@@ -57,6 +57,8 @@ class Scheduler:
         self.tree.commit()
         kept: dict[Live, list[Row]] = {}
         remaining = iter(rows)
+        for live in plan.decoding:
+            kept[live] = [next(remaining)]
         for piece in plan.pieces:
             if isinstance(piece.row, Node):
                 piece.row.row = next(remaining)
@@ -77,6 +79,9 @@ class Scheduler:
     def abort(self, plan: Plan) -> None:
         """The step failed; the same may be planned again."""
         self.tree.abort()
+        for live in plan.decoding:
+            live.used -= 1
+            live.fed -= 1
         for piece in plan.pieces:
             if piece.live.prompt_done:
                 piece.live.used -= piece.length
@@ -105,7 +110,7 @@ class Scheduler:
             return False
         self.running.append(self.waiting.popleft())
         live.enter(leaf)
-        live.tail = [self.tree.pool.take_at(live.path[-1].end, tail)]
+        live.reserve([self.tree.pool.take_at(live.path[-1].end, tail)])
         return True
 
     def _labelled(self, live: Live) -> Sequence[Labelled]:
@@ -136,15 +141,15 @@ class Scheduler:
         count = live.pending
         if not count or not self._grow(live, count):
             return
+        live.used += count
         if live.trie:
             self._plan_trie(live, plan)
+            return
+        live.fed += count
+        if count == 1:
+            plan.decoding.append(live)
         else:
-            tokens = tuple(live.generated[live.fed : live.fed + count])
-            start = live.prompt + live.fed
-            slots = window(live.tail, live.used, live.used + count)
-            plan.pieces.append(Piece(live, ((live.adapter, tokens),), start, slots, live.context(count), live))
-            live.fed += count
-        live.used += count
+            plan.pieces.append(live.fed_piece(count))
 
     def _plan_trie(self, live: Live, plan: Plan) -> None:
         assert live.trie is not None
@@ -156,7 +161,7 @@ class Scheduler:
 
     def _grow(self, live: Live, count: int) -> bool:
         """Room for `count` more tokens, if need be from the youngest; False when that was `live` itself."""
-        missing = count - live.capacity()
+        missing = live.used + count - live.reserved
         if missing <= 0:
             return True
         while not self.tree.make_room(missing):
@@ -165,9 +170,9 @@ class Scheduler:
             if victim is live:
                 return False
         end = live.tail[-1].end if live.tail else live.path[-1].end
-        wish = max(missing, min(TAIL, live.room - live.used - live.capacity(), self.tree.available))
+        wish = max(missing, min(TAIL, live.room - live.reserved, self.tree.available))
         self.tree.make_room(wish)
-        live.tail += self.tree.pool.grow(end, missing, wish)
+        live.reserve(joined([*live.tail, *self.tree.pool.grow(end, missing, wish)]))
         return True
 
     def _preempt(self, live: Live) -> None:

@@ -24,7 +24,9 @@ class Live:
     closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
     path: slots of the sequence that ends in `leaf` (the prompt, after a preemption with what had been generated).
-    tail: slots, in order of position, for what is fed after `leaf`; the first `used` are taken.
+    tail: `reserved` slots, in order of position, for what is fed after `leaf`; the first `used` are taken.
+    place: a new object whenever path or tail change.
+    prompt: tokens of the prompt.
     prompt_done: all of the path has its KV. opened: the row of the last prompt token has been given, once and for all.
     """
 
@@ -32,6 +34,7 @@ class Live:
     runs: Runs
     room: int
     trie: ChoiceTrie | None = None
+    prompt: int = field(init=False)
     generated: list[int] = field(default_factory=list)
     fed: int = 0
     closing: bool = False
@@ -40,14 +43,14 @@ class Live:
     leaf: Node | None = None
     path: list[Extent] = field(default_factory=list)
     tail: list[Extent] = field(default_factory=list)
+    reserved: int = 0
     used: int = 0
+    place: object = None
     prompt_done: bool = False
     opened: bool = False
 
-    @property
-    def prompt(self) -> int:
-        """Tokens of the prompt."""
-        return sum(len(tokens) for _, tokens in self.runs)
+    def __post_init__(self) -> None:
+        self.prompt = sum(len(tokens) for _, tokens in self.runs)
 
     @property
     def adapter(self) -> int:
@@ -66,11 +69,17 @@ class Live:
 
     def enter(self, leaf: Node) -> None:
         """Take its place in the tree."""
-        self.leaf, self.path, self.tail, self.used, self.prompt_done = leaf, leaf.extents(), [], 0, False
+        self.leaf, self.path, self.used, self.prompt_done = leaf, leaf.extents(), 0, False
+        self.reserve([])
 
     def leave(self) -> None:
         """Give its place up; whoever calls has settled the slots."""
-        self.leaf, self.path, self.tail, self.used, self.prompt_done = None, [], [], 0, False
+        self.leaf, self.path, self.used, self.prompt_done = None, [], 0, False
+        self.reserve([])
+
+    def reserve(self, tail: list[Extent]) -> None:
+        """Have these slots for what is to come."""
+        self.tail, self.reserved, self.place = tail, size(tail), object()
 
     def cut(self, count: int) -> None:
         """Take back all generated tokens but the first `count`, and the KV of those but the last."""
@@ -79,13 +88,24 @@ class Live:
         self.fed -= surplus
         self.used -= min(surplus, self.used)  # fed before a preemption: that is part of the path, and stays
 
-    def context(self, extra: int = 0) -> list[Extent]:
-        """Slots of the path and of the tail so far, with `extra` more of the tail."""
-        return joined([*self.path, *window(self.tail, 0, self.used + extra)])
+    def context(self) -> list[Extent]:
+        """Slots of the path and of the tail, with those that are only reserved."""
+        return joined([*self.path, *self.tail])
 
-    def capacity(self) -> int:
-        """Slots of the tail not taken yet."""
-        return size(self.tail) - self.used
+    def slot(self, index: int) -> int:
+        """The slot of the tail's token `index`."""
+        for extent in self.tail:
+            if index < extent.length:
+                return extent.start + index
+            index -= extent.length
+        raise AssertionError
+
+    def fed_piece(self, count: int) -> Piece:
+        """The last `count` tokens that were fed, as the piece that computes them."""
+        tokens = tuple(self.generated[self.fed - count : self.fed])
+        slots = window(self.tail, self.used - count, self.used)
+        start = self.prompt + self.fed - count
+        return Piece(self, ((self.adapter, tokens),), start, slots, self.context(), self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +114,8 @@ class Piece:
 
     runs: their tokens by adapter. start: position of the first. slots: where their KV goes; None for a token that is
     computed again only for its row (its KV is in place, and runs are immutable). context: the slots of every position
-    up to the last, in order. row: who keeps the last token's row: the end of a prompt, a request, or nobody.
+    up to the last, in order, and perhaps of later ones. row: who keeps the last token's row: the end of a prompt, a
+    request, or nobody.
     """
 
     live: Live
@@ -112,11 +133,19 @@ class Piece:
 
 @dataclass(slots=True)
 class Plan:
-    """One step: pieces in order of submission. `budget`: prompt tokens that may still be added."""
+    """One step. `budget`: prompt tokens that may still be added. Rows are kept by `decoding` first, then by `pieces`.
+
+    decoding: requests that compute the token they generated last, in order of submission. pieces: everything else.
+    """
 
     budget: int
+    decoding: list[Live] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     rows: set[Node] = field(default_factory=set)
+
+    def keepers(self) -> list[Node | Live]:
+        """Who keeps a row, in order."""
+        return [*self.decoding, *(piece.row for piece in self.pieces if piece.row is not None)]
 
 
 def cut(runs: Runs, start: int, end: int) -> Runs:

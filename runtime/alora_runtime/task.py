@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .constraints import Matcher
 from .detokenizer import Detokenizer
-from .errors import ModelError
 from .requests import Completion, Delta, Finish, Listener, Request
 from .sampling import penalised, pick, sample, top_logprobs
 from .sequence import Live
@@ -41,38 +40,33 @@ class Task:
     choice: int | None = None
     choice_logprobs: tuple[float, ...] = ()
 
-    def advance(self, logits: Tensor, best: int) -> Finish | None:
-        """Go on from `[rows, vocabulary]` logits whose last row has its maximum at `best`; says whether it is the end.
-
-        Raises ConstraintError at a dead end, and ModelError when the logits are not numbers.
-        """
-        if not torch.isfinite(logits[-1, best]):
-            raise ModelError("the model's output is not a finite number")
+    def advance(self, logits: Tensor, first: int, last: int, best: int) -> Finish | None:
+        """Go on from rows `first` … `last - 1` of `[rows, vocabulary]` logits, the last of which has its maximum at
+        `best`; says whether it is the end. Raises ConstraintError at a dead end."""
         if self.live.trie:
-            return self._choose(logits)
+            return self._choose(logits[first:last])
         if self.finish is None:
-            self._go_on(logits[-1], best)
+            self._go_on(logits, last - 1, best)
             if self.finish == "stop_string":
                 self._cut()
         self.live.closing = self.finish is not None
         return None if self.live.pending else self.finish
 
-    def _go_on(self, logits: Tensor, best: int) -> None:
+    def _go_on(self, logits: Tensor, row: int, best: int) -> None:
         """What must come first, where nothing has come yet; else a sampled token and what must follow it."""
         if self.matcher and not self.live.generated and self._force(self.matcher):
             return
-        token = self._sample(logits, best)
+        plain = self.matcher is None and self.request.temperature == 0.0 and self.request.repetition_penalty == 1.0
+        token = best if plain else self._sample(logits[row])
         if self.request.logprobs:
-            self.logprobs.append(top_logprobs(logits.log_softmax(-1), self.request.logprobs, token))
+            self.logprobs.append(top_logprobs(logits[row].log_softmax(-1), self.request.logprobs, token))
         self._append(token)
         if self.matcher and self.finish is None:
             self.matcher.accept(token)
             self._force(self.matcher)
 
-    def _sample(self, logits: Tensor, best: int) -> int:
+    def _sample(self, logits: Tensor) -> int:
         request = self.request
-        if self.matcher is None and request.temperature == 0.0 and request.repetition_penalty == 1.0:
-            return best
         if request.repetition_penalty != 1.0:
             seen = {token for run in request.runs for token in run.tokens}.union(self.live.generated)
             logits = penalised(logits, seen, request.repetition_penalty)

@@ -38,8 +38,8 @@ class Machine:
     def step(self) -> None:
         """Plan, compute nothing, go on."""
         plan = self.scheduler.plan()
-        self.rows += sum(piece.length for piece in plan.pieces)
-        for live, _ in self.scheduler.commit(plan, [object() for piece in plan.pieces if piece.row is not None]):
+        self.rows += len(plan.decoding) + sum(piece.length for piece in plan.pieces)
+        for live, _ in self.scheduler.commit(plan, [object() for _ in plan.keepers()]):
             live.generated.append(next(self.answers[live]))
             if len(live.generated) == self.wanted[live]:
                 self.scheduler.finish(live)
@@ -125,7 +125,7 @@ def test_a_choice_is_not_fed_and_its_beginning_stays() -> None:
     machine.scheduler.add(live)
     for expected in (1, 2):  # the prompt's row, then those after 1 and after 1 2
         plan = machine.scheduler.plan()
-        kept = [object() for piece in plan.pieces if piece.row is not None]
+        kept = [object() for _ in plan.keepers()]
         [(ready, rows)] = machine.scheduler.commit(plan, kept)
         assert (ready, len(rows)) == (live, expected)
     live.generated = [1, 4]
