@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -111,16 +112,19 @@ class _Loader:
         collect(unit)
         for node in parsed.file.declarations:
             if isinstance(node, nodes.Import):
-                self.open.append(_Open(Path(source.path).resolve(), unit, node))
+                self.open.append(_Open(Path(os.path.realpath(source.path)), unit, node))
                 unit.imports[node.name.text] = self._imported(unit, node)
                 self.open.pop()
         self.order.append(unit)
         return unit
 
     def _imported(self, unit: Unit, node: nodes.Import) -> Unit | None:
-        folder = Path(unit.source.path).parent
-        path = folder / node.file.text
-        key = path.resolve()
+        if not _names_file(node.file):
+            help = 'write a path that is relative to this file, as in "checks.flow"'
+            unit.report.add("E0701", f"{node.file.span.text} is no flow file", node.file.span, help)
+            return None
+        path = Path(unit.source.path).parent / node.file.text
+        key = Path(os.path.realpath(path))
         cycle = next((self.open[place:] for place, item in enumerate(self.open) if item.path == key), None)
         if cycle is not None:
             _report_cycle(cycle)
@@ -130,10 +134,6 @@ class _Loader:
         return self.units[key]
 
     def _read(self, unit: Unit, node: nodes.Import, path: Path) -> Unit | None:
-        if not node.file.text.endswith(".flow") or any(not isinstance(part, str) for part in node.file.parts):
-            help = 'write a path that is relative to this file, as in "checks.flow"'
-            unit.report.add("E0701", f"{node.file.span.text} is no flow file", node.file.span, help)
-            return None
         source, problem = read(path, node.file.text)
         if problem is not None:
             unit.report.add("E0701", problem.message, node.file.span, "imports are relative to the file they stand in")
@@ -143,6 +143,10 @@ class _Loader:
         if found is None:
             _report_broken(unit, node, inner.found)
         return found
+
+
+def _names_file(string: nodes.String) -> bool:
+    return string.text.endswith(".flow") and "\0" not in string.text and all(isinstance(it, str) for it in string.parts)
 
 
 def _report_cycle(cycle: list[_Open]) -> None:

@@ -48,6 +48,8 @@ HOSTILE = {
     "odd names": 'flow ƒ(été: str) -> str { return "😀{été}" }',
     "closing brackets": "}" * MANY,
     "quotes": '"' * MANY,
+    "an import of nothing": 'import "\0.flow" as x',
+    "an import of a long name": f'import "{"a" * 5000}.flow" as x',
     "only a byte order mark": "\ufeff",
     "nothing": "",
 }
