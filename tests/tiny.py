@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,22 @@ SPECIAL = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|documents|>"
 INVOCATIONS = ["<|safety|>", "<|certainty|>", "<|rewrite|>"]
 
 
-def tokenizer() -> Tokenizer:
-    """Byte level: a character is a token, control tokens are one each."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
+def tokenizer(*merges: tuple[str, str]) -> Tokenizer:
+    """Byte level: a character is a token but for the merges, control tokens are one each."""
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in merges)]
+    made = Tokenizer(models.BPE(vocab={piece: index for index, piece in enumerate(pieces)}, merges=list(merges)))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     made.decoder = decoders.ByteLevel()
     made.add_special_tokens([AddedToken(text, special=True) for text in SPECIAL + INVOCATIONS])
     return made
 
 
-def write_model_folder(folder: Path, template: str = TEMPLATE, **settings: Any) -> Path:
+def write_model_folder(
+    folder: Path, template: str = TEMPLATE, merges: Sequence[tuple[str, str]] = (), **settings: Any
+) -> Path:
     """What planning reads of a model: no weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer().save(str(folder / "tokenizer.json"))
+    tokenizer(*merges).save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (folder / "chat_template.jinja").write_text(template)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,9 @@ import click
 
 from alora_flow.errors import BadInput
 from alora_flow.execution.inputs import parse_text
+from alora_flow.language.diagnostics import Diagnostic
 from alora_flow.language.program import FlowDecl
+from alora_flow.language.render import render
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -148,3 +150,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def show_advice(warnings: Sequence[Diagnostic]) -> None:
+    """Warnings of the plan, on stderr."""
+    if warnings:
+        click.echo(render(warnings), err=True)

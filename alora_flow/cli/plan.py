@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from alora_flow.cli.options import find_flow_file, input_options, read_inputs
+from alora_flow.cli.options import find_flow_file, input_options, read_inputs, show_advice
 from alora_flow.execution.inputs import check_inputs
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.drawing import draw
@@ -36,6 +36,7 @@ def command(
     chosen = compilation.flow(flow)
     known = check_inputs(chosen, read_inputs(chosen, inputs, inputs_file), complete=False)
     graph, plan = compilation.graph(chosen), compilation.plan(chosen, known)
+    show_advice(compilation.advice(chosen))
     if as_json:
         click.echo(json.dumps(plan_json(graph, plan, compilation.model.name), ensure_ascii=False, indent=2))
     else:

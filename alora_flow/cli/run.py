@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from alora_flow.cli.options import find_flow_file, input_options, read_inputs
+from alora_flow.cli.options import find_flow_file, input_options, read_inputs, show_advice
 from alora_flow.module import Flow, Module, Result
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.progress import ProgressView
@@ -37,6 +37,7 @@ def command(
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
     module = Module(Compilation(find_flow_file(file), model))
     chosen = module.flow(flow)
+    show_advice(module.compilation.advice(chosen.declaration))
     result = _run(chosen, read_inputs(chosen.declaration, inputs, inputs_file))
     if trace is not None:
         _write(trace, trace_json(result.trace))

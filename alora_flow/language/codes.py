@@ -72,4 +72,6 @@ CODES: dict[str, str] = {
     "W0803": "a thread that nothing runs on",
     "W0804": "a clause without effect",
     "W0805": "two invocations that cannot be told apart",
+    # warnings of a plan, which knows the model's tokenizer
+    "W0901": "an invocation that its prompt tokenises otherwise",
 }

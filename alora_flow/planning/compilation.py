@@ -12,7 +12,9 @@ from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
+from alora_flow.language.diagnostics import Diagnostic
 from alora_flow.language.program import FlowDecl, Program, TestDecl
+from alora_flow.planning.advice import advise
 from alora_flow.planning.budget import check_budgets
 from alora_flow.planning.graph import FlowGraph
 from alora_flow.planning.lowering import lower, lower_test
@@ -97,6 +99,10 @@ class Compilation:
             for key, intrinsic in self.program.intrinsics.items()
         }
         return Setup(self.model, prompter, contracts)
+
+    def advice(self, flow: FlowDecl) -> tuple[Diagnostic, ...]:
+        """Warnings that need the model's tokenizer."""
+        return advise(self.graph(flow), self.setup)
 
     def plan(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> PrefixPlan:
         """The prefix plan of one flow, with the inputs that are known; parameters that are not stay holes.

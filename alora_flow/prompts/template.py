@@ -86,7 +86,7 @@ class ChatTemplate:
         parts = whole[len(before) :].split(_placeholder(len(roles) - 1))
         if not whole.startswith(before) or len(parts) != 2:
             raise BadModel(
-                f"the chat template of {self._folder} rewrites earlier turns when a {roles[-1]} turn follows "
+                f"the chat template of {self._folder} rewrites earlier turns when {roles[-1]} follows "
                 f"{', '.join(roles[:-1]) or 'nothing'}, so their cache cannot be shared"
             )
         return (*earlier, Frame(*parts))

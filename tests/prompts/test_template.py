@@ -40,7 +40,7 @@ def test_what_a_template_adds_at_the_front_belongs_to_the_first_turn(tmp_path: P
 
 def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path: Path) -> None:
     made = template(tmp_path, LAST_ONLY)
-    with pytest.raises(BadModel, match="rewrites earlier turns when a user turn follows system"):
+    with pytest.raises(BadModel, match="rewrites earlier turns when user follows system"):
         made.frames(("system", "user"))
 
 
