@@ -9,7 +9,7 @@ from alora_flow.language.check_callees import CALLABLE, qualified
 from alora_flow.language.check_fit import as_thread, described
 from alora_flow.language.check_own_calls import function_call, own_call
 from alora_flow.language.check_scope import Check, Scope, Symbol, bad, kind_of
-from alora_flow.language.check_types import find_symbol, is_silent, resolve_data, written
+from alora_flow.language.check_types import find_symbol, is_silent, resolve_result, written
 from alora_flow.language.diagnostics import Note, did_you_mean
 from alora_flow.language.program import (
     Expression,
@@ -168,7 +168,7 @@ def _thread(scope: Scope, node: nodes.Run, check: Check) -> Expression | None:
 
 def _generate(scope: Scope, node: nodes.Run, made: nodes.Call, thread: Expression | None, check: Check) -> Expression:
     given = settings(scope, made.arguments, SAMPLING, "'generate'", check)
-    as_type = resolve_data(scope.unit, node.as_type, "what is generated") if node.as_type else None
+    as_type = resolve_result(scope.unit, node.as_type, "what is generated") if node.as_type else None
     if thread is None:
         scope.unit.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
         return bad(node.span)

@@ -8,19 +8,19 @@ from alora_flow.language import nodes
 from alora_flow.language.check_arguments import settings
 from alora_flow.language.check_fit import conversion, described
 from alora_flow.language.check_scope import Scope, Unit
-from alora_flow.language.check_types import resolve, resolve_data
+from alora_flow.language.check_types import resolve_data, resolve_result
 from alora_flow.language.check_values import value
 from alora_flow.language.diagnostics import Note, did_you_mean
 from alora_flow.language.program import Binding, Choices, Expression, Intrinsic, Parameter, Text
 from alora_flow.language.settings import SAMPLING
 from alora_flow.language.source import Span
-from alora_flow.language.types import ERROR, STR, EnumType, ProbType, Type, assignable, is_data
+from alora_flow.language.types import ERROR, STR, EnumType, ProbType, Type, assignable
 
 Head = tuple[str, str, str, Span]
 
 
 def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[Parameter, ...]) -> Intrinsic:
-    result = _result(unit, node.result)
+    result = resolve_result(unit, node.result, "the result of an intrinsic")
     scope = Scope(unit, in_value=True)
     for parameter in parameters:
         scope.adopt(parameter.binding)
@@ -41,15 +41,6 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
         settings=given,
         it=it,
     )
-
-
-def _result(unit: Unit, node: nodes.TypeNode) -> Type:
-    found = resolve(unit, node)
-    if is_data(found) or isinstance(found, ProbType):
-        return found
-    message = f"the result of an intrinsic must be data or prob[…], and '{found}' is not"
-    unit.report.add("E0404", message, node.span)
-    return ERROR
 
 
 def _items(unit: Unit, node: nodes.Intrinsic) -> dict[str, nodes.Item]:

@@ -75,6 +75,15 @@ def resolve_data(unit: Unit, node: nodes.TypeNode, what: str) -> Type:
     return ERROR
 
 
+def resolve_result(unit: Unit, node: nodes.TypeNode, what: str) -> Type:
+    """Data, or a distribution over some."""
+    found = resolve(unit, node)
+    if is_data(found) or isinstance(found, ProbType):
+        return found
+    unit.report.add("E0404", f"{what} must be data or prob[…], and '{found}' is not", node.span, DATA)
+    return ERROR
+
+
 def find_symbol(unit: Unit, name: nodes.Qualified) -> Symbol | None:
     """A declaration of this file or of an import; None is not reported yet."""
     if name.qualifier is None:
