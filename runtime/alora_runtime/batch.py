@@ -52,8 +52,9 @@ class _Steady:
 class Batcher:
     """Builds batches for an arena. While the same requests go on token by token, only what has changed is made anew."""
 
-    def __init__(self, arena: Tensor) -> None:
-        self.arena = arena
+    def __init__(self, arena: Tensor, width: int) -> None:
+        """width: numbers in all of a query's heads; it decides what attention costs."""
+        self.arena, self.width = arena, width
         self._steady: _Steady | None = None
 
     def build(self, plan: Plan) -> Batch:
@@ -117,7 +118,7 @@ class Batcher:
         places = {row: place for place, row in enumerate(kept)}
         everything = len(kept) == len(tokens)
         routing = Routing(labels)
-        groups = grouped(ordered)
+        groups = grouped(ordered, self.width / 512)
         batch = Batch(
             tokens=torch.tensor(tokens),
             positions=torch.tensor(positions),

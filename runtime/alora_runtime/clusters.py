@@ -25,6 +25,10 @@ HOLE = 64
 nothing that is not finite stays in it, so that masked slots do no harm."""
 
 
+END = 1 << 60
+"""A position after all others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Rows `first` … `last - 1` of the batch, attending together.
@@ -44,13 +48,14 @@ class Cluster:
     causal: bool
 
 
-def grouped(pieces: Sequence[Piece]) -> list[Group]:
-    """Put neighbours together as long as that costs less than attending separately."""
+def grouped(pieces: Sequence[Piece], scale: float = 1.0) -> list[Group]:
+    """Put neighbours together as long as that costs less than attending separately. `scale`: how wide queries are, over
+    those that costs were measured with."""
     groups = [Group([pieces[0]], 0)]
     for piece in pieces[1:]:
         group = groups[-1]
-        alone, together = Group([piece], group.last), Group([*group.pieces, piece], group.first)
-        if together.cost <= group.cost + alone.cost:
+        alone, together = Group([piece], group.last), Group([*group.pieces, piece], group.first, group)
+        if together.cost(scale) <= group.cost(scale) + alone.cost(scale):
             groups[-1] = together
         else:
             groups.append(alone)
@@ -58,20 +63,27 @@ def grouped(pieces: Sequence[Piece]) -> list[Group]:
 
 
 class Group:
-    """Pieces that attend together, from row `first` on."""
+    """Pieces that attend together, from row `first` on; `smaller`: the group without the last of them."""
 
-    def __init__(self, pieces: list[Piece], first: int) -> None:
+    def __init__(self, pieces: list[Piece], first: int, smaller: Group | None = None) -> None:
         self.pieces, self.first = pieces, first
         self.rows = sum(piece.length for piece in pieces)
         self.last = first + self.rows
         self.prefix = self._prefix()
         before = self.prefix.length if self.prefix else 0
-        ends = [piece.start + piece.length for piece in pieces]
-        rests = [window(piece.context, before, end) for piece, end in zip(pieces, ends, strict=True)]
+        exact = window(pieces[0].context, before, pieces[0].start + pieces[0].length)
         # One piece over one extent needs no mask: it sees all, or all up to itself.
-        self.plain = len(pieces) == len(rests[0]) == 1 and self.rows in (1, rests[0][0].length)
-        self.rests = rests if self.plain else [window(piece.context, before, 1 << 60) for piece in pieces]
-        self.slots = spanned(union(extent for rest in self.rests for extent in rest))
+        self.plain = len(pieces) == len(exact) == 1 and self.rows in (1, exact[0].length)
+        if self.plain:
+            self.rests = [exact]
+        elif smaller and not smaller.plain and smaller.prefix == self.prefix:
+            self.rests = [*smaller.rests, window(pieces[-1].context, before, END)]
+        else:
+            smaller, self.rests = None, [window(piece.context, before, END) for piece in pieces]
+        known = [] if smaller is None else smaller.union
+        new = self.rests if smaller is None else self.rests[-1:]
+        self.union: list[Extent] = union([*known, *(extent for rest in new for extent in rest)])
+        self.slots = spanned(self.union)
 
     def _prefix(self) -> Extent | None:
         """Slots at the beginning that all rows see; what is after them is not empty for any row."""
@@ -84,12 +96,12 @@ class Group:
         in_place = len(self.pieces) == self.rows == 1 and heads[0].length > first.start
         return None if in_place or length < PREFIX else Extent(start, length)
 
-    @property
-    def cost(self) -> int:
+    def cost(self, scale: float) -> float:
         """Nanoseconds, about."""
-        width = size(self.slots)
-        rest = CALL + width * (READ + PAIR * self.rows + (GATHER if len(self.slots) > 1 else 0))
-        return rest + (2 * CALL + self.prefix.length * (READ + PAIR * self.rows) if self.prefix else 0)
+        look = scale * (READ + PAIR * self.rows)
+        gather = scale * GATHER if len(self.slots) > 1 else 0
+        rest = CALL + size(self.slots) * (look + gather)
+        return rest + (2 * CALL + self.prefix.length * look if self.prefix else 0)
 
     def cluster(self, dtype: torch.dtype) -> Cluster:
         """As attention wants it."""

@@ -91,6 +91,7 @@ class Decoder:
         self.dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.embedding = body.embed_tokens.weight.detach()
         self.embedding_scale = float(getattr(config, "embedding_multiplier", 1.0))
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.modules = {name: tuple(linear.weight.shape) for name, linear in linears(model)}
         self.layers = []
         for index, source in enumerate(body.layers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
+from itertools import accumulate
 from math import isfinite
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -61,7 +62,7 @@ class Engine:
         self.model = model
         self.cache_tokens = cache_tokens
         self._arena = model.arena(cache_tokens)
-        self._batcher = Batcher(self._arena)
+        self._batcher = Batcher(self._arena, model.network.heads * model.network.dim)
         self._rows = self._arena.new_empty(0)  # of the last forward pass
         self._scheduler = Scheduler(RunTree(cache_tokens, keep=reuse), chunk_tokens)
         self._adapters: dict[str, AdapterConfig] = {}
@@ -256,11 +257,11 @@ class Engine:
     def _decide(self, ready: Sequence[tuple[Live, list[Row]]]) -> None:
         if not ready:
             return
-        logits = self.model.logits(self._gathered([row for _, own in ready for row in own]))
-        top, best = (side.tolist() for side in logits.max(-1))
-        last = 0
-        for live, own in ready:
-            first, last = last, last + len(own)
+        rows, places = self._gathered([own for _, own in ready])
+        logits = self.model.logits(rows)
+        top, best = self.model.best(logits)
+        for (live, own), first in zip(ready, places, strict=True):
+            last = first + len(own)
             task = self._tasks.get(live.ticket)
             if task is None:  # a listener has just cancelled it
                 continue
@@ -277,11 +278,14 @@ class Engine:
                 if finish:
                     self._end(task, finish)
 
-    def _gathered(self, rows: Sequence[Row]) -> Tensor:
-        """`[n, hidden]`; a row is a tensor, or a number among the last step's."""
-        if all(isinstance(row, int) for row in rows):
-            return self._rows if rows == list(range(len(self._rows))) else self._rows[rows]  # type: ignore[index]
-        return torch.stack([self._rows[row] if isinstance(row, int) else row for row in rows])  # type: ignore[misc]
+    def _gathered(self, owned: Sequence[Sequence[Row]]) -> tuple[Tensor, Sequence[int]]:
+        """All rows as `[n, hidden]`, and where each owner's begin. A row is a tensor, or a number among the last
+        step's, which are taken as they lie when each has one owner."""
+        rows = [row for own in owned for row in own]
+        if len(rows) == len(owned) == len(self._rows) and all(isinstance(row, int) for row in rows):
+            return self._rows, rows  # type: ignore[return-value]
+        every = [self._rows[row] if isinstance(row, int) else row for row in rows]
+        return torch.stack(every), [0, *accumulate(map(len, owned[:-1]))]  # type: ignore[arg-type]
 
     def _end(self, task: Task, finish: Finish, error: Exception | None = None) -> None:
         self._scheduler.cancel(task.live)

@@ -23,6 +23,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ATTENTION = ("fast", "reference")
 
+SMALL = 4_000_000
+"""Multiplications in a forward pass up to which one thread is faster than waking a second one for each operation."""
+
 
 class LanguageModel:
     """A loaded model. `network`: its forward pass. `vocabulary`: ids that tokens can have, which may be fewer than the
@@ -46,11 +49,23 @@ class LanguageModel:
 
     def rows(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
-        return self.network.hidden(batch)
+        threads = torch.get_num_threads()
+        if len(batch.tokens) * self.network.parameters > SMALL:
+            return self.network.hidden(batch)
+        try:
+            torch.set_num_threads(1)
+            return self.network.hidden(batch)
+        finally:
+            torch.set_num_threads(threads)
 
     def logits(self, rows: Tensor) -> Tensor:
         """`[n, hidden]` → `[n, vocabulary]` in float32."""
         return self.network.head(rows)
+
+    def best(self, logits: Tensor) -> tuple[list[float], list[int]]:
+        """The largest logit of each row, not finite where any is not a number, and its token."""
+        values, tokens = logits.max(-1)
+        return values.tolist(), tokens.tolist()
 
     def text(self, tokens: list[int]) -> str:
         """Decoded, without special tokens; empty without a tokenizer."""

@@ -49,10 +49,11 @@ class Reference:
         config = model.config
         self.model, self.vocabulary = model, vocabulary
         self.dtype: torch.dtype = model.dtype
-        self.kv_heads = config.num_key_value_heads
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.divisor = float(getattr(config, "logits_scaling", 1.0))
         self.wrapped = {name: AdaptedLinear(linear) for name, linear in list(linears(model))}
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.modules = {name: tuple(linear.weight.shape) for name, linear in self.wrapped.items()}
         self.layers = list(model.model.layers)
         for name, linear in self.wrapped.items():
