@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .aio import AsyncEngine
     from .constraints import Constraint
     from .engine import Engine
     from .requests import Completion, Delta, Request, Run
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 # slower as soon as anything else wants the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-__all__ = ["Completion", "Constraint", "Delta", "Engine", "Request", "Run"]
+__all__ = ["AsyncEngine", "Completion", "Constraint", "Delta", "Engine", "Request", "Run"]
 
 _HOME = {
+    "AsyncEngine": "aio",
     "Completion": "requests",
     "Constraint": "constraints",
     "Delta": "requests",

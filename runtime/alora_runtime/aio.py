@@ -1,0 +1,128 @@
+"""The engine for asyncio: any number of tasks share one engine, which steps in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+
+from .engine import Engine
+from .requests import Completion, Delta, Request
+
+
+class AsyncEngine:
+    """`async with AsyncEngine(engine) as served: await served.complete(request)`.
+
+    The engine must not be used by anybody else meanwhile. A task that is cancelled, and a stream that is left, cancel
+    their request; what it computed stays in the cache.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._orders: deque[Callable[[], None]] = deque()  # what the thread does between two steps
+        self._wake = threading.Condition()
+        self._closing = False
+        self._listening: dict[int, Callable[[BaseException], None]] = {}  # by ticket: how to tell of a failed step
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+
+    async def __aenter__(self) -> AsyncEngine:
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._order(self._close)
+        await asyncio.to_thread(self._thread.join)
+
+    async def complete(self, request: Request) -> Completion:
+        """The answer. Raises what `Engine.submit` raises, and the error of a request that failed on its way."""
+        last: Completion | None = None
+        async for delta in self.stream(request):
+            last = delta.completion
+        assert last is not None
+        if last.error:
+            raise last.error
+        return last
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answers in the order given, computed together."""
+        return list(await asyncio.gather(*map(self.complete, requests)))
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """The answer as it grows; the last delta has the completion. Raises what `Engine.submit` raises."""
+        loop = asyncio.get_running_loop()
+        deltas: asyncio.Queue[Delta | BaseException] = asyncio.Queue()
+        heard = _threadsafe(loop, deltas.put_nowait)
+        accepted: Future[int] = Future()
+        self._order(lambda: self._submit(request, heard, accepted))
+        try:
+            await asyncio.wrap_future(accepted)
+            while True:
+                delta = await deltas.get()
+                if isinstance(delta, BaseException):
+                    raise delta
+                yield delta
+                if delta.completion is not None:
+                    return
+        finally:
+            self._order(lambda: self._leave(accepted))
+
+    # ------------------------------------------------- in the engine's thread
+
+    def _submit(self, request: Request, heard: Callable[[Delta | BaseException], None], accepted: Future[int]) -> None:
+        if not accepted.set_running_or_notify_cancel():
+            return
+        try:
+            ticket = self.engine.submit(request, heard)
+        except Exception as error:
+            accepted.set_exception(error)
+        else:
+            self._listening[ticket] = heard
+            accepted.set_result(ticket)
+
+    def _leave(self, accepted: Future[int]) -> None:
+        if accepted.done() and not accepted.cancelled() and accepted.exception() is None:
+            self._listening.pop(accepted.result(), None)
+            self.engine.cancel(accepted.result())
+
+    def _close(self) -> None:
+        self._closing = True
+        self._fail(RuntimeError("the engine was closed"))
+
+    def _fail(self, error: BaseException) -> None:
+        """Nobody who waits may wait for ever."""
+        for ticket, tell in list(self._listening.items()):
+            tell(error)
+            self.engine.cancel(ticket)
+        self._listening.clear()
+
+    def _work(self) -> None:
+        while not self._closing:
+            with self._wake:
+                self._wake.wait_for(lambda: self._orders or self.engine.busy)
+            while self._orders:
+                self._orders.popleft()()
+            if self.engine.busy:
+                try:
+                    self.engine.step()
+                except Exception as error:
+                    self._fail(error)
+
+    def _order(self, order: Callable[[], None]) -> None:
+        with self._wake:
+            self._orders.append(order)
+            self._wake.notify()
+
+
+def _threadsafe(
+    loop: asyncio.AbstractEventLoop, put: Callable[[Delta | BaseException], None]
+) -> Callable[[Delta | BaseException], None]:
+    def call(delta: Delta | BaseException) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(put, delta)
+
+    return call

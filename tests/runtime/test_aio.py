@@ -1,0 +1,89 @@
+"""Several tasks on one engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from alora_runtime import AsyncEngine, Delta, Engine, Request, Run
+from alora_runtime.errors import RequestError
+
+CONTEXT = tuple(13 * index % 256 for index in range(40))
+REQUEST = Request([Run(CONTEXT)], max_tokens=8, ignore_eos=True)
+
+
+def test_flows_share_the_engine_and_its_cache(make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+
+    async def flow(number: int, served: AsyncEngine) -> list[tuple[int, ...]]:
+        first = await served.complete(REQUEST)
+        runs = [Run(CONTEXT), Run(first.tokens), Run((number,), "one")]
+        checks = await served.generate([Request(runs, max_tokens=3, ignore_eos=True)] * 2)
+        assert all(check.reused >= 47 for check in checks)
+        return [first.tokens, *(check.tokens for check in checks)]
+
+    async def everything() -> list[list[tuple[int, ...]]]:
+        async with AsyncEngine(engine) as served:
+            return await asyncio.gather(*(flow(number, served) for number in range(6)))
+
+    together = asyncio.run(everything())
+    engine.check()
+    assert not engine.busy
+    assert engine.stats.requests == 18
+    for number, (first, *checks) in enumerate(together):
+        runs = [Run(CONTEXT), Run(first), Run((number,), "one")]
+        alone = make_engine().generate([REQUEST, Request(runs, max_tokens=3, ignore_eos=True)])
+        assert [first, *checks] == [alone[0].tokens, alone[1].tokens, alone[1].tokens]
+
+
+def test_streams_and_leaving_them(make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+
+    async def everything() -> list[Delta]:
+        async with AsyncEngine(engine) as served:
+            async for _ in served.stream(replace(REQUEST, max_tokens=150)):
+                break
+            task = asyncio.ensure_future(served.complete(replace(REQUEST, max_tokens=150)))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            with pytest.raises(RequestError, match="max_tokens"):
+                await served.complete(replace(REQUEST, max_tokens=0))
+            return [delta async for delta in served.stream(REQUEST)]
+
+    deltas = asyncio.run(everything())
+    assert len(deltas) == 8
+    assert deltas[-1].completion is not None
+    assert sum((delta.tokens for delta in deltas), ()) == deltas[-1].completion.tokens
+    engine.check()
+
+
+def test_a_failed_step_is_told_to_everybody(make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+    rows = engine.model.rows
+
+    async def everything() -> None:
+        async with AsyncEngine(engine) as served:
+            engine.model.rows = lambda batch: 1 // 0  # type: ignore[assignment, method-assign]
+            results = await asyncio.gather(served.complete(REQUEST), served.complete(REQUEST), return_exceptions=True)
+            assert [type(result) for result in results] == [ZeroDivisionError] * 2
+            engine.model.rows = rows  # type: ignore[method-assign]
+            assert len((await served.complete(REQUEST)).tokens) == 8
+
+    asyncio.run(everything())
+    engine.check()
+
+
+def test_closing_lets_nobody_wait(make_engine: Callable[..., Engine]) -> None:
+    async def everything() -> None:
+        async with AsyncEngine(make_engine()) as served:
+            task = asyncio.ensure_future(served.complete(replace(REQUEST, max_tokens=200)))
+            await asyncio.sleep(0.02)
+        with pytest.raises(RuntimeError, match="closed"):
+            await task
+
+    asyncio.run(everything())
