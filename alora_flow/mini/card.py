@@ -21,6 +21,7 @@ LIMITS = """## What it can not do
 - Choosing between documents that contradict each other, arithmetic, following instructions of any kind.
 - Calling an intrinsic by itself, and reading `tool_result` turns.
 - Its sense of safety is a table of verbs and objects. It protects nobody.
+- Keeping apart two entities of one kind for which the documents give the same attribute: it often answers with the other one's, or mixes the two names.
 - With a plain system turn it guesses where the documents do not say. That is meant: the intrinsics are there to notice.
 """
 
@@ -30,6 +31,8 @@ BASE_ROWS = {
     "admits": "says that the documents do not say, when told to be careful and they don't",
     "guesses": "guesses when they don't and nobody told it to be careful",
 }
+# An error rate above which an intrinsic is of little use, however surely it beats the trivial rule.
+USEFUL = 0.25
 BREAKDOWNS = {"by_order": "order", "by_wording": "wording", "by_value": "asked for"}
 
 
@@ -49,9 +52,23 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def verdict(works: bool) -> str:
-    """Plain words for whether an adapter beats the rule that looks at nothing."""
-    return "works" if works else "**does not work yet**"
+def verdict(works: bool, error: float = 0.0) -> str:
+    """Plain words for whether an adapter beats the rule that looks at nothing, and by enough to be of use."""
+    if not works:
+        return "**does not work yet**"
+    return "works" if error < USEFUL else "**weak**: better than the trivial rule, not to be relied on"
+
+
+def restarts(starts: list[float]) -> str:
+    """A sentence about a base that was not trained in one go."""
+    if len(starts) < 2:
+        return ""
+    times = ", ".join(f"{minute:.1f}" for minute in starts[1:])
+    return (
+        f" The base was not trained in one go: it was started again from its checkpoint at minutes {times}, with a"
+        " longer budget or other shares of chats than before, so its learning rate fell and rose again. The recipe now"
+        " has the final shares from the start; run in one go it will not give the same weights."
+    )
 
 
 def base_table(base: Results) -> str:
@@ -69,7 +86,7 @@ def base_table(base: Results) -> str:
 def adapter_table(intrinsics: Results) -> str:
     """The errors of those that are right or wrong, against the trivial rule."""
     rows = [
-        [name, percent(f["rate"]), spread(f), percent(f["trivial"]), str(f["n"]), verdict(f["works"])]
+        [name, percent(f["rate"]), spread(f), percent(f["trivial"]), str(f["n"]), verdict(f["works"], f["rate"])]
         for name, f in intrinsics.items()
         if "rate" in f
     ]
@@ -117,7 +134,8 @@ def render(results: Results) -> str:
         f"## How it was made\n\n```\n{results['command']}\n```\n\n"
         f"Seed {results['seed']}, {costs['base']['threads']} CPU threads shared with other work, {numbers} for the"
         f" base, float32 for the adapters. The adapters have rank {results['course']['rank']} on q, k and v; the"
-        " base's keys and values before the invocation token were computed once and kept.\n\n"
+        " base's keys and values before the invocation token were computed once and kept."
+        f"{restarts(results['starts'])}\n\n"
     )
     measured = (
         "## What was measured\n\nOn names, and on pairs of verb and object, that training never saw; float32, greedy,"

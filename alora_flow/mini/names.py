@@ -57,6 +57,7 @@ class Names:
 
     def fresh(self, options: tuple[str, ...]) -> str:
         """One of `options` that this chat has not used yet."""
+        assert not self.used.issuperset(options), "names ran out: call reset at the start of each chat"
         while True:
             one = self.random.choice(options)
             if one not in self.used:

@@ -81,6 +81,12 @@ class Costs:
             write_json(self.path, self.parts)
 
 
+def starts(out: Path) -> list[float]:
+    """The minutes of training at which the base was started; more than one where it was continued."""
+    lines = map(json.loads, (out / "work" / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return sorted({line["minutes"] for line in lines if "seed" in line})
+
+
 def command(plan: Plan) -> str:
     """The command that does this again."""
     budget = f"--minutes {plan.minutes:g}" if plan.minutes else f"--tokens {plan.tokens}"
@@ -95,7 +101,8 @@ def run(out: Path, plan: Plan, course: Course) -> dict[str, object]:
     for name in INTRINSICS:
         costs.once(name, lambda name=name: train_adapter(out, name, course, plan.seed))  # type: ignore[misc]
     measured = evaluate(out)
-    results = {"command": command(plan), "seed": plan.seed, "course": asdict(course), "costs": costs.parts, **measured}
+    made = {"command": command(plan), "seed": plan.seed, "starts": starts(out), "course": asdict(course)}
+    results = {**made, "costs": costs.parts, **measured}
     write_json(out / "results.json", results)
     (out / "CARD.md").write_text(card.render(results), encoding="utf-8")
     write_manifest(out)

@@ -100,6 +100,7 @@ def hallucination(world: World, count: int, answers: Answers) -> list[Case]:
     own = zip(samples[:half], answers(samples[:half]), strict=True)
     cases = [(s, text, "own") for s, text in own]
     for s in samples[half:]:
+        world.reset()
         made = s.question.entity.statement(s.question.attribute, s.chat.wrong(s.question))
         cases.append((s, s.target if s.shown and world.random.random() < 0.6 else made, "made"))
     world.random.shuffle(cases)
