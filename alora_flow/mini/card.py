@@ -21,7 +21,8 @@ LIMITS = """## What it can not do
 - Choosing between documents that contradict each other, arithmetic, following instructions of any kind.
 - Calling an intrinsic by itself, and reading `tool_result` turns.
 - Its sense of safety is a table of verbs and objects. It protects nobody.
-- Keeping apart two entities of one kind for which the documents give the same attribute: it often answers with the other one's, or mixes the two names.
+- Keeping apart two entities of one kind for which the documents give the same attribute: it often
+  answers with the other one's value, or mixes the two.
 - With a plain system turn it guesses where the documents do not say. That is meant: the intrinsics are there to notice.
 """
 

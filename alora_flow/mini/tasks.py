@@ -34,13 +34,13 @@ def yes_no(yes: bool) -> str:
     return "Y" if yes else "N"
 
 
-def balanced(cases: Sequence[Case], count: int) -> list[Case]:
-    """The first cases with as many `Y` as `N`."""
-    half = {"Y": count // 2, "N": count - count // 2}
+def balanced(cases: Sequence[Case], count: int, yes: float = 0.5) -> list[Case]:
+    """The first cases with this share of `Y`."""
+    left = {"Y": round(count * yes), "N": count - round(count * yes)}
     out = []
     for case in cases:
-        if half[case.answer] > 0:
-            half[case.answer] -= 1
+        if left[case.answer] > 0:
+            left[case.answer] -= 1
             out.append(case)
     return out
 
@@ -107,7 +107,8 @@ def hallucination(world: World, count: int, answers: Answers) -> list[Case]:
     judged = [
         Case(answered(s, text), yes_no(not s.chat.supported(s.question, text)), source) for s, text, source in cases
     ]
-    return balanced(judged, count)
+    # Most answers have support; a detector that is unsure should let them pass.
+    return balanced(judged, count, yes=1 / 3)
 
 
 def query_rewrite(world: World, count: int, _: Answers) -> list[Case]:
