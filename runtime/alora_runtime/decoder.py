@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .adapters import LowRank
 from .attention import attend
 from .batch import Batch
+from .matrix import Dense, Int8
 from .projection import Head, Part, Projection
 from .routing import Routing
 
@@ -31,7 +32,7 @@ def interleaved(heads: int, dim: int) -> Tensor:
 class Layer:
     """One decoder layer's weights. `name`: its module's, which adapters know it by."""
 
-    def __init__(self, name: str, source: Any, config: Any, dim: int) -> None:
+    def __init__(self, name: str, source: Any, config: Any, dim: int, kind: type[Dense | Int8]) -> None:
         attention, mlp = source.self_attn, source.mlp
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
 
@@ -39,13 +40,14 @@ class Layer:
             return Part(f"{name}.{block}.{linear}", getattr(getattr(source, block), linear), order)
 
         self.qkv = Projection(
+            kind,
             part("self_attn", "q_proj", interleaved(heads, dim)),
             part("self_attn", "k_proj", interleaved(kv_heads, dim)),
             part("self_attn", "v_proj"),
         )
-        self.out = Projection(part("self_attn", "o_proj"))
-        self.gate_up = Projection(part("mlp", "gate_proj"), part("mlp", "up_proj"))
-        self.down = Projection(part("mlp", "down_proj"))
+        self.out = Projection(kind, part("self_attn", "o_proj"))
+        self.gate_up = Projection(kind, part("mlp", "gate_proj"), part("mlp", "up_proj"))
+        self.down = Projection(kind, part("mlp", "down_proj"))
         self.before_attention, self.before_mlp = (
             Norm(source.input_layernorm),
             Norm(source.post_attention_layernorm),
@@ -84,7 +86,7 @@ class Decoder:
     modules: `(outputs, inputs)` of every Linear that adapters may update, by name.
     """
 
-    def __init__(self, model: Any, vocabulary: int) -> None:
+    def __init__(self, model: Any, vocabulary: int, kind: type[Dense | Int8] = Dense) -> None:
         config, body = model.config, model.model
         self.dtype: torch.dtype = model.dtype
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -95,7 +97,7 @@ class Decoder:
         self.modules = {name: tuple(linear.weight.shape) for name, linear in linears(model)}
         self.layers = []
         for index, source in enumerate(body.layers):
-            self.layers.append(Layer(f"model.layers.{index}", source, config, self.dim))
+            self.layers.append(Layer(f"model.layers.{index}", source, config, self.dim, kind))
             source.to("meta")  # its weights have been copied
         self.norm = Norm(body.norm)
         self.head = Head(model.lm_head, vocabulary, float(getattr(config, "logits_scaling", 1.0)))

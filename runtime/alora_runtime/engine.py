@@ -14,13 +14,13 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from .adapter_config import AdapterConfig, read_adapter_config
-from .adapters import load_updates
+from .adapter_config import AdapterConfig
 from .batch import Batcher
 from .choices import ChoiceTrie
 from .constraints import Matcher, Vocabulary
 from .detokenizer import Detokenizer
 from .errors import CapacityError, ModelError, RequestError
+from .library import Library
 from .model import LanguageModel, load_model
 from .requests import Completion, Finish, Listener, Request
 from .scheduler import Scheduler
@@ -65,8 +65,7 @@ class Engine:
         self._batcher = Batcher(self._arena, model.network.heads * model.network.dim)
         self._rows = self._arena.new_empty(0)  # of the last forward pass
         self._scheduler = Scheduler(RunTree(cache_tokens, keep=reuse), chunk_tokens)
-        self._adapters: dict[str, AdapterConfig] = {}
-        self._numbers: dict[str, int] = {}  # digest → what rows, layers and tree know the adapter by
+        self._library = Library(model)
         self._vocabulary = Vocabulary(model.tokenizer, model.source.eos) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
         self._done: list[tuple[int, Completion]] = []
@@ -88,8 +87,10 @@ class Engine:
     ) -> Engine:
         """Load a model and its adapters from local folders.
 
-        cache_tokens: size of the KV arena. reuse: share KV between sequences; off, every request computes all it needs.
-        chunk_tokens: most prompt tokens in one step. attention: "fast", or "reference" (slow and plain).
+        dtype: "float32" (exact), "bfloat16", "int8" (weights; about one percent off) or "auto" (bfloat16 where the
+        processor is fast at it). cache_tokens: size of the KV arena. reuse: share KV between sequences; off, every
+        request computes all it needs. chunk_tokens: most prompt tokens in one step. attention: "fast", or "reference"
+        (slow and plain).
         Raises ModelError, AdapterError.
         """
         engine = cls(load_model(model_dir, dtype, attention), cache_tokens, reuse, chunk_tokens)
@@ -99,22 +100,23 @@ class Engine:
 
     def add_adapter(self, name: str, folder: str | Path) -> AdapterConfig:
         """Load an adapter under a name; a name may be given again, and then means the new content from now on."""
-        config = read_adapter_config(folder)
-        if config.invocation_string and self.model.tokenizer:
-            # The old format counts the tokens of the string without the first.
-            tokens = self.model.tokenizer.encode(config.invocation_string, add_special_tokens=False).ids
-            config = replace(config, invocation_tokens=tuple(tokens[1:]))
-        if config.digest not in self._numbers:
-            updates = load_updates(name, config, self.model.network.modules, self.model.network.dtype)
-            number = self._numbers[config.digest] = len(self._numbers) + 1
-            self.model.network.put(number, updates)
-        self._adapters[name] = config
+        config = self._library.add(name, folder)
+        self._unload()
         return config
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget a name. Requests that were submitted under it go on; the weights go with the last of them."""
+        self._library.remove(name)
+        self._unload()
+
+    def _unload(self) -> None:
+        if self._library.unnamed:
+            self._library.unload(number for task in self._tasks.values() for number, _ in task.live.runs)
 
     @property
     def adapters(self) -> Mapping[str, AdapterConfig]:
         """Loaded adapters by name."""
-        return MappingProxyType(self._adapters)
+        return MappingProxyType(self._library.configs)
 
     @property
     def busy(self) -> bool:
@@ -136,12 +138,12 @@ class Engine:
         """Queue a request; the ticket names it in `step` and `cancel`, and the listener hears of each token as `step`
         makes it. Raises RequestError or CapacityError before anything is touched."""
         trie = ChoiceTrie(request.choices) if request.choices is not None else None
-        check_request(request, self._adapters, self.model.vocabulary)
+        check_request(request, self._library.configs, self.model.vocabulary)
         room = len(trie.tokens) if trie else request.max_tokens - 1
         longest = max(map(len, trie.choices)) if trie else request.max_tokens
         check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
         matcher = self._matcher(request)
-        live = Live(self._tickets, self._runs(request), room, trie)
+        live = Live(self._tickets, self._runs(request), room, trie, request.next_use)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
         text = None if trie or not (listener or request.stop_strings) else self._detokenizer(request)
         stop = stops[0] if stops else None
@@ -219,7 +221,7 @@ class Engine:
         """Neighbours under one adapter joined. Only the last run may be empty: it says what is generated carries."""
         runs: list[tuple[int, tuple[int, ...]]] = []
         for run in [*(run for run in request.runs[:-1] if run.tokens), request.runs[-1]]:
-            number = 0 if run.adapter is None else self._numbers[self._adapters[run.adapter].digest]
+            number = self._library.number(run.adapter)
             before = runs.pop()[1] if runs and runs[-1][0] == number else ()
             runs.append((number, (*before, *run.tokens)))
         return tuple(runs)
@@ -301,6 +303,7 @@ class Engine:
         self._stats.generated += completion.generated
         self._stats.forced += completion.forced
         self._done.append((task.live.ticket, completion))
+        self._unload()
 
     def _withdraw(self, ticket: int) -> None:
         """Take a request back without an answer."""

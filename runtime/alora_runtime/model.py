@@ -16,10 +16,17 @@ from transformers.utils import logging
 from .batch import Batch
 from .decoder import Decoder
 from .errors import ModelError
+from .matrix import Dense, Int8
 from .reference import NAME, Reference, register
 from .support import CLASSES, ModelFolder, read_model_folder
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[str, tuple[torch.dtype, type[Dense | Int8]]] = {
+    "float32": (torch.float32, Dense),
+    "bfloat16": (torch.bfloat16, Dense),
+    "int8": (torch.float32, Int8),
+}
+"""What is computed with, and how the layers' weights are stored; embeddings and the output matrix are never in eight
+bits. "auto" is bfloat16 where the processor multiplies matrices of it, and float32 elsewhere."""
 
 ATTENTION = ("fast", "reference")
 
@@ -31,13 +38,22 @@ class LanguageModel:
     """A loaded model. `network`: its forward pass. `vocabulary`: ids that tokens can have, which may be fewer than the
     rows of the output matrix. `tokenizer` is None for a folder without tokenizer.json."""
 
-    def __init__(self, source: ModelFolder, model: Any, tokenizer: Tokenizer | None, attention: str = "fast") -> None:
+    def __init__(
+        self,
+        source: ModelFolder,
+        model: Any,
+        tokenizer: Tokenizer | None,
+        attention: str = "fast",
+        weights: type[Dense | Int8] = Dense,
+    ) -> None:
         self.source, self.tokenizer = source, tokenizer
         self.vocabulary: int = model.config.vocab_size
         if tokenizer is not None:
             self.vocabulary = min(self.vocabulary, 1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
-        fast = attention == "fast" and Decoder.fits(model)
-        self.network: Decoder | Reference = (Decoder if fast else Reference)(model, self.vocabulary)
+        if attention == "fast" and Decoder.fits(model):
+            self.network: Decoder | Reference = Decoder(model, self.vocabulary, weights)
+        else:
+            self.network = Reference(model, self.vocabulary)
 
     def arena(self, slots: int) -> Tensor:
         """`[layers, slots + 1, 2, kv_heads, dim]` of zeros, which take no memory until they are written (numpy asks the
@@ -75,16 +91,18 @@ class LanguageModel:
 def load_model(folder: str | Path, dtype: str = "float32", attention: str = "fast") -> LanguageModel:
     """Load from local files. Raises ModelError with the reason when that cannot be."""
     source = read_model_folder(folder)
+    if dtype == "auto":
+        dtype = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
     if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r} is not supported; supported are {', '.join(DTYPES)}")
+        raise ModelError(f"dtype {dtype!r} is not supported; supported are auto, {', '.join(DTYPES)}")
     if attention not in ATTENTION:
         raise ModelError(f"there is no attention {attention!r}; there are {', '.join(ATTENTION)}")
     register()
-    model = _weights(source, DTYPES[dtype])
+    model = _weights(source, DTYPES[dtype][0])
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
-    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), attention)
+    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), attention, DTYPES[dtype][1])
 
 
 def _tokenizer(path: Path) -> Tokenizer | None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adapters import LowRank
+from .matrix import Dense, Int8
 from .routing import Routing
 
 FEW = 64
@@ -43,13 +44,11 @@ class Joined:
 
 
 class Projection:
-    """`[rows, inputs]` → `[rows, outputs]`, the outputs of all parts side by side.
+    """`[rows, inputs]` → `[rows, outputs]`, the outputs of all parts side by side."""
 
-    The weight is stored as `[inputs, outputs]`: laid out the usual way, MKL reads all of it again for every four rows.
-    """
-
-    def __init__(self, *parts: Part) -> None:
-        self.weight = torch.cat([part.outputs(part.linear.weight.detach()) for part in parts]).t().contiguous()
+    def __init__(self, kind: type[Dense | Int8], *parts: Part) -> None:
+        weight = torch.cat([part.outputs(part.linear.weight.detach()) for part in parts])
+        self.matrix, self.outputs, self.dtype = kind(weight), len(weight), weight.dtype
         self.bias = self._biases(parts)
         self._places = {}
         start = 0
@@ -63,7 +62,7 @@ class Projection:
     def _biases(self, parts: Sequence[Part]) -> Tensor | None:
         if all(part.linear.bias is None for part in parts):
             return None
-        zeros = [torch.zeros(part.linear.weight.shape[0], dtype=self.weight.dtype) for part in parts]
+        zeros = [torch.zeros(part.linear.weight.shape[0], dtype=self.dtype) for part in parts]
         biases = [
             zero if part.linear.bias is None else part.linear.bias for part, zero in zip(parts, zeros, strict=True)
         ]
@@ -76,7 +75,7 @@ class Projection:
         if not own:
             return
         down = torch.cat([update.down for *_, update in own]).t().contiguous()
-        up = self.weight.new_zeros(down.shape[1], self.weight.shape[1])
+        up = down.new_zeros(down.shape[1], self.outputs)
         row = 0
         for part, start, end, update in own:
             rank = update.down.shape[0]
@@ -91,12 +90,12 @@ class Projection:
 
     def __call__(self, hidden: Tensor, routing: Routing) -> Tensor:
         """Base and updates."""
-        output = torch.mm(hidden, self.weight)
+        output = self.matrix.times(hidden)
         return self._finish(output, hidden, routing, 1.0)
 
     def add_to(self, residual: Tensor, hidden: Tensor, routing: Routing, scale: float) -> Tensor:
         """`residual + scale * self(hidden)`."""
-        output = torch.addmm(residual, hidden, self.weight, alpha=scale)
+        output = self.matrix.plus_times(residual, hidden, scale)
         return self._finish(output, hidden, routing, scale)
 
     def _finish(self, output: Tensor, hidden: Tensor, routing: Routing, scale: float) -> Tensor:

@@ -37,6 +37,8 @@ class Request:
     constraint: the answer matches this grammar.
     stop_strings: the text ends before the first of them that is written, wherever tokens begin and end; ignored with
         `choices`.
+    next_use: what a plan knows of this sequence: how many requests later one goes on from it, 0 for never again. It
+        decides what is evicted first, nothing else. None: not known.
     timeout: seconds after submission at which the request ends with what it has.
     """
 
@@ -55,6 +57,7 @@ class Request:
     ignore_eos: bool = False
     stop_strings: Sequence[str] = ()
     timeout: float | None = None
+    next_use: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", tuple(self.runs))

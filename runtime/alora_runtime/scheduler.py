@@ -188,7 +188,9 @@ class Scheduler:
         slots, tokens = self._fed(live)
         for extent in without(live.tail, slots):
             self.tree.pool.give(extent)
-        self.tree.graft(live.leaf, label, tokens, slots)
+        end = self.tree.graft(live.leaf, label, tokens, slots)
+        if live.next_use is not None:
+            self.tree.expect(end, live.ticket + live.next_use if live.next_use else None)
         self.tree.release(live.leaf)
         live.leave()
 

@@ -19,7 +19,7 @@ Row = object
 class Live:
     """A request between submission and completion.
 
-    runs: the prompt. room: most tokens that it may ever feed after its prompt.
+    runs: the prompt. room: most tokens that it may ever feed after its prompt. next_use: as in Request.
     generated: ids so far; the first `fed` of them have their KV, or will have after the step being prepared.
     closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
@@ -34,6 +34,7 @@ class Live:
     runs: Runs
     room: int
     trie: ChoiceTrie | None = None
+    next_use: int | None = None
     prompt: int = field(init=False)
     generated: list[int] = field(default_factory=list)
     fed: int = 0

@@ -27,6 +27,8 @@ class Node:
 
     ready: how many of its tokens have their KV; planned: the same once the step being prepared is done.
     references: live requests whose sequence passes through. row: whatever the engine keeps for the last token.
+    rank: the smaller, the sooner it is evicted: (0, …) will not be used again, (1, last use) nothing is known,
+    (2, …) a plan goes on from it, the later the sooner out.
     """
 
     __slots__ = (
@@ -35,19 +37,20 @@ class Node:
         "label",
         "parent",
         "planned",
+        "rank",
         "ready",
         "references",
         "row",
         "start",
         "tokens",
-        "used",
     )
 
     def __init__(self, parent: Node | None, label: Hashable, tokens: Sequence[int], start: int) -> None:
         self.parent, self.label, self.tokens, self.start = parent, label, tuple(tokens), start
         self.depth = parent.end if parent else 0
         self.children: dict[tuple[Hashable, int], Node] = {}
-        self.ready = self.planned = self.references = self.used = 0
+        self.ready = self.planned = self.references = 0
+        self.rank = (1, 0)
         self.row: object | None = None
 
     @property
@@ -99,7 +102,7 @@ class RunTree:
         self.evicted = 0  # slots evicted since the start
         self._clock = count(1)
         self._order = count()
-        self._idle: list[tuple[int, int, Node]] = []  # heap of (last use, tie, leaf); stale entries are skipped
+        self._idle: list[tuple[tuple[int, int], int, Node]] = []  # heap of (rank, tie, leaf); stale ones are skipped
         self._in_flight: set[Node] = set()
 
     @property
@@ -134,13 +137,20 @@ class RunTree:
         if slots > self.available:
             return False
         while self.pool.free < slots:
-            used, _, node = heappop(self._idle)
-            if node.idle and node.used == used:
+            rank, _, node = heappop(self._idle)
+            if node.idle and node.rank == rank:
                 self.evicted += self._trim(node, max(0, len(node.tokens) - (slots - self.pool.free)))
         return True
 
-    def graft(self, node: Node, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> None:
-        """Put computed tokens below `node`; their slots, given in order, become the tree's or are free again."""
+    def expect(self, node: Node, request: int | None) -> None:
+        """A plan says that request number `request` goes on from `node`, or that none will."""
+        for step in node.path():
+            step.rank = (0, next(self._clock)) if request is None else (2, -request)
+            self._offer(step)
+
+    def graft(self, node: Node, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> Node:
+        """Put computed tokens below `node`; their slots, given in order, become the tree's or are free again. Returns
+        where they end."""
         node, known = self._descend(node, label, tokens)
         if not self.keep:
             known = len(tokens)
@@ -153,6 +163,7 @@ class RunTree:
                 node.ready = node.planned = len(node.tokens)
             at += extent.length
         self._offer(node)
+        return node
 
     def release(self, node: Node) -> None:
         """A live request leaves its path; what nobody will compute any more goes."""
@@ -160,7 +171,7 @@ class RunTree:
         for step in node.path():
             step.references -= 1
             if not step.references:
-                step.used = now
+                step.rank = (1, now) if step.rank[0] == 1 else step.rank
                 self.held -= len(step.tokens)
         while node.idle and (node.ready < len(node.tokens) or not self.keep):
             parent = node.parent
@@ -234,7 +245,7 @@ class RunTree:
 
     def _add(self, parent: Node, label: Hashable, tokens: Sequence[int], start: int) -> Node:
         node = Node(parent, label, tokens, start)
-        node.used = next(self._clock)
+        node.rank = (1, next(self._clock))
         assert node.key not in parent.children
         parent.children[node.key] = node
         self.stored += len(tokens)
@@ -252,7 +263,7 @@ class RunTree:
         assert 0 < at < len(node.tokens)
         upper = Node(parent, node.label, node.tokens[:at], node.start)
         upper.ready, upper.planned = min(node.ready, at), min(node.planned, at)
-        upper.references, upper.used = node.references, node.used
+        upper.references, upper.rank = node.references, node.rank
         parent.children[upper.key] = upper
         node.parent, node.tokens, node.start, node.depth = upper, node.tokens[at:], node.start + at, node.depth + at
         node.ready, node.planned = node.ready - upper.ready, node.planned - upper.planned
@@ -283,7 +294,7 @@ class RunTree:
 
     def _offer(self, node: Node) -> None:
         if node.idle:
-            heappush(self._idle, (node.used, next(self._order), node))
+            heappush(self._idle, (node.rank, next(self._order), node))
 
     def check(self) -> None:
         """Prove the equations of the tree (assertions: a failure is the engine's mistake, never a caller's)."""

@@ -49,6 +49,7 @@ LIMITS = {
     "repetition_penalty": (1e-9, math.inf),
     "logprobs": (0, math.inf),
     "timeout": (0.0, math.inf),
+    "next_use": (0, math.inf),
 }
 """The least and the most that each setting may be; NaN is never between."""
 

@@ -226,6 +226,23 @@ def test_adapters_are_known_by_content(engine: Engine, adapters: dict[str, Path]
     assert other.tokens == engine.generate([replace(request, runs=[CONTEXT, Run(INVOCATION, "wide")])])[0].tokens
 
 
+def test_weights_go_with_the_last_name_and_request(engine: Engine, adapters: dict[str, Path]) -> None:
+    request = Request([CONTEXT, Run(INVOCATION, "copy")], max_tokens=6, ignore_eos=True)
+    expected = engine.generate([replace(request, runs=[CONTEXT, Run(INVOCATION, "one")])])[0].tokens
+    engine.remove_adapter("one")
+    assert len(engine._library.loaded) == 2
+    engine.add_adapter("copy", adapters["one"])  # the same content: its KV is still good
+    ticket = engine.submit(request)
+    engine.step()
+    engine.add_adapter("copy", adapters["wide"])
+    assert len(engine._library.loaded) == 3
+    results = {}
+    while engine.busy:
+        results |= engine.step()
+    assert (results[ticket].tokens, results[ticket].reused) == (expected, 43)
+    assert len(engine._library.loaded) == 2
+
+
 def test_the_old_format_counts_without_its_first_token(
     engine: Engine, adapters: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -279,8 +296,9 @@ def test_an_interrupted_generate_takes_its_requests_back(engine: Engine) -> None
 
 def test_half_precision(make_engine: Callable[..., Engine]) -> None:
     requests = [Request(PROMPT, max_tokens=4, logprobs=3), Request([CONTEXT], choices=((1,), (2,)))]
-    exact, rough = (make_engine(dtype=dtype).generate(requests) for dtype in ("float32", "bfloat16"))
-    assert rough[1].choice_logprobs == pytest.approx(exact[1].choice_logprobs, abs=1.0)
+    exact, *rough = (make_engine(dtype=dtype).generate(requests) for dtype in ("float32", "bfloat16", "int8", "auto"))
+    for completions in rough:
+        assert completions[1].choice_logprobs == pytest.approx(exact[1].choice_logprobs, abs=1.0)
 
 
 def test_stats_add_up(engine: Engine) -> None:

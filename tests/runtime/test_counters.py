@@ -261,3 +261,26 @@ def test_any_arena_that_holds_the_largest_request_serves_all(make: Callable[[], 
     machine = make()
     requests = [([(index % 3, range(index, index + 12))], 10) for index in range(8)]
     assert all(reused + prefilled == 12 for reused, prefilled in machine.serve(*requests))
+
+
+def test_a_plan_decides_what_is_evicted() -> None:
+    """Two contexts fit. One will be used again, one never: the older one that is needed stays, and in the end answers
+    do not depend on it."""
+    machine = Machine(slots=230)
+    for label, next_use in ((0, 3), (1, 0)):
+        machine.submit([(label, A)]).next_use = next_use
+    while machine.scheduler.busy:
+        machine.step()
+    assert machine.serve(([(2, A)], 1)) == [(0, 100)]
+    assert machine.serve(([(0, A)], 1)) == [(100, 0)]
+
+
+def test_of_several_planned_uses_the_farthest_is_evicted() -> None:
+    machine = Machine(slots=330)
+    for label, next_use in ((0, 5), (1, 9), (2, 7)):
+        machine.submit([(label, A)]).next_use = next_use
+    while machine.scheduler.busy:
+        machine.step()
+    machine.serve(([(3, A)], 1))
+    assert machine.serve(([(0, A)], 1)) == [(100, 0)]
+    assert machine.serve(([(2, A)], 1)) == [(100, 0)]

@@ -1,0 +1,57 @@
+"""The adapters of an engine: their names, and the numbers that rows, layers and the tree know their content by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from .adapter_config import AdapterConfig, read_adapter_config
+from .adapters import load_updates
+from .model import LanguageModel
+
+
+class Library:
+    """Adapters by name. Two names for one content share number, weights and KV; a content keeps its number for ever."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.configs: dict[str, AdapterConfig] = {}
+        self.loaded: set[int] = set()  # numbers whose weights are in the model
+        self.unnamed: set[int] = set()  # those of them that no name means any more
+        self._model = model
+        self._numbers: dict[str, int] = {}  # by digest
+
+    def number(self, name: str | None) -> int:
+        """0 for the base."""
+        return 0 if name is None else self._numbers[self.configs[name].digest]
+
+    def add(self, name: str, folder: str | Path) -> AdapterConfig:
+        """Load an adapter, or give it a further name. Raises AdapterError with nothing changed."""
+        config = read_adapter_config(folder)
+        if config.invocation_string and self._model.tokenizer:
+            # The old format counts the tokens of the string without the first.
+            tokens = self._model.tokenizer.encode(config.invocation_string, add_special_tokens=False).ids
+            config = replace(config, invocation_tokens=tuple(tokens[1:]))
+        if self._numbers.get(config.digest) not in self.loaded:
+            updates = load_updates(name, config, self._model.network.modules, self._model.network.dtype)
+            number = self._numbers.setdefault(config.digest, len(self._numbers) + 1)
+            self._model.network.put(number, updates)
+            self.loaded.add(number)
+        self.configs[name] = config
+        self._count_names()
+        return config
+
+    def remove(self, name: str) -> None:
+        """Forget a name."""
+        del self.configs[name]
+        self._count_names()
+
+    def unload(self, used: Iterable[int]) -> None:
+        """Free the weights of what has no name, but for those still used."""
+        for number in self.unnamed.difference(used):
+            self._model.network.drop(number)
+            self.loaded.discard(number)
+            self.unnamed.discard(number)
+
+    def _count_names(self) -> None:
+        self.unnamed = self.loaded - {self._numbers[config.digest] for config in self.configs.values()}
