@@ -19,12 +19,12 @@ def part(name: str) -> Any:
     return import_module(f"alora_flow.mini.{name}")
 
 
-@click.group()
-def mini() -> None:
+@click.group(name="mini")
+def command() -> None:
     """The bundled model: its recipe and its figures."""
 
 
-@mini.command()
+@command.command()
 @click.option("--out", required=True, type=Folder, help="Where to write the model; an unfinished run there continues.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the data and of the weights.")
 @click.option("--tokens", default=30_000_000, show_default=True, help="Tokens to train the base on.")
@@ -37,7 +37,7 @@ def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int
     click.echo(part("card").render(results))
 
 
-@mini.command()
+@command.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=WEIGHTS)
 @click.option("--count", default=400, show_default=True, help="Held-out samples for each figure.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
@@ -50,7 +50,7 @@ def evaluate(folder: Path, count: int, as_json: bool) -> None:
     click.echo(json.dumps(figures, indent=2) if as_json else "\n".join(tables))
 
 
-@mini.command()
+@command.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=WEIGHTS)
 def card(folder: Path) -> None:
     """Print the model card from a folder's results.json."""

@@ -1,6 +1,6 @@
 """`python -m alora_flow.mini train | evaluate | card`."""
 
-from alora_flow.cli.mini import mini
+from alora_flow.cli.mini import command
 
 if __name__ == "__main__":
-    mini(prog_name="python -m alora_flow.mini")
+    command(prog_name="python -m alora_flow.mini")
