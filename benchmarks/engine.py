@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from benchmarks import engine_figures as figures
 from benchmarks import engine_flow as flow
+from benchmarks import engine_growth as growing
 from benchmarks.engine_timing import Row, table
 
 PARTS: dict[str, Callable[[Path, int], list[Row]]] = {
@@ -32,7 +33,9 @@ PARTS: dict[str, Callable[[Path, int], list[Row]]] = {
     "batch": lambda home, repeats: [figures.decoding(home, "135M", 8, 1.4, repeats, count=24)],
     "adapters": figures.adapters,
     "bookkeeping": lambda home, repeats: [figures.bookkeeping(home, repeats), figures.memory_per_run()],
+    "attention": lambda home, repeats: [growing.shared_prefix(repeats)],
     "flow": flow.rows,
+    "growth": growing.growth,
 }
 
 

@@ -10,6 +10,11 @@ from torch import Tensor
 
 from .clusters import Cluster
 
+OPERATION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+FEW = 32
+"""Rows up to which attention is bound by reading keys and values."""
+
 
 def attend(query: Tensor, arena: Tensor, clusters: Sequence[Cluster], scale: float) -> Tensor:
     """query `[rows, heads, dim]`, arena `[slots, 2, kv_heads, dim]` of one layer → `[rows, heads * dim]`."""
@@ -39,9 +44,14 @@ def flash(
     query `[1, heads, rows, dim]`, key and value `[1, kv_heads, slots, dim]`, mask `[rows, slots]` → shaped as query,
     and `[1, heads, rows]`.
     """
-    operation = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    heads, rows, kv_heads = query.shape[1], query.shape[2], key.shape[1]
+    if mask is None and not causal and rows <= FEW and heads > kv_heads:
+        # All see the same: the query heads of one KV head are further rows, and its keys are read once for them.
+        grouped = query.unflatten(1, (kv_heads, -1)).flatten(2, 3)  # type: ignore[no-untyped-call]
+        output, weight = OPERATION(grouped, key, value, 0.0, False, scale=scale)
+        return output.unflatten(2, (-1, rows)).flatten(1, 2), weight.unflatten(2, (-1, rows)).flatten(1, 2)
     added = None if mask is None else mask[None, None]
-    output, weight = operation(query, key, value, 0.0, causal, attn_mask=added, scale=scale)
+    output, weight = OPERATION(query, key, value, 0.0, causal, attn_mask=added, scale=scale)
     return output, weight
 
 

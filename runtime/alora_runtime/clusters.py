@@ -17,7 +17,7 @@ CALL, READ, PAIR, GATHER = 20_000, 60, 25, 180
 """Nanoseconds for one more attention call, for reading a slot, for a row to look at it, and for gathering it first
 (measured on two CPU cores with 8 heads of 64; other shapes keep about these proportions)."""
 
-PREFIX = 32
+PREFIX = 192
 """Shared prefixes shorter than this are not worth a call of their own."""
 
 HOLE = 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from .routing import Routing
 FEW = 64
 """Up to so many rows all adapters are computed at once on all rows and masked: three operations, however many adapters
 there are. With more rows each adapter computes its own."""
+
+NARROW = 96
+"""Up to so many columns, multiplying zeros is cheaper than calling an operation for each part."""
 
 KEPT = 8
 """Sets of adapters whose joined matrices are kept."""
@@ -35,12 +39,27 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Update:
+    """One adapter at one part: down `[inputs, rank]`, up `[rank, outputs of the part]`, and which outputs those are."""
+
+    columns: slice
+    down: Tensor
+    up: Tensor
+
+
+@dataclass(frozen=True)
 class Joined:
-    """Some adapters side by side: down `[inputs, ranks]`, up `[ranks, outputs]`."""
+    """Some adapters side by side. ranks: adapter and rank, in the order of columns of down `[inputs, sum of ranks]`.
+    ups: (columns of down's output, outputs, up `[columns, outputs]`)."""
 
     ranks: tuple[tuple[int, int], ...]
     down: Tensor
-    up: Tensor
+    ups: tuple[tuple[slice, slice, Tensor], ...]
+
+    def add_to(self, output: Tensor, narrow: Tensor, scale: float) -> None:
+        """`[rows, sum of ranks]` onto `[rows, outputs]`."""
+        for columns, outputs, up in self.ups:
+            output[:, outputs].addmm_(narrow[:, columns], up, alpha=scale)
 
 
 class Projection:
@@ -56,7 +75,7 @@ class Projection:
             end = start + part.linear.weight.shape[0]
             self._places[part.name] = (part, start, end)
             start = end
-        self._updates: dict[int, Joined] = {}
+        self._updates: dict[int, list[Update]] = {}
         self._joined: dict[tuple[int, ...], Joined | None] = {}
 
     def _biases(self, parts: Sequence[Part]) -> Tensor | None:
@@ -70,18 +89,15 @@ class Projection:
 
     def put(self, number: int, updates: Mapping[str, LowRank]) -> None:
         """Take an adapter's updates of the own parts, if there are any."""
-        own = [(*self._places[name], update) for name, update in updates.items() if name in self._places]
         self._joined.clear()
-        if not own:
-            return
-        down = torch.cat([update.down for *_, update in own]).t().contiguous()
-        up = down.new_zeros(down.shape[1], self.outputs)
-        row = 0
-        for part, start, end, update in own:
-            rank = update.down.shape[0]
-            up[row : row + rank, start:end] = part.outputs(update.up).t()
-            row += rank
-        self._updates[number] = Joined(((number, row),), down, up)
+        own = []
+        for name, update in updates.items():
+            if name in self._places:
+                part, start, end = self._places[name]
+                up = part.outputs(update.up).t().contiguous()
+                own.append(Update(slice(start, end), update.down.t().contiguous(), up))
+        if own:
+            self._updates[number] = own
 
     def drop(self, number: int) -> None:
         """Forget an adapter."""
@@ -114,33 +130,43 @@ class Projection:
             narrow = torch.mm(hidden, joined.down)
             if routing.everywhere is None:
                 narrow.mul_(routing.mask(joined.ranks, narrow.dtype))
-            output.addmm_(narrow, joined.up, alpha=scale)
+            joined.add_to(output, narrow, scale)
 
     def _adapt_by_rows(self, output: Tensor, hidden: Tensor, routing: Routing, scale: float) -> None:
         for number, rows in routing.adapters:
-            update = self._updates.get(number)
-            if update is None:
+            joined = self._join((number,))
+            if joined is None:
                 continue
-            narrow = torch.mm(hidden[rows], update.down)
-            if isinstance(rows, slice):
-                output[rows].addmm_(narrow, update.up, alpha=scale)
-            else:
-                output.index_add_(0, rows, torch.mm(narrow, update.up), alpha=scale)
+            part = output[rows]
+            joined.add_to(part, torch.mm(hidden[rows], joined.down), scale)
+            if not isinstance(rows, slice):  # then it is a copy
+                output[rows] = part
 
     def _join(self, numbers: tuple[int, ...]) -> Joined | None:
         if numbers not in self._joined:
             if len(self._joined) == KEPT:
                 del self._joined[next(iter(self._joined))]
-            self._joined[numbers] = self._side_by_side(numbers)
+            own = [(number, update) for number in numbers for update in self._updates.get(number, ())]
+            self._joined[numbers] = _side_by_side(own, self.outputs) if own else None
         return self._joined[numbers]
 
-    def _side_by_side(self, numbers: tuple[int, ...]) -> Joined | None:
-        own = [self._updates[number] for number in numbers if number in self._updates]
-        if len(own) < 2:
-            return own[0] if own else None
-        ranks = tuple(rank for update in own for rank in update.ranks)
-        down = torch.cat([update.down for update in own], dim=1)
-        return Joined(ranks, down, torch.cat([update.up for update in own]))
+
+def _side_by_side(updates: Sequence[tuple[int, Update]], outputs: int) -> Joined:
+    """Sorted by part. A few columns go up through one matrix with zeros in it, many through one for each part."""
+    updates = sorted(updates, key=lambda item: item[1].columns.start)
+    ranks = tuple((number, update.down.shape[1]) for number, update in updates)
+    down = torch.cat([update.down for _, update in updates], dim=1)
+    ups, first = [], 0
+    for (begin, end), group in groupby(updates, key=lambda item: (item[1].columns.start, item[1].columns.stop)):
+        up = torch.cat([update.up for _, update in group])
+        ups.append((slice(first, first + len(up)), slice(begin, end), up))
+        first += len(up)
+    if len(ups) > 1 and first <= NARROW:
+        whole = down.new_zeros(first, outputs)
+        for columns, part, up in ups:
+            whole[columns, part] = up
+        ups = [(slice(0, first), slice(0, outputs), whole)]
+    return Joined(ranks, down, tuple(ups))
 
 
 class Head:
