@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LINE = ["language", "prompts", "values", "intrinsics", "planning", "backends", "execution", "module", "testing", "views", "cli"]
+LINE = "language prompts values intrinsics planning backends execution module testing views cli".split()
 TORCH_USERS = ("runtime/alora_runtime/", "alora_flow/mini/", "tests/", "benchmarks/")
 FILES = sorted(
     path
