@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LINE = "language prompts values intrinsics planning backends execution module testing views cli".split()
+LINE = [
+    "language",
+    "prompts",
+    "values",
+    "intrinsics",
+    "planning",
+    "backends",
+    "execution",
+    "module",
+    "testing",
+    "views",
+    "cli",
+]
 TORCH_USERS = ("runtime/alora_runtime/", "alora_flow/mini/", "tests/", "benchmarks/")
 FILES = sorted(
     path
