@@ -22,11 +22,8 @@ def shared_prefix(repeats: int) -> Row:
     rows, prefix, own = 8, 1024, 64
     query, whole = torch.randn(rows, 8, 64), prefix + own
     arena = torch.randn(prefix + rows * own + rows * whole, 2, 4, 64)
-    mask = torch.full((rows, rows * own), float("-inf"))
-    for row in range(rows):
-        mask[row, row * own : (row + 1) * own] = 0
-    tails = slice(prefix, prefix + rows * own)
-    together = [Cluster(0, rows, slice(0, prefix), rows * own, tails, None, mask, False)]
+    mask, tails = torch.zeros(rows, own), slice(prefix, prefix + rows * own)
+    together = [Cluster(0, rows, slice(0, prefix), own, tails, None, mask, False, stride=own)]
     alone = []
     for row in range(rows):
         view = slice(tails.stop + row * whole, tails.stop + (row + 1) * whole)

@@ -25,14 +25,33 @@ def attend(query: Tensor, arena: Tensor, clusters: Sequence[Cluster], scale: flo
 
 
 def _cluster(query: Tensor, arena: Tensor, cluster: Cluster, scale: float) -> Tensor:
-    key, value = _rest(arena, cluster)
-    output, weight = flash(query, key, value, cluster.mask, cluster.causal, scale)
+    if cluster.stride is None:
+        output, weight = flash(query, *_rest(arena, cluster), cluster.mask, cluster.causal, scale)
+    else:
+        output, weight = _each_its_own(query, arena, cluster, scale)
     if cluster.prefix is None:
         return output
     # Two softmaxes over parts of the slots are one over all, weighted by the sums of their exponentials.
     before, weight_before = flash(query, *_sides(arena[cluster.prefix]), None, False, scale)
     share = torch.sigmoid(weight - weight_before)[..., None].to(output.dtype)
     return torch.lerp(before, output, share)
+
+
+def _each_its_own(query: Tensor, arena: Tensor, cluster: Cluster, scale: float) -> tuple[Tensor, Tensor]:
+    """Rows as a batch, over slots at equal distances, in place; shapes as in `flash`."""
+    assert cluster.view is not None
+    assert cluster.stride is not None
+    assert cluster.mask is not None
+    rows, slot = query.shape[2], arena.stride(0)
+    slots = arena.as_strided(
+        (2, rows, arena.shape[2], cluster.width, arena.shape[3]),
+        (arena.stride(1), cluster.stride * slot, arena.stride(2), slot, 1),
+        arena.storage_offset() + cluster.view.start * slot,
+    )
+    output, weight = OPERATION(
+        query.permute(2, 1, 0, 3), slots[0], slots[1], 0.0, False, attn_mask=cluster.mask[:, None, None], scale=scale
+    )
+    return output.permute(2, 1, 0, 3), weight.permute(2, 1, 0)
 
 
 def flash(

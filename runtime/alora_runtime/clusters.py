@@ -17,8 +17,8 @@ CALL, READ, PAIR, GATHER = 20_000, 60, 25, 180
 """Nanoseconds for one more attention call, for reading a slot, for a row to look at it, and for gathering it first
 (measured on two CPU cores with 8 heads of 64; other shapes keep about these proportions)."""
 
-PREFIX = 192
-"""Shared prefixes shorter than this are not worth a call of their own."""
+PREFIX, SHARED = 192, 32
+"""Prefixes shorter than this are not worth a call of their own, for one row or a few, and for several."""
 
 HOLE = 64
 """Up to so many slots that no row looks at are read along, when that spares gathering. The arena starts as zeros, and
@@ -35,6 +35,7 @@ class Cluster:
 
     prefix: slots that every row sees, read in place; None without a shared prefix. The rest are `width` slots:
     view, when they are one extent (read in place), else index, their numbers `[width]` (gathered).
+    stride: set when each row has slots of its own and row n's `width` slots begin n * stride after the view's start.
     mask: `[rows, width]`, 0 where a row may look and -inf elsewhere; None: every row sees all, or `causal`.
     """
 
@@ -46,6 +47,26 @@ class Cluster:
     index: Tensor | None
     mask: Tensor | None
     causal: bool
+    stride: int | None = None
+
+    def by_row(self) -> list[Cluster]:
+        """The same without a stride: rows with slots of their own one by one."""
+        if self.stride is None:
+            return [self]
+        assert self.view is not None
+        assert self.mask is not None
+        starts = [self.view.start + row * self.stride for row in range(self.last - self.first)]
+        return [
+            replace(
+                self,
+                first=self.first + row,
+                last=self.first + row + 1,
+                view=slice(start, start + self.width),
+                mask=self.mask[row : row + 1],
+                stride=None,
+            )
+            for row, start in enumerate(starts)
+        ]
 
 
 def grouped(pieces: Sequence[Piece], scale: float = 1.0) -> list[Group]:
@@ -84,6 +105,8 @@ class Group:
         new = self.rests if smaller is None else self.rests[-1:]
         self.union: list[Extent] = union([*known, *(extent for rest in new for extent in rest)])
         self.slots = spanned(self.union)
+        self.stride = self._stride()
+        self.width = self.rests[0][0].length if self.stride else size(self.slots)
 
     def _prefix(self) -> Extent | None:
         """Slots at the beginning that all rows see; what is after them is not empty for any row."""
@@ -94,26 +117,44 @@ class Group:
         length = min(min(head.length, piece.start) for head, piece in zip(heads, self.pieces, strict=True))
         first = self.pieces[0]
         in_place = len(self.pieces) == self.rows == 1 and heads[0].length > first.start
-        return None if in_place or length < PREFIX else Extent(start, length)
+        least = SHARED if len(self.pieces) > 3 else PREFIX
+        return None if in_place or length < least else Extent(start, length)
+
+    def _stride(self) -> int | None:
+        """The distance between the slots of one row and the next, where they are alike: as siblings of one prefix are
+        that were admitted together. Then each row looks at its own slots only."""
+        if self.plain or self.rows != len(self.pieces) or any(len(rest) > 1 for rest in self.rests):
+            return None
+        starts = [rest[0].start for rest in self.rests]
+        step = starts[-1] - starts[-2] if len(starts) > 1 else 0
+        alike = {rest[0].length for rest in self.rests} == {self.rests[0][0].length}
+        return step if step > 0 and alike and starts == list(range(starts[0], starts[-1] + 1, step)) else None
 
     def cost(self, scale: float) -> float:
         """Nanoseconds, about."""
         look = scale * (READ + PAIR * self.rows)
         gather = scale * GATHER if len(self.slots) > 1 else 0
-        rest = CALL + size(self.slots) * (look + gather)
+        rest = CALL + self.width * (look + gather)
+        if self.stride:
+            rest = CALL + scale * self.rows * self.width * (READ + PAIR)
         return rest + (2 * CALL + self.prefix.length * look if self.prefix else 0)
 
     def cluster(self, dtype: torch.dtype) -> Cluster:
         """As attention wants it."""
-        slots, width = self.slots, size(self.slots)
+        slots, prefix = self.slots, slice(self.prefix.start, self.prefix.end) if self.prefix else None
+        if self.stride:
+            view = slice(self.rests[0][0].start, self.rests[-1][0].end)
+            return Cluster(
+                self.first, self.last, prefix, self.width, view, None, self._own_mask(dtype), False, self.stride
+            )
         return Cluster(
             first=self.first,
             last=self.last,
-            prefix=slice(self.prefix.start, self.prefix.end) if self.prefix else None,
-            width=width,
+            prefix=prefix,
+            width=self.width,
             view=slice(slots[0].start, slots[0].end) if len(slots) == 1 else None,
             index=torch.cat([torch.arange(slot.start, slot.end) for slot in slots]) if len(slots) > 1 else None,
-            mask=None if self.plain else self._mask(width, dtype),
+            mask=None if self.plain else self._mask(dtype),
             causal=self.plain and self.rows > 1,
         )
 
@@ -121,11 +162,10 @@ class Group:
         """For one-token pieces: where in the mask each row's own slot is, in row order; None without a mask."""
         if self.plain:
             return None
-        width, before = size(self.slots), self.prefix.length if self.prefix else 0
-        own = [
-            self._column(window(rest, piece.start - before, piece.start - before + 1)[0])
-            for piece, rest in zip(self.pieces, self.rests, strict=True)
-        ]
+        width, before = self.width, self.prefix.length if self.prefix else 0
+        own = [piece.start - before for piece in self.pieces]
+        if not self.stride:
+            own = [self._column(window(rest, place, place + 1)[0]) for place, rest in zip(own, self.rests, strict=True)]
         return torch.tensor([row * width + column for row, column in enumerate(own)])
 
     def grown(self, cluster: Cluster, marks: Tensor | None) -> Cluster:
@@ -147,8 +187,15 @@ class Group:
             column += slot.length
         raise AssertionError
 
-    def _mask(self, width: int, dtype: torch.dtype) -> Tensor:
-        mask = torch.full((self.rows, width), float("-inf"), dtype=dtype)
+    def _own_mask(self, dtype: torch.dtype) -> Tensor:
+        """As `_mask`, where each row has its own columns."""
+        before = self.prefix.length if self.prefix else 0
+        lengths = torch.tensor([piece.start + 1 - before for piece in self.pieces])
+        hidden = torch.arange(self.width) >= lengths[:, None]
+        return torch.zeros(self.rows, self.width, dtype=dtype).masked_fill_(hidden, float("-inf"))
+
+    def _mask(self, dtype: torch.dtype) -> Tensor:
+        mask = torch.full((self.rows, self.width), float("-inf"), dtype=dtype)
         starts = [extent.start for extent in self.slots]
         columns = [0, *accumulate(extent.length for extent in self.slots)]
         before = self.prefix.length if self.prefix else 0

@@ -103,7 +103,7 @@ def over_arena(
     arena = batch.arena[module.layer_idx]
     arena[batch.slots] = torch.stack([key[0], value[0]]).permute(2, 0, 1, 3)
     outputs = []
-    for cluster in batch.clusters:
+    for cluster in (part for whole in batch.clusters for part in whole.by_row()):
         rows = query[:, :, cluster.first : cluster.last]
         outputs.append(reference(rows, *read(arena, cluster), cluster, scaling))
     return torch.cat(outputs, dim=2).transpose(1, 2), None
