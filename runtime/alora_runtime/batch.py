@@ -86,10 +86,14 @@ class Batcher:
         before = self._steady
         assert before is not None
         batch, before.slots = before.batch, slots
-        tokens, places = [0] * len(slots), [0] * len(slots)
-        for row, live, slot in zip(before.rows, before.lives, slots, strict=True):
-            tokens[row], places[row] = live.generated[live.fed - 1], slot
-        batch.tokens, batch.slots = torch.tensor(tokens), as_rows(places)
+        tokens = [0] * len(slots)
+        for row, live in zip(before.rows, before.lives, strict=True):
+            tokens[row] = live.generated[live.fed - 1]
+        batch.tokens = torch.tensor(tokens)
+        if isinstance(batch.slots, slice):
+            batch.slots = slice(batch.slots.start + 1, batch.slots.stop + 1)
+        else:
+            batch.slots += 1
         batch.positions += 1
         batch.longest += 1
         for index, (group, marks) in enumerate(zip(before.groups, before.marks, strict=True)):

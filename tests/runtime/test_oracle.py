@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
-from alora_runtime import Engine, Request, Run, scheduler
+from alora_runtime import Engine, Request, Run, clusters, scheduler
 from alora_runtime.requests import Completion
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 
@@ -128,6 +128,7 @@ def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
     tail=st.sampled_from([1, 64]),
     stagger=st.integers(0, 3),
     count=st.integers(1, 6),
+    prefix=st.sampled_from([1, 3, 32]),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_any_chunk_any_arena(
@@ -141,9 +142,13 @@ def test_any_tree_any_chunk_any_arena(
     tail: int,
     stagger: int,
     count: int,
+    prefix: int,
 ) -> None:
-    """`slots`: how much larger the arena is than the largest request needs. `tail`: slots asked for at a time."""
+    """`slots`: how much larger the arena is than the largest request needs. `tail`: slots asked for at a time.
+    `prefix`: from where on shared prefixes are read once."""
     monkeypatch.setattr(scheduler, "TAIL", tail)
+    monkeypatch.setattr(clusters, "PREFIX", prefix)
+    monkeypatch.setattr(clusters, "SHARED", prefix)
     largest = max(len(labelled(runs)) for runs in tree) + count - 1
     engine = make_engine(cache_tokens=largest + slots, chunk_tokens=chunk, reuse=reuse)
     # Slots that no row has written are loud: letting a row see one of them would show.
@@ -163,3 +168,30 @@ def test_any_tree_any_chunk_any_arena(
             assert len(results[ticket].tokens) == count
             assert results[ticket].reused + results[ticket].prefilled == len(labelled(runs))
             assert reuse or results[ticket].reused == 0
+
+
+@pytest.mark.parametrize("lengths", [[1] * 7, [1, 2, 1, 3, 1]], ids=["alike", "uneven"])
+@pytest.mark.parametrize("attention", ["fast", "reference"])
+def test_siblings_on_a_long_prefix(
+    make_engine: Callable[..., Engine],
+    oracle: Oracle,
+    monkeypatch: pytest.MonkeyPatch,
+    lengths: list[int],
+    attention: str,
+) -> None:
+    """Read once and merged; with tails alike as one batch over equal distances, and else under masks."""
+    monkeypatch.setattr(scheduler, "TAIL", 4)
+    for name, value in {"PREFIX": 1, "SHARED": 1, "CALL": 0}.items():
+        monkeypatch.setattr(clusters, name, value)
+    context = [7 * index % 256 for index in range(70)]
+    runs = [[Run(context), Run((*range(length), index), "wide")] for index, length in enumerate(lengths)]
+    engine = make_engine(attention=attention)
+    requests = [Request(own, max_tokens=12, logprobs=260, ignore_eos=True) for own in runs]
+    strides: list[bool] = []
+    build = engine._batcher.build
+    monkeypatch.setattr(
+        engine._batcher, "build", lambda plan: strides.append(bool((made := build(plan)).clusters[0].stride)) or made
+    )
+    for own, completion in zip(runs, serve(engine, requests), strict=True):
+        assert_close(completion, oracle, own)
+    assert any(strides) == (len(set(lengths)) == 1)
