@@ -84,16 +84,19 @@ class Engine:
         reuse: bool = True,
         chunk_tokens: int = 2048,
         attention: str = "fast",
+        cache_bytes: int | None = None,
     ) -> Engine:
         """Load a model and its adapters from local folders.
 
         dtype: "float32" (exact), "bfloat16", "int8" (weights; about one percent off) or "auto" (bfloat16 where the
-        processor is fast at it). cache_tokens: size of the KV arena. reuse: share KV between sequences; off, every
-        request computes all it needs. chunk_tokens: most prompt tokens in one step. attention: "fast", or "reference"
-        (slow and plain).
+        processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the same in bytes, if given. reuse:
+        share KV between sequences; off, every request computes all it needs. chunk_tokens: most prompt tokens in one
+        step. attention: "fast", or "reference" (slow and plain).
         Raises ModelError, AdapterError.
         """
-        engine = cls(load_model(model_dir, dtype, attention), cache_tokens, reuse, chunk_tokens)
+        model = load_model(model_dir, dtype, attention)
+        slots = cache_tokens if cache_bytes is None else cache_bytes // model.slot_bytes - 1
+        engine = cls(model, slots, reuse, chunk_tokens)
         for name, folder in (adapters or {}).items():
             engine.add_adapter(name, folder)
         return engine

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,22 @@ bits. "auto" is bfloat16 where the processor multiplies matrices of it, and floa
 
 ATTENTION = ("fast", "reference")
 
-SMALL = 4_000_000
-"""Multiplications in a forward pass up to which one thread is faster than waking a second one for each operation."""
+SMALL = 16_000_000
+"""Multiplications up to which one thread is faster than waking a second one for each operation."""
+
+
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """One thread for little work."""
+    threads = torch.get_num_threads()
+    if multiplications > SMALL or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class LanguageModel:
@@ -55,6 +71,12 @@ class LanguageModel:
         else:
             self.network = Reference(model, self.vocabulary)
 
+    @property
+    def slot_bytes(self) -> int:
+        """Memory that the KV of one token takes."""
+        network = self.network
+        return int(len(network.layers) * 2 * network.kv_heads * network.dim * network.dtype.itemsize)
+
     def arena(self, slots: int) -> Tensor:
         """`[layers, slots + 1, 2, kv_heads, dim]` of zeros, which take no memory until they are written (numpy asks the
         system for zeroed pages; torch would write them). The last slot is where rows write whose KV is in place."""
@@ -65,18 +87,13 @@ class LanguageModel:
 
     def rows(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
-        threads = torch.get_num_threads()
-        if len(batch.tokens) * self.network.parameters > SMALL:
+        with threads_for(len(batch.tokens) * self.network.parameters):
             return self.network.hidden(batch)
-        try:
-            torch.set_num_threads(1)
-            return self.network.hidden(batch)
-        finally:
-            torch.set_num_threads(threads)
 
     def logits(self, rows: Tensor) -> Tensor:
         """`[n, hidden]` → `[n, vocabulary]` in float32."""
-        return self.network.head(rows)
+        with threads_for(rows.numel() * self.vocabulary):
+            return self.network.head(rows)
 
     def best(self, logits: Tensor) -> tuple[list[float], list[int]]:
         """The largest logit of each row, not finite where any is not a number, and its token."""

@@ -67,6 +67,13 @@ def test_arena_too_small(make_engine: Callable[..., Engine]) -> None:
     assert len(engine.generate([Request([Run([1] * 12)], max_tokens=9, ignore_eos=True)])[0].tokens) == 9
 
 
+def test_an_arena_of_so_many_bytes(base: Path) -> None:
+    engine = Engine.load(base, cache_bytes=1 << 20)
+    assert engine._arena.numel() * 4 <= 1 << 20 < engine._arena.numel() * 4 + engine.model.slot_bytes
+    with pytest.raises(CapacityError, match="at least 1"):
+        Engine.load(base, cache_bytes=100)
+
+
 def test_model_folders(tmp_path: Path, base: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         Engine.load(tmp_path / "nothing")

@@ -10,6 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from alora_runtime import Engine, Request, Run
+from tests.runtime.checkpoints import ARCHITECTURES, make_adapter, make_checkpoint
 from tests.runtime.conftest import INVOCATION
 
 CONTEXT = tuple(11 * index % 256 for index in range(30))
@@ -85,3 +86,17 @@ def test_mixed_batch(engine: Engine, peft: PeftModel) -> None:
     for completion, logits in zip(completions, expected, strict=True):
         got = torch.tensor([completion.logprobs[0][token] for token in range(260)])
         assert (got - logits[:260].log_softmax(-1)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_architectures(architecture: str, tmp_path: Path) -> None:
+    base = make_checkpoint(tmp_path / "base", architecture)
+    settings = {"target_modules": "all-linear", "alora_invocation_tokens": list(INVOCATION)}
+    adapter = make_adapter(tmp_path / "adapter", base, r=3, **settings)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    peft = PeftModel.from_pretrained(model, adapter, adapter_name="one").eval()
+    with torch.inference_mode():
+        expected = peft(input_ids=torch.tensor([TWICE]), use_cache=False).logits[0, -1]
+    engine = Engine.load(base, {"one": adapter}, cache_tokens=256)
+    engine.generate([Request([Run(CONTEXT[:20])], max_tokens=1)])
+    assert_row(engine, activated(TWICE, "one"), expected)
