@@ -55,7 +55,9 @@ class Contract:
 
     @property
     def max_tokens(self) -> int:
-        return 1 if self.outcomes else int(self.settings.get("max_tokens", DEFAULT_MAX_TOKENS))
+        if self.outcomes:
+            return max(len(outcome.tokens) for outcome in self.outcomes)
+        return int(self.settings.get("max_tokens", DEFAULT_MAX_TOKENS))
 
 
 def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near: Path) -> Contract:

@@ -205,6 +205,10 @@ def describe(expression: Expression) -> str:
             return member
         case p.Text(parts=parts):
             return "".join(part if isinstance(part, str) else f"{{{describe(part.value)}}}" for part in parts)
+        case p.ListValue(items=items):
+            return f"[{', '.join(map(describe, items))}]"
+        case p.DocumentValue(text=text):
+            return f"document({describe(text)})"
         case p.FieldAccess(target=target, name=name):
             return f"{describe(target)}.{name}"
         case p.Index(target=target, index=index):

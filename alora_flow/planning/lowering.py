@@ -141,17 +141,13 @@ class _Lowering(Builder):
         place = place._replace(depth={**place.depth, flow.key: depth}, speculate=flow.speculate or place.speculate)
         self.budget(flow, place.prefix)
         names = {
-            parameter.binding.id: self._argument(argument, parameter, state, place)
+            parameter.binding.id: self._bound(self.value(argument.value, state), parameter.binding, place)
             for argument, parameter in zip(call.arguments, flow.parameters, strict=True)
         }
         self._returned.append([])
         self.block(flow.body, State(names, place))
         choices = tuple(self._returned.pop())
         return self.add(g.Select(choices, flow.key), call.type, state.place, call.span, name or flow.name)
-
-    def _argument(self, argument: Argument, parameter: p.Parameter, state: State, place: Place) -> NodeValue:
-        operation = g.Value(self.value(argument.value, state))
-        return self.add(operation, parameter.type, place, argument.value.span, parameter.name)
 
     def _for(self, loop: p.For, state: State, name: str) -> NodeValue:
         """`limit` copies of the body, side by side; copy i runs when the list is that long."""
@@ -192,14 +188,16 @@ class _Lowering(Builder):
         return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
 
     def _named(self, value: Expression, binding: Binding, state: State) -> Expression:
-        """A node that bears the binding's name; a call is that node itself."""
-        before = len(self.nodes)
-        lowered = self.value(value, state, binding.name)
-        if isinstance(lowered, NodeValue) and len(self.nodes) > before:
-            return lowered
+        """What a `let`, a `thread` or a state of a loop stands for."""
+        return self._bound(self.value(value, state, binding.name), binding, state.place)
+
+    def _bound(self, value: Expression, binding: Binding, place: Place) -> Expression:
+        """A node that bears the binding's name; another node's value is that node itself, only chats become threads."""
         threaded = binding.kind == "thread" or binding.type == THREAD
-        operation = g.Thread(lowered) if threaded else g.Value(lowered)
-        return self.add(operation, binding.type, state.place, value.span, binding.name)
+        if isinstance(value, NodeValue) and (not threaded or value.type == THREAD):
+            return value
+        operation = g.Thread(value) if threaded else g.Value(value)
+        return self.add(operation, binding.type, place, value.span, binding.name)
 
     # ------------------------------------------------------------- statements
 
@@ -279,8 +277,7 @@ class _Lowering(Builder):
             assert left is not None, "an arm stands behind one that always fits"
             inside, left = self._arm(arm, subject, left, last=arm is match.arms[-1])
             if arm.binding:
-                narrowed = self.add(g.Value(subject), arm.binding.type, inside.place, arm.span, arm.binding.name)
-                inside = inside.bind(arm.binding, narrowed)
+                inside = inside.bind(arm.binding, self._bound(subject, arm.binding, inside.place))
             ends.append(self.block(arm.body, inside))
         return self._after(state, ends, returned, match.span)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alora_flow.errors import BadInput
-from alora_flow.intrinsics.contract import Contract
+from alora_flow.intrinsics.contract import Contract, choices_of
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.language import types as t
 from alora_flow.language.program import Expression
@@ -76,6 +76,9 @@ def max_tokens_of(operation: g.Generate | g.Invoke, setup: Setup) -> int:
     """The most tokens that a call can write."""
     if isinstance(operation, g.Invoke):
         return setup.contracts[operation.intrinsic.key].max_tokens
+    options = choices_of(operation.as_type) if operation.as_type else None
+    if options:
+        return max(len(setup.prompter.tokenizer.encode_data(text)) for text, _ in options)
     settings = {argument.name: argument.value for argument in operation.settings}
     return int(evaluate(settings["max_tokens"], {})) if "max_tokens" in settings else DEFAULT_MAX_TOKENS
 
@@ -95,7 +98,7 @@ def calls_of(graph: FlowGraph, setup: Setup, known: Values, ran: Collection[str]
         if isinstance(operation, (g.Generate, g.Invoke)):
             yield Call(node, prompt_of(operation, setup, values), max_tokens_of(operation, setup))
         if node.id not in values:
-            _foresee(node, setup, values)
+            _foresee(node, setup, values, out)
 
 
 def _may_run(path: Path, values: Values, out: set[str]) -> bool:
@@ -103,7 +106,7 @@ def _may_run(path: Path, values: Values, out: set[str]) -> bool:
     return not any(guard.condition in out or values.get(guard.condition, guard.holds) != guard.holds for guard in path)
 
 
-def _foresee(node: Node, setup: Setup, values: dict[str, Any]) -> None:
+def _foresee(node: Node, setup: Setup, values: dict[str, Any], out: set[str]) -> None:
     """Put into `values` what can be said of a node before it has run: all, the shape of a thread, or nothing."""
     match node.operation:
         case g.Thread(expression):
@@ -114,6 +117,12 @@ def _foresee(node: Node, setup: Setup, values: dict[str, Any]) -> None:
             values[node.id] = Reply(None, thread)
         case g.Value(expression) if isinstance(node.type, t.ThreadType | t.ReplyType):
             values[node.id] = thread_of(expression, values)
+        case g.Select(choices):
+            possible = [value for path, value in choices if _may_run(path, values, out)]
+            if len(possible) == 1 and isinstance(node.type, t.ThreadType | t.ReplyType):
+                values[node.id] = thread_of(possible[0], values)
+            elif len(possible) == 1:
+                _try(node.id, possible[0], values)
         case g.Value(expression) | g.Condition(expression):
             _try(node.id, expression, values)
         case g.Input(parameter) if parameter.default is not None:
