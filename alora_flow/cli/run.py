@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from alora_flow.cli.options import find_flow_file, input_options, read_inputs, show_advice
+from alora_flow.errors import BadInput
 from alora_flow.module import Flow, Module, Result
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.progress import ProgressView
@@ -37,6 +38,8 @@ def command(
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
     module = Module(Compilation(find_flow_file(file), model))
     chosen = module.flow(flow)
+    if trace is not None and not trace.parent.is_dir():
+        raise BadInput(f"cannot write {trace}: there is no folder {trace.parent}")
     show_advice(module.compilation.advice(chosen.declaration))
     result = _run(chosen, read_inputs(chosen.declaration, inputs, inputs_file))
     if trace is not None:
@@ -61,4 +64,4 @@ def _write(path: Path, content: object) -> None:
     try:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     except OSError as error:
-        raise click.ClickException(f"cannot write {path}: {error.strerror}") from error
+        raise BadInput(f"cannot write {path}: {error.strerror}") from error

@@ -63,6 +63,5 @@ def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
 def _mistyped(flow: FlowDecl, parameter: Parameter, value: Any, error: ValidationError) -> BadValue:
     first = error.errors()[0]
     place = "".join(f"[{part!r}]" for part in first["loc"])
-    return BadValue(
-        f"input '{parameter.name}' of flow '{flow.name}' wants {parameter.type}, got {value!r}: {place} {first['msg']}"
-    )
+    wants = f"input '{parameter.name}' of flow '{flow.name}' wants {parameter.type}"
+    return BadValue(f"{wants}, got {value!r}: {f'{place} ' if place else ''}{first['msg']}")
