@@ -15,25 +15,31 @@ FLOW = """
 model base = "mini"
 tool decide(q: str) -> bool = python "tools:decide"
 tool search(q: str) -> list[str] = python "tools:search" with (pure: true)
+tool note(q: str) -> str = python "tools:note" with (pure: true)
 tool log(q: str) -> str = python "tools:log"
 flow main(q: str) -> str {speculate} {{
   if not decide(q) {{ return "refused" }}
   let found = search(q)
   let reply = generate(max_tokens: 8) on user(found[0])
-  let logged = log(reply.text)
+  let logged = log(note(reply.text))
   return logged
 }}
 """
 TOOLS = """
-import time
-CALLS = []
+import threading
+CALLS, BEGUN, PATIENCE = [], threading.Event(), {patience}
 def decide(q):
-    time.sleep(0.3)
+    BEGUN.wait(PATIENCE)
     CALLS.append("decide")
     return q != "no"
 def search(q):
     CALLS.append("search")
+    if q == "empty":
+        BEGUN.set()
     return [] if q == "empty" else [q]
+def note(q):
+    BEGUN.set()
+    return q
 def log(q):
     CALLS.append("log")
     return "logged " + q
@@ -42,7 +48,8 @@ def log(q):
 
 def run(folder: Path, question: str, speculate: str = "speculate") -> tuple[Result, list[str]]:
     (folder / "case.flow").write_text(FLOW.format(speculate=speculate))
-    (folder / "tools.py").write_text(TOOLS)
+    # where it speculates, the guard decides only after all that can be begun: no clock decides the test
+    (folder / "tools.py").write_text(TOOLS.replace("{patience}", "30" if speculate else "0"))
     module = Module(Compilation(folder / "case.flow"), open_echo)
     calls = module.find_tool(module.compilation.program.tools["log"]).__globals__["CALLS"]
     return module.flows["main"](q=question), calls
@@ -80,7 +87,7 @@ def test_a_pure_tool_works_once_for_equal_arguments(tmp_path: Path) -> None:
     twice += "flow main(q: str) -> int { let a = search(q) let b = search(q) let c = search(q + q) "
     twice += "let d = log(q) let e = log(q) return len(a) + len(b) + len(c) + len(d + e) }"
     (tmp_path / "case.flow").write_text(twice)
-    (tmp_path / "tools.py").write_text(TOOLS)
+    (tmp_path / "tools.py").write_text(TOOLS.replace("{patience}", "0"))
     module = Module(Compilation(tmp_path / "case.flow"), open_echo)
     calls = module.find_tool(module.compilation.program.tools["log"]).__globals__["CALLS"]
     assert module.flows["main"](q="x").value == 3 + 2 * len("logged x")
