@@ -32,7 +32,7 @@ bits. "auto" is bfloat16 where the processor multiplies matrices of it, and floa
 
 ATTENTION = ("fast", "reference")
 
-SMALL = 16_000_000
+SMALL = 40_000_000
 """Multiplications up to which one thread is faster than waking a second one for each operation."""
 
 
