@@ -16,6 +16,7 @@ from alora_flow.language.diagnostics import Diagnostic
 from alora_flow.language.program import FlowDecl, Program, TestDecl
 from alora_flow.planning.advice import advise
 from alora_flow.planning.budget import check_budgets
+from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph import FlowGraph
 from alora_flow.planning.lowering import lower, lower_test
 from alora_flow.planning.prefix import PrefixPlan, plan
@@ -23,6 +24,7 @@ from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.values.models import declare_defaults, nesting
 
 
 class Compilation:
@@ -37,7 +39,11 @@ class Compilation:
     @cached_property
     def program(self) -> Program:
         """The checked program. Raises FlowErrors with all diagnostics, and BadInput for a file that can't be read."""
-        return load(self.path)
+        program = load(self.path)
+        for record in sorted(program.records.values(), key=lambda record: nesting(record.type)):
+            defaults = {name: evaluate(value, {}) for name, value in record.defaults.items()}
+            declare_defaults(record.type, defaults)
+        return program
 
     @property
     def folder(self) -> Path:

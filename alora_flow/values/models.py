@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Optional, Union
@@ -22,6 +23,32 @@ _PLAIN: dict[type, Any] = {
     t.ProbType: Distribution,
     t.DurationType: float,
 }
+
+
+_DEFAULTS: dict[t.RecordType, Mapping[str, Any]] = {}
+
+
+def declare_defaults(type: t.RecordType, values: Mapping[str, Any]) -> None:
+    """The values of a record's fields that need not be given. To be called before the record's class is first wanted.
+
+    A file that was changed and loaded again gets classes of its own.
+    """
+    if _DEFAULTS.get(type, values) != values:
+        python_type.cache_clear()
+        adapter.cache_clear()
+    _DEFAULTS[type] = values
+
+
+def nesting(type: t.Type) -> int:
+    """How many records deep a type is: those inside must be declared first."""
+    match type:
+        case t.RecordType(fields=fields):
+            return 1 + max((nesting(field.type) for field in fields), default=0)
+        case t.ListType(element=inner) | t.OptionalType(inner=inner):
+            return nesting(inner)
+        case t.UnionType(members=members):
+            return max(map(nesting, members))
+    return 0
 
 
 @cache
@@ -46,8 +73,9 @@ def python_type(type: t.Type) -> Any:
 
 
 def _record(type: t.RecordType) -> type[BaseModel]:
+    defaults = _DEFAULTS.get(type, {})
     fields: dict[str, Any] = {
-        field.name: (python_type(field.type), ... if field.required else None) for field in type.fields
+        field.name: (python_type(field.type), ... if field.required else defaults[field.name]) for field in type.fields
     }
     return create_model(type.name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
 

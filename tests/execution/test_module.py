@@ -111,3 +111,35 @@ def test_a_cache_that_fills_up_over_many_runs_is_emptied_before_it_must_forget()
     module = Module(Compilation(FLOWS / "safety_rag.flow"), small)
     for n in range(12):
         assert module.safety_rag(question=f"Who is the mayor of town number {n}?").trace.kept_promise
+
+
+STYLE = """
+model base = "mini"
+enum Tone { calm, loud }
+record Style { tone: Tone = loud, words: int = 12, tags: list[str] = ["a"], note: str? = none, name: str }
+record Page { style: Style = Style(name: "plain"), title: str }
+flow main(page: Page) -> Page { return page }
+flow own() -> Page { return Page(title: "t") }
+"""
+
+
+def test_fields_that_are_not_given_have_their_defaults(tmp_path: Path) -> None:
+    (tmp_path / "style.flow").write_text(STYLE)
+    module = Module(Compilation(tmp_path / "style.flow"), open_echo)
+    page = module.main(page={"title": "t", "style": {"name": "n"}}).value
+    assert page.style.model_dump(mode="json") == {
+        "tone": "loud",
+        "words": 12,
+        "tags": ["a"],
+        "note": None,
+        "name": "n",
+    }
+    assert module.main(page={"title": "t"}).value == module.own().value
+    assert module.own().value.style.name == "plain"
+
+
+def test_a_changed_default_counts_when_the_file_is_loaded_again(tmp_path: Path) -> None:
+    for words in (12, 13):
+        (tmp_path / "style.flow").write_text(STYLE.replace("words: int = 12", f"words: int = {words}"))
+        module = Module(Compilation(tmp_path / "style.flow"), open_echo)
+        assert module.main(page={"title": "t", "style": {"name": "n"}}).value.style.words == words
