@@ -62,7 +62,7 @@ def test_one_error_neither_hides_nor_makes_another() -> None:
     """Two wrong programs in one file have the errors of both, each at its place."""
     chance = random.Random(0)
     alone = [path for path in programs("syntax") if path.stem not in OPEN_ENDED]
-    for _ in range(60):
+    for _ in range(30):
         first, second = chance.choice(alone), chance.choice(alone)
         if first.stem not in ("three_errors", "unclosed_string"):
             text = first.read_text()

@@ -184,7 +184,7 @@ declarations = st.one_of(
 files = made(nodes.File, many(declarations, 1, 2))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(files)
 def test_print_then_parse(file: nodes.File) -> None:
     printed = print_file(file)
