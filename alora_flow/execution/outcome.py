@@ -25,7 +25,9 @@ def intrinsic_value(contract: Contract, completion: Completion) -> Any:
     else:
         written = Distribution(tuple(o.it for o in contract.outcomes), _normalised(completion.choice_logprobs))
         value = _weighed(contract, written) if contract.intrinsic.from_library else _computed(contract, written)
-    return value if isinstance(result, t.ProbType) else _checked(value, result)
+    if isinstance(result, t.ProbType):
+        return Distribution(tuple(_checked(outcome, result.of) for outcome in value.outcomes), value.probabilities)
+    return _checked(value, result)
 
 
 def generated_value(type: t.Type, completion: Completion) -> Any:

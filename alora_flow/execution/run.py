@@ -98,9 +98,14 @@ class _Run:
             while self.backend.busy:
                 self.backend.step()
             raise
-        returned = (node for node in self.nodes if isinstance(node.operation, g.Return))
-        values = (self.state.values[node.id] for node in returned if self.state.status[node.id] == "done")
-        return next(values, None), self._trace()
+        return self._returned(), self._trace()
+
+    def _returned(self) -> Any:
+        """The value of the one `return` that ran; a test's graph has none."""
+        returns = [node.id for node in self.nodes if isinstance(node.operation, g.Return)]
+        ran = [node_id for node_id in returns if self.state.status[node_id] == "done"]
+        assert len(ran) == bool(returns), f"of the returns {returns} these ran: {ran}"
+        return self.state.values[ran[0]] if ran else None
 
     # ------------------------------------------------------------ starting
 

@@ -37,8 +37,9 @@ def evaluate(expression: Expression, values: Values) -> Any:
     """The value of a pure expression. Raises NotKnown, and RunFailed where the program's own arithmetic fails."""
     try:
         return _RULES[type(expression)](expression, values)
-    except (ZeroDivisionError, IndexError, OverflowError) as error:
-        raise RunFailed(f"line {expression.span.line}, '{expression.span.text}': {error}") from error
+    except (ArithmeticError, IndexError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise RunFailed(f"line {expression.span.line}, '{expression.span.text}': {said}") from error
 
 
 def _node(expression: NodeValue, values: Values) -> Any:

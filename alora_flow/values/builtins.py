@@ -14,6 +14,13 @@ def _str(value: Any) -> str:
     return value if isinstance(value, str) else TypeAdapter(Any).dump_json(value).decode()
 
 
+def _best(records: Sequence[Any], name: str) -> Any:
+    """The first of those whose field is largest. Raises ValueError where there is none."""
+    if not records:
+        raise ValueError("there is no best of an empty list")
+    return max(records, key=lambda record: getattr(record, name))
+
+
 def _mean(numbers: Sequence[float]) -> float:
     """0 for an empty list, so that a plan of an empty fan-out still has a value."""
     return fmean(numbers) if numbers else 0.0
@@ -31,7 +38,7 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "mean": _mean,
     "range": lambda count: list(range(count)),
     "first": lambda items: items[0] if items else None,
-    "best": lambda records, name: max(records, key=lambda record: getattr(record, name)),
+    "best": _best,
     "any": any,
     "all": all,
     "lower": str.lower,
