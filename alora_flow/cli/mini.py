@@ -27,7 +27,7 @@ def command() -> None:
 @command.command()
 @click.option("--out", required=True, type=Folder, help="Where to write the model; an unfinished run there continues.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the data and of the weights.")
-@click.option("--tokens", default=30_000_000, show_default=True, help="Tokens to train the base on.")
+@click.option("--tokens", default=34_000_000, show_default=True, help="Tokens to train the base on.")
 @click.option("--minutes", type=float, help="Train the base for so long instead of for so many tokens.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int) -> None:
@@ -55,3 +55,11 @@ def evaluate(folder: Path, count: int, as_json: bool) -> None:
 def card(folder: Path) -> None:
     """Print the model card from a folder's results.json."""
     click.echo(part("card").render(json.loads((folder / "results.json").read_text(encoding="utf-8"))))
+
+
+@command.command()
+@click.argument("folders", type=click.Path(path_type=Path, file_okay=False, exists=True), nargs=-1, required=True)
+@click.option("--out", required=True, type=Folder, help="Where to write the best of them.")
+def ship(folders: tuple[Path, ...], out: Path) -> None:
+    """Write the best of several seeds of one recipe, with the figures of all on its card."""
+    click.echo(part("card").render(part("shipping").ship(folders, out)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -62,7 +63,7 @@ def save_base(network: Network, tokenizer: Path, folder: Path) -> None:
             shutil.copyfile(tokenizer / name, folder / name)
 
 
-def shape_of(config: dict[str, int]) -> Shape:
+def shape_of(config: dict[str, Any]) -> Shape:
     """The sizes in a `config.json` that `save_base` wrote."""
     return Shape(
         vocabulary=config["vocab_size"],
@@ -71,6 +72,7 @@ def shape_of(config: dict[str, int]) -> Shape:
         heads=config["num_attention_heads"],
         inner=config["intermediate_size"],
         positions=config["max_position_embeddings"],
+        theta=config["rope_parameters"]["rope_theta"],
     )
 
 

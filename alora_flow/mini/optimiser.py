@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alora_flow.mini.network import Network
 
-MUON_RATE, ADAM_RATE = 0.008, 2e-3
+MUON_RATE, ADAM_RATE = 0.006, 1.5e-3
 WARM, DECAY = 30, 0.5
 
 
@@ -20,7 +20,7 @@ def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
     """The nearest orthogonal matrices of a stack `[count, out, in]`, roughly."""
     tall = x.shape[1] > x.shape[2]
     u = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
-    u = u.mT if tall else u
+    u = u.mT.contiguous() if tall else u
     for _ in range(5):
         square = u @ u.mT
         u = 3.4445 * u + (-4.7750 * square + 2.0315 * square @ square) @ u

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -11,13 +10,14 @@ from pathlib import Path
 
 import torch
 
-from alora_flow.mini import INTRINSICS, card, heldout
+from alora_flow.mini import INTRINSICS, heldout
 from alora_flow.mini.adapters import Course, own_answers, train
 from alora_flow.mini.base import Plan, Training
 from alora_flow.mini.evaluation import evaluate
-from alora_flow.mini.folders import adapter_folder, load_base, save_adapter, save_base, seat_invocations, write_json
+from alora_flow.mini.folders import load_base, save_adapter, save_base, seat_invocations, write_json
 from alora_flow.mini.measuring import answer_pairs, exact
 from alora_flow.mini.network import Network
+from alora_flow.mini.shipping import summary, write
 from alora_flow.mini.tasks import cases_of
 from alora_flow.mini.vocabulary import Encoder
 
@@ -103,30 +103,6 @@ def run(out: Path, plan: Plan, course: Course) -> dict[str, object]:
     measured = evaluate(out)
     made = {"command": command(plan), "seed": plan.seed, "starts": starts(out), "course": asdict(course)}
     results = {**made, "costs": costs.parts, **measured}
-    write_json(out / "results.json", results)
-    (out / "CARD.md").write_text(card.render(results), encoding="utf-8")
-    write_manifest(out)
+    results["seeds"] = [summary(results)]
+    write(results, out)
     return results
-
-
-def shipped_files(folder: Path) -> list[Path]:
-    """The files that the manifest covers, in a fixed order."""
-    own = [folder / "results.json", folder / "CARD.md", *(folder / "base").rglob("*")]
-    own += [p for name in INTRINSICS for p in adapter_folder(folder, name).rglob("*")]
-    return sorted(p for p in own if p.is_file())
-
-
-def manifest(folder: Path) -> dict[str, dict[str, object]]:
-    """Size and SHA-256 of each shipped file."""
-    return {
-        p.relative_to(folder).as_posix(): {
-            "bytes": p.stat().st_size,
-            "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
-        }
-        for p in shipped_files(folder)
-    }
-
-
-def write_manifest(folder: Path) -> None:
-    """Write `manifest.json`."""
-    write_json(folder / "manifest.json", manifest(folder))

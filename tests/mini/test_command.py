@@ -1,9 +1,18 @@
 """`mini` on the command line."""
 
+import json
+import shutil
+from pathlib import Path
+
+import pytest
 from click.testing import CliRunner
 
 from alora_flow.cli.mini import command
+from alora_flow.errors import BadInput
 from alora_flow.mini import WEIGHTS
+from alora_flow.mini.folders import shape_of
+from alora_flow.mini.network import Shape
+from alora_flow.mini.shipping import manifest, ship
 
 
 def test_card_prints_the_shipped_card() -> None:
@@ -16,3 +25,42 @@ def test_train_needs_a_folder() -> None:
     result = CliRunner().invoke(command, ["train"])
     assert result.exit_code == 2
     assert "--out" in result.output
+
+
+def seed_folder(folder: Path, seed: int, small: float) -> Path:
+    """A folder as the recipe leaves it: the shipped weights under another seed and with another figure."""
+    shutil.copytree(WEIGHTS, folder)
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results["base"]["small"]["rate"] = small
+    results["seed"], results["command"] = seed, f"train --seed {seed} --tokens 5"
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    (folder / "base" / "seed").write_text(str(seed), encoding="utf-8")
+    return folder
+
+
+def test_ship_takes_the_best_seed_and_lists_all(tmp_path: Path) -> None:
+    folders = [seed_folder(tmp_path / str(seed), seed, small) for seed, small in ((2, 0.9), (0, 0.97), (1, 0.5))]
+    result = CliRunner().invoke(command, ["ship", *map(str, folders), "--out", str(tmp_path / "best")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "best" / "base" / "seed").read_text(encoding="utf-8") == "0"
+    lines = [line for line in result.output.splitlines() if line.startswith(("| 0 |", "| 1 |", "| 2 |"))]
+    assert [line.split(" | ")[:2] for line in lines] == [["| 0", "97.0 %"], ["| 1", "50.0 %"], ["| 2", "90.0 %"]]
+    assert manifest(tmp_path / "best") == json.loads((tmp_path / "best" / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (3, None)])
+def test_ship_refuses_what_are_no_seeds_of_one_recipe(tmp_path: Path, seeds: tuple[int, int | None]) -> None:
+    first = seed_folder(tmp_path / "a", 3, 0.9)
+    second = WEIGHTS if seeds[1] is None else seed_folder(tmp_path / "b", 3, 0.9)
+    with pytest.raises(BadInput, match="not seeds of one recipe"):
+        ship([first, second], tmp_path / "best")
+
+
+def test_ship_says_where_the_recipe_did_not_finish(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no results\.json"):
+        ship([tmp_path], tmp_path / "best")
+
+
+def test_a_config_gives_back_its_shape() -> None:
+    shape = Shape(1344, heads=4, theta=20000.0)
+    assert shape_of(shape.config()) == shape

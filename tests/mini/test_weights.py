@@ -18,7 +18,7 @@ from alora_flow.mini.encoding import thread_ids
 from alora_flow.mini.evaluation import certainty, evaluate_base
 from alora_flow.mini.folders import MEANINGS, adapter_folder, load_adapter, load_base
 from alora_flow.mini.network import Network
-from alora_flow.mini.recipe import manifest
+from alora_flow.mini.shipping import manifest
 from alora_flow.mini.tasks import cases_of
 from alora_flow.mini.vocabulary import Encoder
 
