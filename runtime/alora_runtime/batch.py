@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .clusters import Cluster, Group, grouped
@@ -36,17 +40,61 @@ class Batch:
     arena: Tensor
 
 
-@dataclass(slots=True)
 class _Steady:
-    """What the last step left, when all of it were requests going on by one token."""
+    """The step of requests that all go on by one token: made once, then moved on in place; in numpy, which takes half
+    of torch's time for so few numbers (30 µs for 60 in a step of 16 rows).
 
-    lives: list[Live]
-    places: list[object]
-    slots: list[int]
-    rows: list[int]
-    batch: Batch
-    groups: list[Group]
-    marks: list[Tensor | None] = field(default_factory=list)
+    moving: every number that is one more in the next step: the batch's positions, its slots unless they are a slice,
+    and where in each mask (`masks`, flat) the next slot is allowed.
+    """
+
+    def __init__(self, lives: Sequence[Live], batch: Batch, groups: Sequence[Group], rows: Sequence[int]) -> None:
+        """rows: the row of each of `lives`."""
+        self.batch, self.rows = batch, rows
+        self.places: list[object] = [live.place for live in lives]
+        self.used = [live.used for live in lives]
+        slots = [] if isinstance(batch.slots, slice) else batch.slots.tolist()
+        marks = [group.marks() for group in groups]
+        self.moving = np.array([*batch.positions.tolist(), *slots, *(place for own in marks for place in own)])
+        count = len(rows)
+        batch.tokens, batch.positions = batch.tokens.clone(), torch.from_numpy(self.moving[:count])
+        self.tokens = batch.tokens.numpy()
+        if slots:
+            batch.slots = torch.from_numpy(self.moving[count : 2 * count])
+        parts = np.split(self.moving[count + len(slots) :], list(accumulate(map(len, marks)))[:-1])
+        self.masks = [
+            (_bits(cluster.mask), own) if cluster.mask is not None else None
+            for cluster, own in zip(batch.clusters, parts, strict=True)
+        ]
+
+    def follows(self, lives: Sequence[Live]) -> bool:
+        """Whether `lives` are the same requests, each one slot further."""
+        return [live.place for live in lives] == self.places and [live.used - 1 for live in lives] == self.used
+
+    def next(self, lives: Sequence[Live]) -> Batch:
+        """One token further: the batch of the step before has been used up."""
+        batch = self.batch
+        self.used = [live.used for live in lives]
+        for row, live in zip(self.rows, lives, strict=True):
+            self.tokens[row] = live.generated[live.fed - 1]
+        self.moving += 1
+        batch.longest += 1
+        if isinstance(batch.slots, slice):
+            batch.slots = slice(batch.slots.start + 1, batch.slots.stop + 1)
+        for index, mask in enumerate(self.masks):
+            if mask is None:
+                batch.clusters[index] = batch.clusters[index].longer()
+            else:
+                mask[0][mask[1]] = 0
+        return batch
+
+
+def _bits(mask: Tensor) -> NDArray[np.signedinteger[Any]]:
+    """A mask as numbers in the same memory, flat; of every floating type zero is all zeros."""
+    bits: NDArray[np.signedinteger[Any]] = (
+        mask.view(-1).view(torch.int32 if mask.itemsize == 4 else torch.int16).numpy()
+    )
+    return bits
 
 
 class Batcher:
@@ -63,41 +111,10 @@ class Batcher:
         if plan.pieces:
             self._steady = None
             return self._pack([*(live.fed_piece(1) for live in lives), *plan.pieces])[0]
-        slots = [live.slot(live.used - 1) for live in lives]
-        if self._goes_on(lives, slots):
-            return self._next(slots)
+        if self._steady is not None and self._steady.follows(lives):
+            return self._steady.next(lives)
         batch, groups, rows = self._pack([live.fed_piece(1) for live in lives])
-        places = [live.place for live in lives]
-        self._steady = _Steady(list(lives), places, slots, rows, batch, groups)
-        self._steady.marks = [group.marks() for group in groups]
-        return batch
-
-    def _goes_on(self, lives: list[Live], slots: list[int]) -> bool:
-        before = self._steady
-        return (
-            before is not None
-            and before.lives == lives
-            and all(live.place is place for live, place in zip(lives, before.places, strict=True))
-            and slots == [slot + 1 for slot in before.slots]
-        )
-
-    def _next(self, slots: list[int]) -> Batch:
-        """One token further, in place: the batch of the step before has been used up."""
-        before = self._steady
-        assert before is not None
-        batch, before.slots = before.batch, slots
-        tokens = [0] * len(slots)
-        for row, live in zip(before.rows, before.lives, strict=True):
-            tokens[row] = live.generated[live.fed - 1]
-        batch.tokens = torch.tensor(tokens)
-        if isinstance(batch.slots, slice):
-            batch.slots = slice(batch.slots.start + 1, batch.slots.stop + 1)
-        else:
-            batch.slots += 1
-        batch.positions += 1
-        batch.longest += 1
-        for index, (group, marks) in enumerate(zip(before.groups, before.marks, strict=True)):
-            batch.clusters[index] = group.grown(batch.clusters[index], marks)
+        self._steady = _Steady(lives, batch, groups, rows)
         return batch
 
     def _pack(self, pieces: Sequence[Piece]) -> tuple[Batch, list[Group], list[int]]:

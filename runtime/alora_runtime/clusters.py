@@ -49,6 +49,11 @@ class Cluster:
     causal: bool
     stride: int | None = None
 
+    def longer(self) -> Cluster:
+        """Without a mask, one slot further."""
+        assert self.view is not None
+        return replace(self, width=self.width + 1, view=slice(self.view.start, self.view.stop + 1))
+
     def by_row(self) -> list[Cluster]:
         """The same without a stride: rows with slots of their own one by one."""
         if self.stride is None:
@@ -88,47 +93,62 @@ class Group:
 
     def __init__(self, pieces: list[Piece], first: int, smaller: Group | None = None) -> None:
         self.pieces, self.first = pieces, first
-        self.rows = sum(piece.length for piece in pieces)
+        self.rows: int = pieces[-1].length + (smaller.rows if smaller else 0)
         self.last = first + self.rows
+        self.shared = self._shared(smaller)
         self.prefix = self._prefix()
         before = self.prefix.length if self.prefix else 0
-        exact = window(pieces[0].context, before, pieces[0].start + pieces[0].length)
+        exact = window(pieces[0].context, before, pieces[0].start + pieces[0].length) if len(pieces) == 1 else []
         # One piece over one extent needs no mask: it sees all, or all up to itself.
-        self.plain = len(pieces) == len(exact) == 1 and self.rows in (1, exact[0].length)
+        self.plain = len(exact) == 1 and self.rows in (1, exact[0].length)
+        if smaller and (smaller.plain or smaller.prefix != self.prefix):
+            smaller = None
         if self.plain:
             self.rests = [exact]
-        elif smaller and not smaller.plain and smaller.prefix == self.prefix:
+        elif smaller:
             self.rests = [*smaller.rests, window(pieces[-1].context, before, END)]
         else:
-            smaller, self.rests = None, [window(piece.context, before, END) for piece in pieces]
-        known = [] if smaller is None else smaller.union
-        new = self.rests if smaller is None else self.rests[-1:]
-        self.union: list[Extent] = union([*known, *(extent for rest in new for extent in rest)])
-        self.slots = spanned(self.union)
-        self.stride = self._stride()
+            self.rests = [window(piece.context, before, END) for piece in pieces]
+        self.stride = self._stride(smaller)
+        self.slots = [] if self.stride else self._slots(smaller)
         self.width = self.rests[0][0].length if self.stride else size(self.slots)
 
-    def _prefix(self) -> Extent | None:
-        """Slots at the beginning that all rows see; what is after them is not empty for any row."""
-        heads = [piece.context[0] for piece in self.pieces]
-        start = heads[0].start
-        if any(head.start != start for head in heads):
-            return None
-        length = min(min(head.length, piece.start) for head, piece in zip(heads, self.pieces, strict=True))
-        first = self.pieces[0]
-        in_place = len(self.pieces) == self.rows == 1 and heads[0].length > first.start
-        least = SHARED if len(self.pieces) > 3 else PREFIX
-        return None if in_place or length < least else Extent(start, length)
+    def _shared(self, smaller: Group | None) -> Extent | None:
+        """Slots at the beginning of the context that all rows see."""
+        piece = self.pieces[-1]
+        start, length = piece.context[0]
+        own = Extent(start, min(length, piece.start))
+        if smaller is None:
+            return own
+        other = smaller.shared
+        return Extent(start, min(own.length, other.length)) if other and other.start == start else None
 
-    def _stride(self) -> int | None:
+    def _prefix(self) -> Extent | None:
+        """The shared slots, where reading them apart pays; what is after them is not empty for any row."""
+        first = self.pieces[0]
+        in_place = len(self.pieces) == self.rows == 1 and first.context[0].length > first.start
+        least = SHARED if len(self.pieces) > 3 else PREFIX
+        return self.shared if self.shared and self.shared.length >= least and not in_place else None
+
+    def _stride(self, smaller: Group | None) -> int | None:
         """The distance between the slots of one row and the next, where they are alike: as siblings of one prefix are
         that were admitted together. Then each row looks at its own slots only."""
-        if self.plain or self.rows != len(self.pieces) or any(len(rest) > 1 for rest in self.rests):
+        if len(self.pieces) < 2 or self.rows != len(self.pieces) or any(len(rest) != 1 for rest in self.rests[-2:]):
             return None
+        (before,), (last,) = self.rests[-2:]
+        step = last.start - before.start
+        if smaller and len(smaller.pieces) > 1:
+            return step if smaller.stride == step and last.length == before.length else None
         starts = [rest[0].start for rest in self.rests]
-        step = starts[-1] - starts[-2] if len(starts) > 1 else 0
-        alike = {rest[0].length for rest in self.rests} == {self.rests[0][0].length}
+        alike = all(len(rest) == 1 and rest[0].length == last.length for rest in self.rests)
         return step if step > 0 and alike and starts == list(range(starts[0], starts[-1] + 1, step)) else None
+
+    def _slots(self, smaller: Group | None) -> list[Extent]:
+        """What all rows together look at."""
+        known = smaller.union if smaller and not smaller.stride else []
+        new = self.rests[-1:] if smaller and not smaller.stride else self.rests
+        self.union: list[Extent] = union([*known, *(extent for rest in new for extent in rest)])
+        return spanned(self.union)
 
     def cost(self, scale: float) -> float:
         """Nanoseconds, about."""
@@ -158,26 +178,15 @@ class Group:
             causal=self.plain and self.rows > 1,
         )
 
-    def marks(self) -> Tensor | None:
-        """For one-token pieces: where in the mask each row's own slot is, in row order; None without a mask."""
+    def marks(self) -> list[int]:
+        """For one-token pieces: where in the mask each row's own slot is, in row order; none without a mask."""
         if self.plain:
-            return None
+            return []
         width, before = self.width, self.prefix.length if self.prefix else 0
         own = [piece.start - before for piece in self.pieces]
         if not self.stride:
             own = [self._column(window(rest, place, place + 1)[0]) for place, rest in zip(own, self.rests, strict=True)]
-        return torch.tensor([row * width + column for row, column in enumerate(own)])
-
-    def grown(self, cluster: Cluster, marks: Tensor | None) -> Cluster:
-        """The cluster one step later, when each row's next slot is the one after its last: masks change in place."""
-        if marks is None:
-            assert cluster.view is not None
-            view = slice(cluster.view.start, cluster.view.stop + 1)
-            return replace(cluster, width=cluster.width + 1, view=view)
-        assert cluster.mask is not None
-        marks += 1
-        cluster.mask.view(-1).index_fill_(0, marks, 0.0)
-        return cluster
+        return [row * width + column for row, column in enumerate(own)]
 
     def _column(self, extent: Extent) -> int:
         column = 0

@@ -254,6 +254,8 @@ class Engine:
         batch = self._batcher.build(plan)
         self._stats.rows += len(batch.tokens)
         self._rows = self.model.rows(batch)
+        if not plan.pieces:
+            return batch.order
         return [
             self._rows[row].clone() if isinstance(keeper, Node) else row
             for keeper, row in zip(plan.keepers(), batch.order, strict=True)

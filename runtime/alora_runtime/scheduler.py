@@ -19,6 +19,10 @@ from .tree import Labelled, Node, RunTree
 TAIL = 64
 """Slots asked for at a time for what a request generates; taken in place where the arena allows."""
 
+SHARE = 32
+"""At admission a request gets slots for all it may generate where that is at most this part of the free ones: siblings
+whose tails stay where they are attend as one batch in place, and those that move are gathered in every step."""
+
 
 class Scheduler:
     """Continuous batching over a run tree. `chunk_tokens`: most prompt tokens in one step."""
@@ -103,7 +107,9 @@ class Scheduler:
         live = self.waiting[0]
         # A token for each running request, so that it is not preempted in the very next step.
         spare = len(self.running) + 1 if self.running else 0
-        tail = min(live.room, TAIL)
+        # A power of two, so that requests that are admitted together get tails of one size.
+        spacious = 1 << (self.tree.pool.free // SHARE).bit_length() >> 1
+        tail = min(live.room, max(TAIL, spacious))
         leaf = self.tree.admit(self._labelled(live), spare, tail)
         if leaf is None:
             assert self.running, "a request that was accepted does not fit into an empty arena"
@@ -141,7 +147,7 @@ class Scheduler:
         count = live.pending
         if not count or not self._grow(live, count):
             return
-        live.used += count
+        live.use(count)
         if live.trie:
             self._plan_trie(live, plan)
             return

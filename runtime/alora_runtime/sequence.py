@@ -11,6 +11,9 @@ from .tree import Node
 Runs = tuple[tuple[int, tuple[int, ...]], ...]
 """A sequence as (adapter number, tokens), 0 for the base; neighbours under one adapter are one run."""
 
+AHEAD = 64
+"""Reserved slots that attention reads along before they are used, so that what it reads changes only every so often."""
+
 Row = object
 """The last hidden state of one token: opaque here, a tensor `[hidden]` in the engine."""
 
@@ -24,8 +27,9 @@ class Live:
     closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
     path: slots of the sequence that ends in `leaf` (the prompt, after a preemption with what had been generated).
-    tail: `reserved` slots, in order of position, for what is fed after `leaf`; the first `used` are taken.
-    place: a new object whenever path or tail change.
+    tail: `reserved` slots, in order of position, for what is fed after `leaf`; the first `used` are taken, and the
+    first `seen` are part of its context.
+    place: a new object whenever path, tail or `seen` change. While it stays the same, slots follow each other.
     prompt: tokens of the prompt.
     prompt_done: all of the path has its KV. opened: the row of the last prompt token has been given, once and for all.
     """
@@ -46,6 +50,7 @@ class Live:
     tail: list[Extent] = field(default_factory=list)
     reserved: int = 0
     used: int = 0
+    seen: int = 0
     place: object = None
     prompt_done: bool = False
     opened: bool = False
@@ -80,7 +85,24 @@ class Live:
 
     def reserve(self, tail: list[Extent]) -> None:
         """Have these slots for what is to come."""
-        self.tail, self.reserved, self.place = tail, size(tail), object()
+        self.tail, self.reserved = tail, size(tail)
+        self.look()
+
+    def use(self, count: int) -> None:
+        """Take `count` more slots of the tail."""
+        self.used += count
+        if self.used > self.seen:
+            self.look()
+
+    def look(self) -> None:
+        """Let the context end at the next multiple of AHEAD, or before it where the tail goes on elsewhere."""
+        reach = 0
+        for extent in self.tail:
+            reach += extent.length
+            if reach >= self.used:
+                break
+        self.seen = min(reach, AHEAD * max(1, -(-self.used // AHEAD)))
+        self.place = object()
 
     def cut(self, count: int) -> None:
         """Take back all generated tokens but the first `count`, and the KV of those but the last."""
@@ -90,8 +112,8 @@ class Live:
         self.used -= min(surplus, self.used)  # fed before a preemption: that is part of the path, and stays
 
     def context(self) -> list[Extent]:
-        """Slots of the path and of the tail, with those that are only reserved."""
-        return joined([*self.path, *self.tail])
+        """Slots of the path and of the tail, with some that are only reserved."""
+        return joined([*self.path, *window(self.tail, 0, self.seen)])
 
     def slot(self, index: int) -> int:
         """The slot of the tail's token `index`."""

@@ -23,6 +23,7 @@ class Task:
     forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
     root: logits of the prompt's last row `[1, vocabulary]`, kept until the other rows of its choices are there.
+    plain: every token is simply the most likely one, and nobody looks at it before the end.
     """
 
     request: Request
@@ -37,15 +38,25 @@ class Task:
     forced: list[int] = field(default_factory=list)
     finish: Finish | None = None
     root: Tensor | None = None
+    plain: bool = field(init=False)
     choice: int | None = None
     choice_logprobs: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        request = self.request
+        changed = request.temperature != 0.0 or request.repetition_penalty != 1.0
+        self.plain = not (changed or self.matcher or self.live.trie or self.text or request.logprobs)
 
     def advance(self, logits: Tensor, first: int, last: int, best: int) -> Finish | None:
         """Go on from rows `first` … `last - 1` of `[rows, vocabulary]` logits, the last of which has its maximum at
         `best`; says whether it is the end. Raises ConstraintError at a dead end."""
-        if self.live.trie:
+        if self.plain and self.finish is None:
+            self._append(best)
+            if self.finish is None:
+                return None
+        elif self.live.trie:
             return self._choose(logits[first:last])
-        if self.finish is None:
+        elif self.finish is None:
             self._go_on(logits, last - 1, best)
             if self.finish == "stop_string":
                 self._cut()

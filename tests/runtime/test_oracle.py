@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
-from alora_runtime import Engine, Request, Run, clusters, scheduler
+from alora_runtime import Engine, Request, Run, clusters, scheduler, sequence
 from alora_runtime.requests import Completion
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 
@@ -126,6 +126,8 @@ def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
     slots=st.sampled_from([0, 1, 20, 2000]),
     reuse=st.booleans(),
     tail=st.sampled_from([1, 64]),
+    share=st.sampled_from([1, scheduler.SHARE, 1 << 60]),
+    ahead=st.sampled_from([1, 3, 64]),
     stagger=st.integers(0, 3),
     count=st.integers(1, 6),
     prefix=st.sampled_from([1, 3, 32]),
@@ -140,13 +142,18 @@ def test_any_tree_any_chunk_any_arena(
     slots: int,
     reuse: bool,
     tail: int,
+    share: int,
+    ahead: int,
     stagger: int,
     count: int,
     prefix: int,
 ) -> None:
     """`slots`: how much larger the arena is than the largest request needs. `tail`: slots asked for at a time.
+    `share`: of the free ones, asked for at once. `ahead`: read along before they are used.
     `prefix`: from where on shared prefixes are read once."""
     monkeypatch.setattr(scheduler, "TAIL", tail)
+    monkeypatch.setattr(scheduler, "SHARE", share)
+    monkeypatch.setattr(sequence, "AHEAD", ahead)
     monkeypatch.setattr(clusters, "PREFIX", prefix)
     monkeypatch.setattr(clusters, "SHARED", prefix)
     largest = max(len(labelled(runs)) for runs in tree) + count - 1
@@ -170,17 +177,21 @@ def test_any_tree_any_chunk_any_arena(
             assert reuse or results[ticket].reused == 0
 
 
+@pytest.mark.parametrize("share", [scheduler.SHARE, 1 << 60], ids=["all at once", "in parts"])
 @pytest.mark.parametrize("lengths", [[1] * 7, [1, 2, 1, 3, 1]], ids=["alike", "uneven"])
 @pytest.mark.parametrize("attention", ["fast", "reference"])
 def test_siblings_on_a_long_prefix(
     make_engine: Callable[..., Engine],
     oracle: Oracle,
     monkeypatch: pytest.MonkeyPatch,
+    share: int,
     lengths: list[int],
     attention: str,
 ) -> None:
     """Read once and merged; with tails alike as one batch over equal distances, and else under masks."""
     monkeypatch.setattr(scheduler, "TAIL", 4)
+    monkeypatch.setattr(scheduler, "SHARE", share)
+    monkeypatch.setattr(sequence, "AHEAD", 4)
     for name, value in {"PREFIX": 1, "SHARED": 1, "CALL": 0}.items():
         monkeypatch.setattr(clusters, name, value)
     context = [7 * index % 256 for index in range(70)]
