@@ -80,4 +80,11 @@ def _update(
         if not torch.isfinite(tensor).all():
             raise AdapterError(f"adapter {name!r} has weights that are not finite, in lora_{side} of {module!r}")
         sides.append(tensor.to(dtype))
-    return LowRank(sides[0], sides[1] * config.scale_of(module))
+    update = LowRank(sides[0], sides[1] * config.scale_of(module))
+    for side, scaled in (("A", update.down), ("B", update.up)):
+        if not torch.isfinite(scaled).all():  # it would spoil the rows of others, too, which are multiplied by 0
+            raise AdapterError(
+                f"adapter {name!r} has weights that are not finite as {dtype}, in lora_{side} of {module!r} with its "
+                f"scale {config.scale_of(module)}"
+            )
+    return update

@@ -22,7 +22,7 @@ PREFIX, SHARED = 192, 32
 
 HOLE = 64
 """Up to so many slots that no row looks at are read along, when that spares gathering. The arena starts as zeros, and
-nothing that is not finite stays in it, so that masked slots do no harm."""
+nothing that is not finite stays in it (`isolation`), so that masked slots do no harm."""
 
 
 END = 1 << 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import accumulate
 from math import isfinite
@@ -20,35 +20,18 @@ from .choices import ChoiceTrie
 from .constraints import Matcher, Vocabulary
 from .detokenizer import Detokenizer
 from .errors import CapacityError, ModelError, RequestError
+from .isolation import apart, finite
 from .library import Library
 from .model import LanguageModel, load_model
 from .requests import Completion, Finish, Listener, Request
 from .scheduler import Scheduler
 from .sequence import Live, Plan, Row, Runs
+from .stats import Stats
 from .task import Task
 from .tree import Node, RunTree
 from .validation import check_length, check_request
 
-
-@dataclass
-class Stats:
-    """Totals since the engine was loaded, in tokens unless said otherwise.
-
-    recomputed: prompt and generated tokens computed once more after a preemption. preempted: how often. evicted: slots.
-    seconds: inside `step`.
-    """
-
-    requests: int = 0
-    reused: int = 0
-    prefilled: int = 0
-    generated: int = 0
-    forced: int = 0
-    recomputed: int = 0
-    preempted: int = 0
-    evicted: int = 0
-    steps: int = 0
-    rows: int = 0
-    seconds: float = 0.0
+NOT_FINITE = "the model's output is not a finite number"
 
 
 class Engine:
@@ -178,6 +161,9 @@ class Engine:
                 self._scheduler.abort(plan)
                 raise
             self._decide(self._scheduler.commit(plan, rows))
+            for live in plan.spoiled:
+                if live.ticket in self._tasks:
+                    self._end(self._tasks[live.ticket], "error", ModelError(NOT_FINITE))
         self._stats.steps += 1
         self._stats.seconds += perf_counter() - began
         done, self._done = self._done, []
@@ -254,6 +240,8 @@ class Engine:
         batch = self._batcher.build(plan)
         self._stats.rows += len(batch.tokens)
         self._rows = self.model.rows(batch)
+        if not finite(self._rows, batch):
+            return apart(plan, self._batcher, self.model)
         if not plan.pieces:
             return batch.order
         return [
@@ -273,8 +261,8 @@ class Engine:
             if task is None:  # a listener has just cancelled it
                 continue
             try:
-                if not isfinite(top[last - 1]):
-                    raise ModelError("the model's output is not a finite number")
+                if not all(map(isfinite, top[first:last])):
+                    raise ModelError(NOT_FINITE)
                 finish = task.advance(logits, first, last, best[last - 1])
                 if not finish:
                     task.tell()

@@ -129,7 +129,8 @@ class Projection:
         if joined is not None:
             narrow = torch.mm(hidden, joined.down)
             if routing.everywhere is None:
-                narrow.mul_(routing.mask(joined.ranks, narrow.dtype))
+                # Not multiplied by zero: where another's update overflows, that would not be zero.
+                narrow.masked_fill_(routing.others(joined.ranks), 0.0)
             joined.add_to(output, narrow, scale)
 
     def _adapt_by_rows(self, output: Tensor, hidden: Tensor, routing: Routing, scale: float) -> None:

@@ -24,11 +24,11 @@ class Routing:
         self.everywhere = self.numbers[0] if len(self.numbers) == 1 and 0 not in labels else None
         self._masks: dict[tuple[tuple[int, int], ...], Tensor] = {}
 
-    def mask(self, ranks: tuple[tuple[int, int], ...], dtype: torch.dtype) -> Tensor:
-        """`[rows, sum of ranks]`: 1 where the column's adapter, of `ranks` (number, rank), is the row's."""
+    def others(self, ranks: tuple[tuple[int, int], ...]) -> Tensor:
+        """`[rows, sum of ranks]`: whether the column's adapter, of `ranks` (number, rank), is not the row's."""
         if ranks not in self._masks:
             owners = torch.tensor([number for number, rank in ranks for _ in range(rank)])
-            self._masks[ranks] = (torch.tensor(self.labels)[:, None] == owners).to(dtype)
+            self._masks[ranks] = torch.tensor(self.labels)[:, None] != owners
         return self._masks[ranks]
 
 

@@ -57,7 +57,10 @@ class Scheduler:
         return plan
 
     def commit(self, plan: Plan, rows: Sequence[Row]) -> list[tuple[Live, list[Row]]]:
-        """The step was computed; `rows` belong to the pieces that keep one. Returns who can go on, with what."""
+        """The step was computed; `rows` belong to the pieces that keep one. Returns who can go on, with what: not those
+        that are spoiled, which keep what is sound and have to be cancelled."""
+        for live, position in plan.spoiled.items():
+            self._spoil(live, position)
         self.tree.commit()
         kept: dict[Live, list[Row]] = {}
         remaining = iter(rows)
@@ -71,6 +74,8 @@ class Scheduler:
             self._account(piece)
         ready = []
         for live in self.running:
+            if live in plan.spoiled:
+                continue
             if live in kept:
                 ready.append((live, kept[live]))
             elif not live.prompt_done and self._complete_prompt(live) and not live.opened:
@@ -90,6 +95,16 @@ class Scheduler:
             if piece.live.prompt_done:
                 piece.live.used -= piece.length
                 piece.live.fed -= 0 if piece.live.trie else piece.length
+
+    def _spoil(self, live: Live, position: int) -> None:
+        """What the step computed for a request does not count from `position` on."""
+        if not live.prompt_done:
+            assert live.leaf is not None
+            self.tree.cut(live.leaf, position)
+        elif live.trie is None:
+            lost = live.prompt + live.fed - position
+            live.used -= lost
+            live.fed -= lost
 
     def finish(self, live: Live) -> None:
         """Leave the engine; what was computed stays in the tree, as prompt + everything fed."""

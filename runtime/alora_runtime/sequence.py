@@ -153,18 +153,27 @@ class Piece:
         """Tokens."""
         return sum(len(tokens) for _, tokens in self.runs)
 
+    def part(self, first: int, last: int) -> Piece:
+        """Its tokens `first` … `last - 1` as a piece; a row is kept of the last token only."""
+        slots = None if self.slots is None else window(self.slots, first, last)
+        context = window(self.context, 0, self.start + last)
+        row = self.row if last == self.length else None
+        return Piece(self.live, cut(self.runs, first, last), self.start + first, slots, context, row)
+
 
 @dataclass(slots=True)
 class Plan:
     """One step. `budget`: prompt tokens that may still be added. Rows are kept by `decoding` first, then by `pieces`.
 
     decoding: requests that compute the token they generated last, in order of submission. pieces: everything else.
+    spoiled: requests of which something turned out not to be finite, and from which position on.
     """
 
     budget: int
     decoding: list[Live] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     rows: set[Node] = field(default_factory=set)
+    spoiled: dict[Live, int] = field(default_factory=dict)
 
     def keepers(self) -> list[Node | Live]:
         """Who keeps a row, in order."""

@@ -196,6 +196,11 @@ class RunTree:
                 step.planned = reach
                 self._in_flight.add(step)
 
+    def cut(self, node: Node, end: int) -> None:
+        """The step being prepared does not compute the path to `node` beyond position `end` after all."""
+        for step in node.path():
+            step.planned = max(step.ready, min(step.planned, end - step.depth))
+
     def commit(self) -> None:
         """The step was computed."""
         for node in self._in_flight:

@@ -137,8 +137,8 @@ def test_rows_of_adapters() -> None:
     assert rows == {1: [4], 2: [1, 2, 5]}
     assert routing.everywhere is None
     assert Routing([3, 3]).everywhere == 3
-    mask = routing.mask(((1, 1), (2, 2)), torch.float32)
-    assert mask.tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 1]]
+    others = routing.others(((1, 1), (2, 2)))
+    assert others.tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 1, 1], [0, 1, 1], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("rows", [3, 200])

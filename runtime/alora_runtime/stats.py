@@ -1,0 +1,26 @@
+"""What an engine counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Stats:
+    """Totals since the engine was loaded, in tokens unless said otherwise.
+
+    recomputed: prompt and generated tokens computed once more after a preemption. preempted: how often. evicted: slots.
+    seconds: inside `step`.
+    """
+
+    requests: int = 0
+    reused: int = 0
+    prefilled: int = 0
+    generated: int = 0
+    forced: int = 0
+    recomputed: int = 0
+    preempted: int = 0
+    evicted: int = 0
+    steps: int = 0
+    rows: int = 0
+    seconds: float = 0.0

@@ -1,0 +1,202 @@
+"""A sequence whose numbers overflow ends alone, with a typed error: whoever shares a batch, a prefix or the arena with
+it gets the answer that it gets alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from alora_runtime import Completion, Engine, Request, Run
+from alora_runtime.errors import AdapterError, ModelError
+from alora_runtime.matrix import Int8
+from tests.runtime.checkpoints import make_adapter
+from tests.runtime.conftest import INVOCATION
+
+CONTEXT = tuple(13 * index % 251 for index in range(60))
+POISON = 255
+"""A token whose embedding is not a number: the base model itself fails from there on."""
+
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+SOUND = [
+    Request([Run(CONTEXT)], max_tokens=8, logprobs=3, ignore_eos=True),
+    Request([Run(CONTEXT), Run(INVOCATION, "one")], max_tokens=5, logprobs=3, ignore_eos=True),
+    Request([Run(CONTEXT[:50]), Run((9, 8, 7)), Run((), "wide")], max_tokens=6, logprobs=3, ignore_eos=True),
+    Request([Run(CONTEXT[:30]), Run(INVOCATION, "wide")], choices=((1, 2, 3), (1, 7), (8,)), logprobs=3),
+    Request([Run(CONTEXT[:45], "plain")], max_tokens=5, logprobs=3, ignore_eos=True),
+    Request([Run((*CONTEXT, 5, 6))], max_tokens=2, logprobs=3, ignore_eos=True),
+]
+
+
+def sick(name: str) -> list[Request]:
+    """What overflows under an adapter: in its prompt, in its first decode step, everywhere, in its choices; in the base
+    model, in the middle of a prompt and at its end."""
+    return [
+        Request([Run(CONTEXT), Run(INVOCATION, name)], max_tokens=5),
+        Request([Run(CONTEXT[:50]), Run((9, 8, 7)), Run((), name)], max_tokens=6, ignore_eos=True),
+        Request([Run(CONTEXT[:40], name)], max_tokens=5),
+        Request([Run(CONTEXT[:30]), Run((), name)], choices=((1, 2, 3), (1, 7), (8,))),
+        Request([Run((*CONTEXT[:20], POISON, *CONTEXT[20:]))], max_tokens=5),
+        Request([Run((*CONTEXT, POISON))], max_tokens=5),
+    ]
+
+
+@pytest.fixture(scope="module")
+def huge(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders of adapters with weights so large that one Linear's update overflows."""
+    home = tmp_path_factory.mktemp("huge")
+
+    def folder(linear: str) -> Path:
+        made = home / linear
+        if not made.exists():
+            make_adapter(made, base, 4, r=2, target_modules=[linear], alora_invocation_tokens=list(INVOCATION))
+            file = made / "adapter_model.safetensors"
+            save_file({key: value * 1e30 for key, value in load_file(file).items()}, file)
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="module")
+def poisoned(make_engine: Callable[..., Engine], huge: Callable[[str], Path]) -> Callable[..., Engine]:
+    """Engines with one such adapter for each Linear, and a poisonous token."""
+
+    def make(**options: object) -> Engine:
+        engine = make_engine(cache_tokens=600, **options)
+        for linear in LINEARS:
+            engine.add_adapter(linear, huge(linear))
+        network = engine.model.network
+        table = network.embedding if hasattr(network, "embedding") else network.model.model.embed_tokens.weight
+        table = table.clone()
+        table[POISON] = float("nan")
+        if hasattr(network, "embedding"):
+            network.embedding = table
+        else:
+            network.model.model.embed_tokens.weight = torch.nn.Parameter(table, requires_grad=False)
+        return engine
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def alone(make_engine: Callable[..., Engine]) -> list[Completion]:
+    """The sound answers, each from an engine of its own."""
+    return [make_engine().generate([request])[0] for request in SOUND]
+
+
+def serve(engine: Engine, *waves: list[Request]) -> list[Completion]:
+    """Waves of requests, two steps after each other; the answers in the order of submission."""
+    tickets: list[int] = []
+    results: dict[int, Completion] = {}
+    for wave in waves:
+        tickets += [engine.submit(request) for request in wave]
+        for _ in range(2):
+            results |= engine.step()
+            engine.check()
+    while engine.busy:
+        results |= engine.step()
+        engine.check()
+    return [results[ticket] for ticket in tickets]
+
+
+def same(left: Completion, right: Completion) -> bool:
+    """Tokens and every reported log-probability."""
+    assert (left.finish, left.tokens, left.choice) == (right.finish, right.tokens, right.choice)
+    assert left.choice_logprobs == pytest.approx(right.choice_logprobs, abs=1e-4)
+    for one, other in zip(left.logprobs, right.logprobs, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    return True
+
+
+def judge(engine: Engine, requests: list[Request], answers: list[Completion], alone: list[Completion]) -> None:
+    """Sound requests as if alone, others with their error, and nothing that is not finite left behind."""
+    for request, answer in zip(requests, answers, strict=True):
+        if request in SOUND:
+            assert answer.error is None
+            assert same(answer, alone[SOUND.index(request)])
+        else:
+            assert answer.finish == "error"
+            assert isinstance(answer.error, ModelError)
+    assert torch.isfinite(engine._arena).all()
+
+
+@pytest.mark.parametrize("linear", LINEARS)
+@pytest.mark.parametrize("settings", [{}, {"chunk_tokens": 17}], ids=["whole", "chunks"])
+def test_who_overflows_ends_alone(
+    poisoned: Callable[..., Engine], alone: list[Completion], linear: str, settings: dict[str, int]
+) -> None:
+    """All in one batch, the sick ones first, last, and between; then again on what that left in the cache."""
+    engine = poisoned(**settings)
+    ill = sick(linear)
+    between = [request for pair in zip(ill, SOUND, strict=True) for request in pair]
+    for requests in ([*ill, *SOUND], [*SOUND, *ill], between):
+        judge(engine, requests, serve(engine, requests), alone)
+        judge(engine, requests, serve(engine, requests), alone)
+        engine.forget()
+    assert engine._scheduler.tree.pool.free == 600
+
+
+def test_the_plain_way_isolates_as_well(poisoned: Callable[..., Engine], alone: list[Completion]) -> None:
+    engine = poisoned(attention="reference")
+    requests = [*sick("k_proj"), *SOUND, *sick("v_proj")]
+    judge(engine, requests, serve(engine, requests), alone)
+
+
+def test_eight_bits_isolate_as_well(poisoned: Callable[..., Engine]) -> None:
+    engine = poisoned(dtype="int8")
+    requests = [*sick("k_proj"), *SOUND, *sick("down_proj")]
+    for request, answer in zip(requests, serve(engine, requests), strict=True):
+        assert (answer.finish == "error") == (request not in SOUND)
+
+
+def test_eight_bits_of_a_row_owe_nothing_to_other_rows() -> None:
+    weight, rows = torch.randn(2, 40, 30, generator=torch.Generator().manual_seed(0))
+    rows[3, 5], rows[7], rows[9] = float("nan"), float("inf"), rows[9] * 1e15
+    for product in (Int8(weight).times(rows), Int8(weight).plus_times(torch.zeros(40, 40), rows, 1.0)):
+        assert (~torch.isfinite(product).all(1)).nonzero().flatten().tolist() == [3, 7]
+        for row in set(range(40)) - {3, 7}:
+            exact = weight @ rows[row]
+            assert (product[row] - exact).norm() < 0.03 * exact.norm()
+
+
+KINDS = [*SOUND, *sick("q_proj"), *sick("k_proj")[:4], *sick("v_proj")[:4], *sick("down_proj")[:4]]
+
+
+@given(
+    waves=st.lists(st.lists(st.sampled_from(KINDS), max_size=6), max_size=4),
+    chunk=st.sampled_from([7, 33, 2048]),
+)
+@settings(max_examples=60, deadline=None)
+def test_in_any_company(
+    poisoned: Callable[..., Engine], alone: list[Completion], waves: list[list[Request]], chunk: int
+) -> None:
+    """Whatever comes when, on a cache that earlier examples have filled."""
+    engine = ENGINES.get(chunk) or ENGINES.setdefault(chunk, poisoned(chunk_tokens=chunk))
+    judge(engine, [request for wave in waves for request in wave], serve(engine, *waves), alone)
+
+
+ENGINES: dict[int, Engine] = {}
+
+
+def test_a_prefix_that_failed_is_computed_again(poisoned: Callable[..., Engine]) -> None:
+    """What a failed request leaves is what was sound of it, and no later request builds on the rest."""
+    engine = poisoned()
+    failing = Request([Run(CONTEXT), Run(INVOCATION, "v_proj")], max_tokens=5)
+    for reused in (0, 60):
+        answer = serve(engine, [failing])[0]
+        assert (answer.finish, answer.reused) == ("error", reused)
+    assert engine._scheduler.tree.stored == 60
+
+
+def test_weights_that_overflow_by_their_scale_are_refused(engine: Engine, base: Path, tmp_path: Path) -> None:
+    folder = make_adapter(tmp_path / "loud", base, 4, r=2, lora_alpha=1000)
+    file = folder / "adapter_model.safetensors"
+    save_file({key: value.clamp(0.1, 1) * 3e38 for key, value in load_file(file).items()}, file)
+    with pytest.raises(AdapterError, match=r"'loud' has weights that are not finite.*lora_B.*scale"):
+        engine.add_adapter("loud", folder)
