@@ -41,16 +41,14 @@ def _each_its_own(query: Tensor, arena: Tensor, cluster: Cluster, scale: float) 
     """Rows as a batch, over slots at equal distances, in place; shapes as in `flash`."""
     assert cluster.view is not None
     assert cluster.stride is not None
-    assert cluster.mask is not None
     rows, slot = query.shape[2], arena.stride(0)
     slots = arena.as_strided(
         (2, rows, arena.shape[2], cluster.width, arena.shape[3]),
         (arena.stride(1), cluster.stride * slot, arena.stride(2), slot, 1),
         arena.storage_offset() + cluster.view.start * slot,
     )
-    output, weight = OPERATION(
-        query.permute(2, 1, 0, 3), slots[0], slots[1], 0.0, False, attn_mask=cluster.mask[:, None, None], scale=scale
-    )
+    mask = None if cluster.mask is None else cluster.mask[:, None, None]
+    output, weight = OPERATION(query.permute(2, 1, 0, 3), slots[0], slots[1], 0.0, False, attn_mask=mask, scale=scale)
     return output.permute(2, 1, 0, 3), weight.permute(2, 1, 0)
 
 

@@ -29,14 +29,15 @@ END = 1 << 60
 """A position after all others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cluster:
     """Rows `first` … `last - 1` of the batch, attending together.
 
     prefix: slots that every row sees, read in place; None without a shared prefix. The rest are `width` slots:
     view, when they are one extent (read in place), else index, their numbers `[width]` (gathered).
     stride: set when each row has slots of its own and row n's `width` slots begin n * stride after the view's start.
-    mask: `[rows, width]`, 0 where a row may look and -inf elsewhere; None: every row sees all, or `causal`.
+    mask: `[rows, width]`, 0 where a row may look and -inf elsewhere; None: every row sees all of them (with a stride:
+    of its own), or `causal`.
     """
 
     first: int
@@ -49,17 +50,16 @@ class Cluster:
     causal: bool
     stride: int | None = None
 
-    def longer(self) -> Cluster:
-        """Without a mask, one slot further."""
+    def lengthen(self) -> None:
+        """Without a mask: let every row see one slot more."""
         assert self.view is not None
-        return replace(self, width=self.width + 1, view=slice(self.view.start, self.view.stop + 1))
+        self.width, self.view = self.width + 1, slice(self.view.start, self.view.stop + 1)
 
     def by_row(self) -> list[Cluster]:
         """The same without a stride: rows with slots of their own one by one."""
         if self.stride is None:
             return [self]
         assert self.view is not None
-        assert self.mask is not None
         starts = [self.view.start + row * self.stride for row in range(self.last - self.first)]
         return [
             replace(
@@ -67,7 +67,7 @@ class Cluster:
                 first=self.first + row,
                 last=self.first + row + 1,
                 view=slice(start, start + self.width),
-                mask=self.mask[row : row + 1],
+                mask=None if self.mask is None else self.mask[row : row + 1],
                 stride=None,
             )
             for row, start in enumerate(starts)
@@ -143,6 +143,12 @@ class Group:
         alike = all(len(rest) == 1 and rest[0].length == last.length for rest in self.rests)
         return step if step > 0 and alike and starts == list(range(starts[0], starts[-1] + 1, step)) else None
 
+    @property
+    def _even(self) -> int:
+        """How many slots of its own every row has, where that is the same for all (no mask then); else 0."""
+        start, before = self.pieces[0].start, self.prefix.length if self.prefix else 0
+        return start + 1 - before if self.stride and all(piece.start == start for piece in self.pieces) else 0
+
     def _slots(self, smaller: Group | None) -> list[Extent]:
         """What all rows together look at."""
         known = smaller.union if smaller and not smaller.stride else []
@@ -164,9 +170,8 @@ class Group:
         slots, prefix = self.slots, slice(self.prefix.start, self.prefix.end) if self.prefix else None
         if self.stride:
             view = slice(self.rests[0][0].start, self.rests[-1][0].end)
-            return Cluster(
-                self.first, self.last, prefix, self.width, view, None, self._own_mask(dtype), False, self.stride
-            )
+            width, mask = self._even or self.width, None if self._even else self._own_mask(dtype)
+            return Cluster(self.first, self.last, prefix, width, view, None, mask, False, self.stride)
         return Cluster(
             first=self.first,
             last=self.last,
@@ -180,7 +185,7 @@ class Group:
 
     def marks(self) -> list[int]:
         """For one-token pieces: where in the mask each row's own slot is, in row order; none without a mask."""
-        if self.plain:
+        if self.plain or self._even:
             return []
         width, before = self.width, self.prefix.length if self.prefix else 0
         own = [piece.start - before for piece in self.pieces]

@@ -277,7 +277,7 @@ class Engine:
         """All rows as `[n, hidden]`, and where each owner's begin. A row is a tensor, or a number among the last
         step's, which are taken as they lie when each has one owner."""
         rows = [row for own in owned for row in own]
-        if len(rows) == len(owned) == len(self._rows) and all(isinstance(row, int) for row in rows):
+        if len(rows) == len(owned) == len(self._rows) and set(map(type, rows)) == {int}:
             return self._rows, rows  # type: ignore[return-value]
         every = [self._rows[row] if isinstance(row, int) else row for row in rows]
         return torch.stack(every), [0, *accumulate(map(len, owned[:-1]))]  # type: ignore[arg-type]

@@ -22,7 +22,10 @@ from .sequence import Piece, Plan, Row
 def finite(rows: Tensor, batch: Batch) -> bool:
     """Whether all that a step computed is: the rows that it keeps, and KV in every layer. Sums, because one pass over
     the numbers is enough for them; a sum that overflows where no number did costs a step, no answer."""
-    return isfinite(float(rows.sum())) and isfinite(float(batch.arena[:, batch.slots].sum()))
+    arena, slots = batch.arena, batch.slots
+    # `index_select` takes half the time of indexing by a tensor (24 µs for 45 in a step of 16 rows, caches cold).
+    written = arena[:, slots] if isinstance(slots, slice) else arena.index_select(1, slots)
+    return isfinite(float(rows.sum())) and isfinite(float(written.sum()))
 
 
 def apart(plan: Plan, batcher: Batcher, model: LanguageModel) -> list[Row]:

@@ -47,7 +47,11 @@ class Scheduler:
         """What the next step computes: every token that running requests wait for, then prompts within the budget."""
         plan = Plan(self.chunk_tokens)
         for live in list(self.running):
-            if live.prompt_done and live.leaf is not None:
+            if live.prompt_done and live.used < live.seen and live.pending == 1 and live.trie is None:
+                live.used += 1
+                live.fed += 1
+                plan.decoding.append(live)
+            elif live.prompt_done and live.leaf is not None:
                 self._plan_tail(live, plan)
         for live in self.running:
             if not live.prompt_done:
@@ -62,6 +66,8 @@ class Scheduler:
         for live, position in plan.spoiled.items():
             self._spoil(live, position)
         self.tree.commit()
+        if len(plan.decoding) == len(self.running) and not plan.spoiled:
+            return [(live, [row]) for live, row in zip(plan.decoding, rows, strict=True)]
         kept: dict[Live, list[Row]] = {}
         remaining = iter(rows)
         for live in plan.decoding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from .choices import ChoiceTrie
 from .extents import Extent, joined, size, window
@@ -28,8 +29,8 @@ class Live:
     counted: prompt positions already accounted for as reused or prefilled.
     path: slots of the sequence that ends in `leaf` (the prompt, after a preemption with what had been generated).
     tail: `reserved` slots, in order of position, for what is fed after `leaf`; the first `used` are taken, and the
-    first `seen` are part of its context.
-    place: a new object whenever path, tail or `seen` change. While it stays the same, slots follow each other.
+    first `seen` are part of its context. reach: up to where its slots follow each other.
+    place: a new object whenever path or tail change, or `reach`: while it stays the same, slots follow each other.
     prompt: tokens of the prompt.
     prompt_done: all of the path has its KV. opened: the row of the last prompt token has been given, once and for all.
     """
@@ -51,6 +52,7 @@ class Live:
     reserved: int = 0
     used: int = 0
     seen: int = 0
+    reach: int = 0
     place: object = None
     prompt_done: bool = False
     opened: bool = False
@@ -85,7 +87,7 @@ class Live:
 
     def reserve(self, tail: list[Extent]) -> None:
         """Have these slots for what is to come."""
-        self.tail, self.reserved = tail, size(tail)
+        self.tail, self.reserved, self.reach = tail, size(tail), -1
         self.look()
 
     def use(self, count: int) -> None:
@@ -96,13 +98,11 @@ class Live:
 
     def look(self) -> None:
         """Let the context end at the next multiple of AHEAD, or before it where the tail goes on elsewhere."""
-        reach = 0
-        for extent in self.tail:
-            reach += extent.length
-            if reach >= self.used:
-                break
-        self.seen = min(reach, AHEAD * max(1, -(-self.used // AHEAD)))
-        self.place = object()
+        if self.used > self.reach:
+            ends = accumulate(extent.length for extent in self.tail)
+            self.reach = next((end for end in ends if end >= self.used), 0)
+            self.place = object()
+        self.seen = min(self.reach, AHEAD * max(1, -(-self.used // AHEAD)))
 
     def cut(self, count: int) -> None:
         """Take back all generated tokens but the first `count`, and the KV of those but the last."""
