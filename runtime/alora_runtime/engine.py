@@ -55,6 +55,7 @@ class Engine:
         self._deadlines: list[tuple[float, int]] = []  # heap of (moment, ticket)
         self._tickets = 0
         self._stats = Stats()
+        self._inference = torch.inference_mode()  # making one costs a step 5 µs
 
     @classmethod
     def load(
@@ -153,7 +154,7 @@ class Engine:
         """Compute one batch; returns the requests finished since the last step, by ticket."""
         began = perf_counter()
         self._expire()
-        with torch.inference_mode():
+        with self._inference:
             plan = self._scheduler.plan()
             try:
                 rows = self._compute(plan)
@@ -255,13 +256,14 @@ class Engine:
         rows, places = self._gathered([own for _, own in ready])
         logits = self.model.logits(rows)
         top, best = self.model.best(logits)
+        sound = all(map(isfinite, top))
         for (live, own), first in zip(ready, places, strict=True):
             last = first + len(own)
             task = self._tasks.get(live.ticket)
             if task is None:  # a listener has just cancelled it
                 continue
             try:
-                if not all(map(isfinite, top[first:last])):
+                if not sound and not all(map(isfinite, top[first:last])):
                     raise ModelError(NOT_FINITE)
                 finish = task.advance(logits, first, last, best[last - 1])
                 if not finish:
