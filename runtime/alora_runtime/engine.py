@@ -23,13 +23,14 @@ from .errors import CapacityError, ModelError, RequestError
 from .isolation import apart, finite
 from .library import Library
 from .model import LanguageModel, load_model
+from .node import Node
 from .requests import Completion, Finish, Listener, Request
 from .scheduler import Scheduler
 from .sequence import Live, Plan, Row, Runs
 from .stats import Stats
 from .task import Task
-from .tree import Node, RunTree
-from .validation import check_length, check_request
+from .tree import RunTree
+from .validation import check_length, check_request, uses_of
 
 NOT_FINITE = "the model's output is not a finite number"
 
@@ -47,7 +48,7 @@ class Engine:
         self._arena = model.arena(cache_tokens)
         self._batcher = Batcher(self._arena, model.network.heads * model.network.dim)
         self._rows = self._arena.new_empty(0)  # of the last forward pass
-        self._scheduler = Scheduler(RunTree(cache_tokens, keep=reuse), chunk_tokens)
+        self._scheduler = Scheduler(RunTree(cache_tokens, reuse, model.double), chunk_tokens)
         self._library = Library(model)
         self._vocabulary = Vocabulary(model.tokenizer, model.source.eos) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
@@ -130,7 +131,8 @@ class Engine:
         longest = max(map(len, trie.choices)) if trie else request.max_tokens
         check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
         matcher = self._matcher(request)
-        live = Live(self._tickets, self._runs(request), room, trie, request.next_use)
+        live = Live(self._tickets, self._runs(request), room, trie, uses_of(request), request.pin)
+        self._scheduler.check_pins(live)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
         text = None if trie or not (listener or request.stop_strings) else self._detokenizer(request)
         stop = stops[0] if stops else None
@@ -147,8 +149,13 @@ class Engine:
             self._end(self._tasks[ticket], "cancelled")
 
     def forget(self) -> None:
-        """Empty the prefix cache of all that no live request uses."""
+        """Empty the prefix cache of all that no live request uses and that is not pinned."""
         self._scheduler.tree.make_room(self._scheduler.tree.available)
+
+    def release(self, pin: str) -> None:
+        """Let go of what was pinned under this name, and will be by requests under way; it is cache then as any other.
+        A name that nothing is pinned under is left."""
+        self._scheduler.release(pin)
 
     def step(self) -> list[tuple[int, Completion]]:
         """Compute one batch; returns the requests finished since the last step, by ticket."""
@@ -194,7 +201,7 @@ class Engine:
         scheduler = self._scheduler
         scheduler.check()
         assert {live.ticket for live in (*scheduler.running, *scheduler.waiting)} == set(self._tasks)
-        assert self._tasks or scheduler.tree.held == 0
+        assert self._tasks or scheduler.tree.held == scheduler.pins.slots
 
     def _serve(self, tickets: Sequence[int]) -> list[Completion]:
         wanted = set(tickets)
@@ -285,6 +292,8 @@ class Engine:
         return torch.stack(every), [0, *accumulate(map(len, owned[:-1]))]  # type: ignore[arg-type]
 
     def _end(self, task: Task, finish: Finish, error: Exception | None = None) -> None:
+        if finish in ("cancelled", "timeout", "error"):
+            task.live.pin = None
         self._scheduler.cancel(task.live)
         del self._tasks[task.live.ticket]
         completion = task.completion(finish, self.model.text(task.live.generated), error)
@@ -303,4 +312,6 @@ class Engine:
     def _withdraw(self, ticket: int) -> None:
         """Take a request back without an answer."""
         if ticket in self._tasks:
-            self._scheduler.cancel(self._tasks.pop(ticket).live)
+            live = self._tasks.pop(ticket).live
+            live.pin = None
+            self._scheduler.cancel(live)

@@ -77,6 +77,13 @@ class LanguageModel:
         network = self.network
         return int(len(network.layers) * 2 * network.kv_heads * network.dim * network.dtype.itemsize)
 
+    @property
+    def double(self) -> int:
+        """The depth at which attention over all before a token costs as much as the token's way through the weights: a
+        multiplication per parameter for these, two per number of a query and layer and position for that."""
+        network = self.network
+        return max(1, int(network.parameters // (2 * len(network.layers) * network.heads * network.dim)))
+
     def arena(self, slots: int) -> Tensor:
         """`[layers, slots + 1, 2, kv_heads, dim]` of zeros, which take no memory until they are written (numpy asks the
         system for zeroed pages; torch would write them). The last slot is where rows write whose KV is in place."""

@@ -37,8 +37,12 @@ class Request:
     constraint: the answer matches this grammar.
     stop_strings: the text ends before the first of them that is written, wherever tokens begin and end; ignored with
         `choices`.
-    next_use: what a plan knows of this sequence: how many requests later one goes on from it, 0 for never again. It
-        decides what is evicted first, nothing else. None: not known.
+    next_use: what a plan knows of this sequence: how many requests later one goes on from it, 0 for never again, None
+        where that is not known. Where parts of it differ, pairs (end, next use) for the tokens before position `end`,
+        by ascending `end`; None as the last `end`: all the rest, with what is generated. It decides what is evicted
+        first, nothing else.
+    pin: a name under which the sequence stays in the cache when it is done (unless it fails, times out or is
+        cancelled), never evicted, until `Engine.release` of that name.
     timeout: seconds after submission at which the request ends with what it has.
     """
 
@@ -57,7 +61,8 @@ class Request:
     ignore_eos: bool = False
     stop_strings: Sequence[str] = ()
     timeout: float | None = None
-    next_use: int | None = None
+    next_use: int | Sequence[tuple[int | None, int | None]] | None = None
+    pin: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", tuple(self.runs))

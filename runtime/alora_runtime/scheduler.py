@@ -9,12 +9,15 @@ Order is everything: requests are admitted, and their tokens planned, in the ord
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Sequence
 
 from .extents import Extent, joined, size, window, without
+from .node import Node
+from .pins import Pins
 from .sequence import Live, Piece, Plan, Row, cut
-from .tree import Labelled, Node, RunTree
+from .tree import Labelled, RunTree, Uses
 
 TAIL = 64
 """Slots asked for at a time for what a request generates; taken in place where the arena allows."""
@@ -23,12 +26,16 @@ SHARE = 32
 """At admission a request gets slots for all it may generate where that is at most this part of the free ones: siblings
 whose tails stay where they are attend as one batch in place, and those that move are gathered in every step."""
 
+AT_ONCE: Uses = ((sys.maxsize, 1),)
+"""A preempted request goes on from what it leaves as soon as it can."""
+
 
 class Scheduler:
     """Continuous batching over a run tree. `chunk_tokens`: most prompt tokens in one step."""
 
     def __init__(self, tree: RunTree, chunk_tokens: int = 2048, most_running: int = 256) -> None:
         self.tree, self.chunk_tokens, self.most_running = tree, chunk_tokens, most_running
+        self.pins = Pins(tree)
         self.waiting: deque[Live] = deque()
         self.running: list[Live] = []
         self.preempted = 0
@@ -42,6 +49,16 @@ class Scheduler:
     def add(self, live: Live) -> None:
         """A new request, younger than all before."""
         self.waiting.append(live)
+
+    def check_pins(self, live: Live) -> None:
+        """Raises CapacityError where a new request could have to wait for ever for what is pinned, or others for it."""
+        self.pins.check(live, [*self.running, *self.waiting], self._labelled)
+
+    def release(self, pin: str) -> None:
+        """Let go of what is pinned under a name, or will be."""
+        for live in (*self.running, *self.waiting):
+            live.pin = None if live.pin == pin else live.pin
+        self.pins.release(pin)
 
     def plan(self) -> Plan:
         """What the next step computes: every token that running requests wait for, then prompts within the budget."""
@@ -115,7 +132,7 @@ class Scheduler:
     def finish(self, live: Live) -> None:
         """Leave the engine; what was computed stays in the tree, as prompt + everything fed."""
         self.running.remove(live)
-        self._seal(live)
+        self._seal(live, live.uses, live.pin)
 
     def cancel(self, live: Live) -> None:
         """Leave the engine at any moment between two steps."""
@@ -126,6 +143,7 @@ class Scheduler:
 
     def _admit(self) -> bool:
         live = self.waiting[0]
+        self.tree.order.turn(live.ticket)
         # A token for each running request, so that it is not preempted in the very next step.
         spare = len(self.running) + 1 if self.running else 0
         # A power of two, so that requests that are admitted together get tails of one size.
@@ -204,11 +222,11 @@ class Scheduler:
 
     def _preempt(self, live: Live) -> None:
         self.running.remove(live)
-        self._seal(live)
+        self._seal(live, AT_ONCE)
         self.waiting.appendleft(live)
         self.preempted += 1
 
-    def _seal(self, live: Live) -> None:
+    def _seal(self, live: Live, uses: Uses, pin: str | None = None) -> None:
         """What was fed becomes a run of the tree, and the rest of the tail is free again."""
         assert live.leaf is not None
         label, _ = self._labelled(live)[-1]
@@ -216,8 +234,9 @@ class Scheduler:
         for extent in without(live.tail, slots):
             self.tree.pool.give(extent)
         end = self.tree.graft(live.leaf, label, tokens, slots)
-        if live.next_use is not None:
-            self.tree.expect(end, live.ticket + live.next_use if live.next_use else None)
+        self.tree.expect(end, uses, live.ticket)
+        if pin is not None:
+            self.pins.add(pin, end)
         self.tree.release(live.leaf)
         live.leave()
 
@@ -261,7 +280,9 @@ class Scheduler:
             owned[extent.start : extent.end] = b"\1" * extent.length
         assert all(owned), "a slot has no owner"
         assert self.tree.pool.free == size(self.tree.pool.gaps)
-        passing = [node for live in self.running if live.leaf is not None for node in live.leaf.path()]
+        ends = [live.leaf for live in self.running if live.leaf is not None]
+        ends += [end for pinned in self.pins.ends.values() for end in pinned]
+        passing = [node for end in ends for node in end.path()]
         assert all(node.references == passing.count(node) for node in nodes)
         order = [live.ticket for live in (*self.running, *self.waiting)]
         assert order == sorted(order), "a younger request runs while an older one waits"

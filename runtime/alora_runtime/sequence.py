@@ -7,7 +7,8 @@ from itertools import accumulate
 
 from .choices import ChoiceTrie
 from .extents import Extent, joined, size, window
-from .tree import Node
+from .node import Node
+from .tree import Uses
 
 Runs = tuple[tuple[int, tuple[int, ...]], ...]
 """A sequence as (adapter number, tokens), 0 for the base; neighbours under one adapter are one run."""
@@ -23,7 +24,8 @@ Row = object
 class Live:
     """A request between submission and completion.
 
-    runs: the prompt. room: most tokens that it may ever feed after its prompt. next_use: as in Request.
+    runs: the prompt. room: most tokens that it may ever feed after its prompt. uses, pin: what
+    a plan knows of it, and the name that it is kept under when it is done.
     generated: ids so far; the first `fed` of them have their KV, or will have after the step being prepared.
     closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
@@ -39,7 +41,8 @@ class Live:
     runs: Runs
     room: int
     trie: ChoiceTrie | None = None
-    next_use: int | None = None
+    uses: Uses = ()
+    pin: str | None = None
     prompt: int = field(init=False)
     generated: list[int] = field(default_factory=list)
     fed: int = 0
@@ -64,6 +67,11 @@ class Live:
     def adapter(self) -> int:
         """What generated tokens carry."""
         return self.runs[-1][0]
+
+    @property
+    def most(self) -> int:
+        """The most slots that it can need."""
+        return self.prompt + self.room
 
     @property
     def pending(self) -> int:

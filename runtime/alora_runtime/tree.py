@@ -13,96 +13,31 @@ A node is a run: tokens under one label (the adapter's identity), in one contigu
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from heapq import heappop, heappush
-from itertools import count
 
-from .extents import Extent, SlotPool, joined
+from .eviction import EvictionOrder
+from .extents import Extent, SlotPool
+from .node import Node, common
 
 Labelled = tuple[Hashable, Sequence[int]]
 """A label and the tokens under it."""
 
-
-class Node:
-    """A run of the tree, from position `depth` of every sequence through it.
-
-    ready: how many of its tokens have their KV; planned: the same once the step being prepared is done.
-    references: live requests whose sequence passes through. row: whatever the engine keeps for the last token.
-    rank: the smaller, the sooner it is evicted: (0, …) will not be used again, (1, last use) nothing is known,
-    (2, …) a plan goes on from it, the later the sooner out.
-    """
-
-    __slots__ = (
-        "children",
-        "depth",
-        "label",
-        "parent",
-        "planned",
-        "rank",
-        "ready",
-        "references",
-        "row",
-        "start",
-        "tokens",
-    )
-
-    def __init__(self, parent: Node | None, label: Hashable, tokens: Sequence[int], start: int) -> None:
-        self.parent, self.label, self.tokens, self.start = parent, label, tuple(tokens), start
-        self.depth = parent.end if parent else 0
-        self.children: dict[tuple[Hashable, int], Node] = {}
-        self.ready = self.planned = self.references = 0
-        self.rank = (1, 0)
-        self.row: object | None = None
-
-    @property
-    def end(self) -> int:
-        """The position after its last token."""
-        return self.depth + len(self.tokens)
-
-    @property
-    def key(self) -> tuple[Hashable, int]:
-        """Where its parent finds it."""
-        return self.label, self.tokens[0]
-
-    @property
-    def idle(self) -> bool:
-        """A leaf that no live request passes through: it may be evicted."""
-        return not self.references and not self.children and self.parent is not None
-
-    def path(self) -> list[Node]:
-        """From the first run to this one, without the root."""
-        nodes = []
-        node: Node | None = self
-        while node is not None and node.parent is not None:
-            nodes.append(node)
-            node = node.parent
-        return nodes[::-1]
-
-    def extents(self) -> list[Extent]:
-        """The slots of the whole sequence that ends here, in order of position."""
-        return joined(Extent(node.start, len(node.tokens)) for node in self.path())
-
-
-def common(left: Sequence[int], right: Sequence[int], offset: int) -> int:
-    """How many tokens `left` and `right[offset:]` have in common at their start."""
-    most = min(len(left), len(right) - offset)
-    if left[:most] == right[offset : offset + most]:
-        return most
-    return next(index for index in range(most) if left[index] != right[offset + index])
+Uses = Sequence[tuple[int, int | None]]
+"""What a plan knows of a sequence: (end, later) for its tokens before position `end` and after the pair before, by
+ascending `end`: `later` requests after its own one goes on from them, 0 for none, None where that is not known."""
 
 
 class RunTree:
-    """All runs in the arena. `keep=False` forgets a run as soon as no live request passes through it."""
+    """All runs in the arena. `keep=False` forgets a run as soon as no live request passes through it. double: as in
+    EvictionOrder."""
 
-    def __init__(self, total: int, keep: bool = True) -> None:
+    def __init__(self, total: int, keep: bool = True, double: int = 4096) -> None:
         self.pool = SlotPool(total)
         self.keep = keep
+        self.order = EvictionOrder(double)
         self.root = Node(None, None, (), 0)
         self.held = 0  # slots of nodes with references
         self.stored = 0  # slots of all nodes
         self.evicted = 0  # slots evicted since the start
-        self._clock = count(1)
-        self._order = count()
-        self._idle: list[tuple[tuple[int, int], int, Node]] = []  # heap of (rank, tie, leaf); stale ones are skipped
         self._in_flight: set[Node] = set()
 
     @property
@@ -124,7 +59,7 @@ class RunTree:
         Where possible `tail` slots behind the path are left free."""
         total = sum(len(tokens) for _, tokens in runs)
         node = self.find(runs)
-        self._reference(node)
+        self.reference(node)
         missing = total - node.end
         if missing + spare > self.available:
             self.release(node)
@@ -137,16 +72,20 @@ class RunTree:
         if slots > self.available:
             return False
         while self.pool.free < slots:
-            rank, _, node = heappop(self._idle)
-            if node.idle and node.rank == rank:
-                self.evicted += self._trim(node, max(0, len(node.tokens) - (slots - self.pool.free)))
+            node = self.order.pop()
+            self.evicted += self._trim(node, max(0, len(node.tokens) - (slots - self.pool.free)))
         return True
 
-    def expect(self, node: Node, request: int | None) -> None:
-        """A plan says that request number `request` goes on from `node`, or that none will."""
-        for step in node.path():
-            step.rank = (0, next(self._clock)) if request is None else (2, -request)
-            self._offer(step)
+    def expect(self, node: Node, uses: Uses, request: int) -> None:
+        """What a plan knows of the sequence that ends in `node` and was request number `request`."""
+        path, index = node.path(), 0
+        for end, later in uses:
+            while index < len(path) and path[index].depth < end:
+                if path[index].end > end:
+                    path.insert(index, self._split(path[index], end - path[index].depth))
+                if later is not None:
+                    self.order.expect(path[index], request, later)
+                index += 1
 
     def graft(self, node: Node, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> Node:
         """Put computed tokens below `node`; their slots, given in order, become the tree's or are free again. Returns
@@ -162,16 +101,24 @@ class RunTree:
                 node = self._add(node, label, tokens[at + spare : at + extent.length], extent.start + spare)
                 node.ready = node.planned = len(node.tokens)
             at += extent.length
-        self._offer(node)
+        self.order.offer(node)
         return node
+
+    def reference(self, node: Node) -> None:
+        """Somebody passes through or pins the path to `node`: it stays until they release it."""
+        for step in node.path():
+            if step.rank[0] == 0:  # a plan was wrong
+                self.order.use(step)
+            self.held += 0 if step.references else len(step.tokens)
+            step.references += 1
 
     def release(self, node: Node) -> None:
         """A live request leaves its path; what nobody will compute any more goes."""
-        now = next(self._clock)
         for step in node.path():
             step.references -= 1
             if not step.references:
-                step.rank = (1, now) if step.rank[0] == 1 else step.rank
+                if step.rank[0] == 1:
+                    self.order.use(step)
                 self.held -= len(step.tokens)
         while node.idle and (node.ready < len(node.tokens) or not self.keep):
             parent = node.parent
@@ -179,7 +126,7 @@ class RunTree:
             if node.parent is not None or parent is None:
                 break
             node = parent
-        self._offer(node)
+        self.order.offer(node)
 
     def planned(self, node: Node) -> int:
         """The first position on the path to `node` that is neither computed nor planned."""
@@ -250,16 +197,11 @@ class RunTree:
 
     def _add(self, parent: Node, label: Hashable, tokens: Sequence[int], start: int) -> Node:
         node = Node(parent, label, tokens, start)
-        node.rank = (1, next(self._clock))
+        self.order.use(node)
         assert node.key not in parent.children
         parent.children[node.key] = node
         self.stored += len(tokens)
         return node
-
-    def _reference(self, node: Node) -> None:
-        for step in node.path():
-            self.held += 0 if step.references else len(step.tokens)
-            step.references += 1
 
     def _split(self, node: Node, at: int) -> Node:
         """Cut a node before its token `at`; the new upper part is returned, `node` itself stays the lower one."""
@@ -269,6 +211,7 @@ class RunTree:
         upper = Node(parent, node.label, node.tokens[:at], node.start)
         upper.ready, upper.planned = min(node.ready, at), min(node.planned, at)
         upper.references, upper.rank = node.references, node.rank
+        self.order.watch(upper)
         parent.children[upper.key] = upper
         node.parent, node.tokens, node.start, node.depth = upper, node.tokens[at:], node.start + at, node.depth + at
         node.ready, node.planned = node.ready - upper.ready, node.planned - upper.planned
@@ -289,17 +232,13 @@ class RunTree:
         if length:
             node.tokens = node.tokens[:length]
             node.ready, node.planned = min(node.ready, length), min(node.planned, length)
-            self._offer(node)
+            self.order.offer(node)
             return freed
         parent, node.parent = node.parent, None
         del parent.children[node.label, node.tokens[0]]
         self._in_flight.discard(node)
-        self._offer(parent)
+        self.order.offer(parent)
         return freed
-
-    def _offer(self, node: Node) -> None:
-        if node.idle:
-            heappush(self._idle, (node.rank, next(self._order), node))
 
     def check(self) -> None:
         """Prove the equations of the tree (assertions: a failure is the engine's mistake, never a caller's)."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Container
 from difflib import get_close_matches
 
 from .errors import CapacityError, RequestError
 from .requests import Request
+from .tree import Uses
 
 
 def check_request(request: Request, adapters: Container[str], vocabulary: int) -> None:
@@ -30,6 +32,17 @@ def check_request(request: Request, adapters: Container[str], vocabulary: int) -
             raise RequestError(f"{field} must be between {low} and {high}, not {value}")
 
 
+def uses_of(request: Request) -> Uses:
+    """`next_use` as the tree takes it. Raises RequestError where it says nothing sensible."""
+    given = request.next_use
+    pairs = [(None, given)] if given is None or isinstance(given, int) else list(given)
+    uses = [(sys.maxsize if end is None else end, later) for end, later in pairs]
+    ends = [end for end, _ in uses]
+    if ends != sorted(set(ends)) or any(end < 1 for end in ends) or any(later and later < 0 for _, later in uses):
+        raise RequestError(f"next_use must be at least 0, for positions from 1 on that ascend, not {given!r}")
+    return uses
+
+
 def check_length(prompt: int, answer: int, room: int, positions: int, slots: int) -> None:
     """`answer`: most tokens of it. `room`: most that are fed after the prompt. Raises RequestError or CapacityError."""
     if prompt + answer - 1 > positions:
@@ -49,7 +62,6 @@ LIMITS = {
     "repetition_penalty": (1e-9, math.inf),
     "logprobs": (0, math.inf),
     "timeout": (0.0, math.inf),
-    "next_use": (0, math.inf),
 }
 """The least and the most that each setting may be; NaN is never between."""
 

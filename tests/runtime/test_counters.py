@@ -59,6 +59,7 @@ def machine() -> Machine:
     return Machine()
 
 
+END = 1 << 30
 A, B, C = range(100), range(200, 230), range(300, 310)
 
 
@@ -268,7 +269,7 @@ def test_a_plan_decides_what_is_evicted() -> None:
     do not depend on it."""
     machine = Machine(slots=230)
     for label, next_use in ((0, 3), (1, 0)):
-        machine.submit([(label, A)]).next_use = next_use
+        machine.submit([(label, A)]).uses = [(END, next_use)]
     while machine.scheduler.busy:
         machine.step()
     assert machine.serve(([(2, A)], 1)) == [(0, 100)]
@@ -278,7 +279,7 @@ def test_a_plan_decides_what_is_evicted() -> None:
 def test_of_several_planned_uses_the_farthest_is_evicted() -> None:
     machine = Machine(slots=330)
     for label, next_use in ((0, 5), (1, 9), (2, 7)):
-        machine.submit([(label, A)]).next_use = next_use
+        machine.submit([(label, A)]).uses = [(END, next_use)]
     while machine.scheduler.busy:
         machine.step()
     machine.serve(([(3, A)], 1))
