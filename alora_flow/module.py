@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alora_flow.backends.base import Backend
 from alora_flow.backends.torch_engine import open_engine
+from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.inputs import check_inputs
-from alora_flow.execution.run import Progress, quiet, run
+from alora_flow.execution.run import Progress, Run, quiet
 from alora_flow.execution.tools import find_tool
 from alora_flow.execution.trace import Stats, Trace
+from alora_flow.execution.work import State
 from alora_flow.language.program import FlowDecl, ToolDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph import FlowGraph, Tool
-from alora_flow.planning.prefix import Ledger
 from alora_flow.values.models import python_type
 
 OpenBackend = Callable[..., Backend]
@@ -60,13 +60,23 @@ class Flow:
 
     def run(self, inputs: Mapping[str, Any], progress: Progress = quiet) -> Result:
         """As a call, with the inputs as a mapping; `progress` is told of every node."""
-        checked = check_inputs(self.declaration, inputs)
+        return self._run([inputs], progress)[0]
+
+    def map(self, inputs: Iterable[Mapping[str, Any]], progress: Progress = quiet) -> list[Result]:
+        """Run it for each of many inputs, in step: their model calls share batches and cache. Results are in order.
+
+        A wrong input is raised before anything runs; a run that fails, after all are ended.
+        """
+        return self._run(list(inputs), progress)
+
+    def _run(self, inputs: Sequence[Mapping[str, Any]], progress: Progress) -> list[Result]:
+        checked = [check_inputs(self.declaration, one) for one in inputs]
         for node in self.graph.nodes.values():
             if isinstance(node.operation, Tool):
                 self.module.find_tool(node.operation.tool)  # before anything is computed that a missing one would waste
-        if self.graph.budgets:
-            self.module.compilation.plan(self.declaration, checked)
-        return Result(*self.module.run(self.graph, checked, progress))
+        for one in checked if self.graph.budgets else ():
+            self.module.compilation.plan(self.declaration, one)
+        return [Result(*done) for done in self.module.run(self.graph, checked, progress)]
 
     @property
     def graph(self) -> FlowGraph:
@@ -83,8 +93,8 @@ class Module:
     def __init__(self, compilation: Compilation, open_backend: OpenBackend = open_engine) -> None:
         self.compilation = compilation
         self._open_backend = open_backend
-        self.ledger = Ledger()
-        self._running = threading.RLock()  # threads of an application take turns
+        self._opening = threading.Lock()
+        self._conductor: Conductor | None = None
         self.flows: Mapping[str, Flow] = {
             flow.name: Flow(self, flow) for flow in compilation.program.flows.values() if not flow.imported
         }
@@ -94,26 +104,37 @@ class Module:
         """A flow by name; without one the file's main flow. Raises BadInput with the names that there are."""
         return self.flows[self.compilation.flow(name).name]
 
-    @cached_property
+    @property
+    def conductor(self) -> Conductor:
+        """What runs the flows, of all threads; the model is loaded when it is first wanted."""
+        with self._opening:
+            self._conductor = self._conductor or Conductor(self._open_backend(self.compilation.setup))
+        return self._conductor
+
+    @property
     def backend(self) -> Backend:
         """What the flows run on."""
-        return self._open_backend(self.compilation.setup)
+        return self.conductor.backend
 
     def forget(self) -> None:
-        """Empty the cache, so that the next run pays for all that it reads."""
-        self.backend.forget()
-        self.ledger = Ledger()
+        """Empty the cache, so that the next run pays for all that it reads. Only while no flow runs."""
+        self.conductor.forget()
 
-    def run(self, graph: FlowGraph, inputs: Mapping[str, Any], progress: Progress = quiet) -> tuple[Any, Trace]:
-        """Run one of the file's graphs: a flow's, or a test's. Inputs are checked already."""
-        with self._running:
-            if self.ledger.size > self.backend.cache_tokens // 2:
-                self.forget()  # before the cache itself has to, and no plan could tell what it dropped
-            try:
-                return run(graph, self.compilation.setup, self.backend, self.find_tool, inputs, progress, self.ledger)
-            except BaseException:
-                self.forget()  # what a broken run left in the cache is in no ledger
-                raise
+    def run(
+        self, graph: FlowGraph, inputs: Sequence[Mapping[str, Any]], progress: Progress = quiet
+    ) -> list[tuple[Any, Trace]]:
+        """Run one of the file's graphs (a flow's, or a test's) once for each of the inputs, side by side.
+
+        Inputs are checked already. A run that fails is raised after all are ended.
+        """
+        conductor, setup = self.conductor, self.compilation.setup
+        states = [State(graph, setup, one) for one in inputs]
+        runs = [Run(state, conductor.backend, conductor.ledger, self.find_tool, progress) for state in states]
+        conductor.perform(runs)
+        for run in runs:
+            if run.error:
+                raise run.error
+        return [run.result for run in runs if run.result]
 
     def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
         """A tool's Python function, imported when first wanted. Raises BadInput where there is none."""

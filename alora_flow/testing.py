@@ -53,7 +53,7 @@ def run_tests(module: Module, tests: list[TestDecl]) -> Iterator[TestResult]:
 def _run(module: Module, test: TestDecl) -> tuple[Outcome, str, tuple[tuple[str, Any], ...]]:
     try:
         module.forget()
-        module.run(module.compilation.test_graph(test), {})
+        module.run(module.compilation.test_graph(test), [{}])
     except ExpectationFailed as failed:
         return "failed", failed.message, tuple(failed.values)
     except FlowError as error:

@@ -27,7 +27,7 @@ class Echo:
     def __init__(self, tokenizer: Tokenizer, stop: int) -> None:
         self._tokenizer, self._stop = tokenizer, stop
         self._ledger = Ledger()
-        self._waiting: deque[tuple[int, Request]] = deque()
+        self._waiting: deque[tuple[int, Request, list[Key], int]] = deque()
         self._tickets = 0
 
     @property
@@ -40,7 +40,8 @@ class Echo:
 
     def submit(self, request: Request) -> int:
         self._tickets += 1
-        self._waiting.append((self._tickets, request))
+        keys: list[Key] = [(token, run.adapter) for run in request.runs for token in run.tokens]
+        self._waiting.append((self._tickets, request, keys, self._ledger.prompt(keys)))
         return self._tickets
 
     def cancel(self, ticket: int) -> None:
@@ -52,11 +53,9 @@ class Echo:
     def step(self) -> list[tuple[int, Completion]]:
         """All that is waiting, in order."""
         waiting, self._waiting = self._waiting, deque()
-        return [(ticket, self._answer(request)) for ticket, request in waiting]
+        return [(ticket, self._answer(request, keys, found)) for ticket, request, keys, found in waiting]
 
-    def _answer(self, request: Request) -> Completion:
-        keys: list[Key] = [(token, run.adapter) for run in request.runs for token in run.tokens]
-        found = self._ledger.prompt(keys)
+    def _answer(self, request: Request, keys: list[Key], found: int) -> Completion:
         tokens, text, finish = self._written(request)
         self._ledger.add([*keys, *((token, keys[-1][1]) for token in tokens[:-1])])
         count = len(request.choices or ())

@@ -8,16 +8,16 @@ from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language import types as t
 from alora_flow.planning import graph as g
 from alora_flow.planning.evaluate import Values, evaluate
-from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of, prompt_of
+from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of
 from alora_flow.prompts.thread import Hole
 from alora_flow.values.models import adapter
 from alora_runtime.constraints import Constraint
 from alora_runtime.requests import Request, Run
 
 
-def request_for(operation: g.Generate | g.Invoke, setup: Setup, values: Values) -> Request:
-    """The request of one call whose thread is known."""
-    runs = _runs(prompt_of(operation, setup, values))
+def request_for(operation: g.Generate | g.Invoke, prompt: Prompt, setup: Setup, values: Values) -> Request:
+    """The request of one call whose thread, and so its prompt, is known."""
+    runs = _runs(prompt)
     limit = max_tokens_of(operation, setup)
     if isinstance(operation, g.Invoke):
         contract = setup.contracts[operation.intrinsic.key]

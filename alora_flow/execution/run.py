@@ -1,4 +1,4 @@
-"""Running a flow: every node as soon as it can, all model calls that are ready side by side.
+"""One run of a flow: every node as soon as it can, all model calls that are ready side by side.
 
 A node is *decided* when it is done or skipped. It starts once everything that it reads is decided and its guards
 hold; a guard that does not hold skips it, and with it all that needs it. A *speculative* node starts as soon as what it
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any
@@ -25,9 +25,9 @@ from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
 from alora_flow.execution.work import State, completed_value, pure_value
 from alora_flow.language.program import ToolDecl
 from alora_flow.planning import graph as g
-from alora_flow.planning.graph import FlowGraph, Node
-from alora_flow.planning.prefix import Ledger, plan
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.graph import Node
+from alora_flow.planning.prefix import Key, Ledger, keys_of
+from alora_flow.planning.prompts import prompt_of
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion
 
@@ -37,44 +37,43 @@ FindTool = Callable[[ToolDecl], Callable[..., Any]]
 Progress = Callable[[Node, Status | None], None]
 """Told when a node begins (None) and how it ended."""
 
-TOOL_WAIT = 0.1
-"""Seconds between two looks at the budget while nothing but tools is under way."""
-
 
 def quiet(node: Node, status: Status | None) -> None:
     """Progress for nobody."""
 
 
-def run(
-    graph: FlowGraph,
-    setup: Setup,
-    backend: Backend,
-    find_tool: FindTool,
-    inputs: Mapping[str, Any],
-    progress: Progress = quiet,
-    ledger: Ledger | None = None,
-) -> tuple[Any, Trace]:
-    """Run a flow with all inputs in place. Returns its result and the trace. Raises RunFailed.
+class Run:
+    """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
-    `ledger`: what earlier runs left in the backend's cache; this run's calls are added to it.
+    Each of them raises RunFailed, and then the run is over. `ledger`: what the backend's cache holds; each call's
+    prediction is made from it when the call begins, before the backend is asked.
     """
-    return _Run(State(graph, setup, inputs), backend, find_tool, progress, ledger or Ledger()).result()
 
+    def __init__(
+        self, state: State, backend: Backend, ledger: Ledger, find_tool: FindTool, progress: Progress = quiet
+    ) -> None:
+        self.state, self.backend, self.ledger = state, backend, ledger
+        self.find_tool, self.progress = find_tool, progress
+        self.result: tuple[Any, Trace] | None = None
+        self.error: BaseException | None = None
 
-class _Run:
-    def __init__(self, state: State, backend: Backend, find_tool: FindTool, progress: Progress, ledger: Ledger) -> None:
-        self.state, self.backend, self.find_tool = state, backend, find_tool
-        self.progress, self.ledger = progress, ledger
-        self.nodes = list(state.graph.nodes.values())
-        self.mocks = Mocks(state.setup.prompter.tokenizer)
-        self.tickets: dict[int, Node] = {}
+    @property
+    def ended(self) -> bool:
+        return self.result is not None or self.error is not None
+
+    def begin(self) -> None:
+        """Its time runs from here."""
+        graph = self.state.graph
+        self.nodes = list(graph.nodes.values())
+        self.mocks = Mocks(self.state.setup.prompter.tokenizer)
+        self.calls: dict[int, tuple[Node, list[Key]]] = {}
         self.tools: dict[Future[Any], list[Node]] = {}
         self.answers: dict[tuple[str, str], Future[Any]] = {}
-        self.order: list[str] = []
+        self.predicted: dict[str, Tokens] = {}
         self.began = time.perf_counter()
         self.times: dict[str, tuple[float, float]] = {}
         self._place = {node.id: index for index, node in enumerate(self.nodes)}
-        self._readers = {node.id: list(state.graph.digraph.successors(node.id)) for node in self.nodes}
+        self._readers = {node.id: list(graph.digraph.successors(node.id)) for node in self.nodes}
         self._eager = {node.id for node in self.nodes if node.speculative}
         self._needs = {node.id: self._awaited(node) for node in self.nodes}
         self._ready = [self._place[node_id] for node_id, needs in self._needs.items() if not needs]
@@ -84,21 +83,38 @@ class _Run:
         conditions = () if node.speculative else (guard.condition for guard in g.guards(node))
         return {*(source for source, _ in g.reads(node)), *conditions}
 
-    def result(self) -> tuple[Any, Trace]:
-        """Work until every node is decided and nothing is under way."""
-        try:
-            while self._ready or self.tickets or self.tools:
-                while self._ready:
-                    self._start(self.nodes[heappop(self._ready)])
-                self._advance()
-                check_spending(self.state.graph.budgets, self.state.graph.nodes, self.state.completions, self._now())
-        except BaseException:
-            for ticket in self.tickets:
-                self.backend.cancel(ticket)
-            while self.backend.busy:
-                self.backend.step()
-            raise
-        return self._returned(), self._trace()
+    @property
+    def busy(self) -> bool:
+        """Is a node ready, or a call or a tool under way?"""
+        return bool(self._ready or self.calls or self.tools)
+
+    @property
+    def ready(self) -> bool:
+        """Can a node start at once?"""
+        return bool(self._ready)
+
+    def start(self) -> None:
+        """Start every node that is ready."""
+        while self._ready:
+            self._start(self.nodes[heappop(self._ready)])
+
+    def take(self, ticket: int, completion: Completion) -> None:
+        """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
+        node, keys = self.calls.pop(ticket)
+        self.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
+        self.state.completions[node.id] = completion
+        self._finish(node, partial(completed_value, node, completion, self.state))
+
+    def gather(self) -> None:
+        """Take the results of the tools that are back, and look at what was spent."""
+        for future in [future for future in self.tools if future.done()]:
+            for node in self.tools.pop(future):
+                self._finish(node, future.result)
+        check_spending(self.state.graph.budgets, self.state.graph.nodes, self.state.completions, self._now())
+
+    def conclude(self) -> None:
+        """Every node is decided: its result."""
+        self.result = self._returned(), self._trace()
 
     def _returned(self) -> Any:
         """The value of the one `return` that ran; a test's graph has none."""
@@ -133,12 +149,15 @@ class _Run:
                 self._learn(node, pure_value(node, self.state))
 
     def _submit(self, node: Node, call: g.Generate | g.Invoke) -> None:
+        prompt = prompt_of(call, self.state.setup, self.state.values)
         try:
-            ticket = self.backend.submit(request_for(call, self.state.setup, self.state.values))
+            ticket = self.backend.submit(request_for(call, prompt, self.state.setup, self.state.values))
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
-        self.tickets[ticket] = node
-        self.order.append(node.id)
+        keys = keys_of(prompt)
+        found = self.ledger.prompt(keys)
+        self.predicted[node.id] = Tokens(found, len(keys) - found)
+        self.calls[ticket] = node, keys
 
     def _call(self, call: g.Tool) -> Future[Any]:
         """A tool at work; a pure one works once for equal arguments."""
@@ -150,18 +169,6 @@ class _Run:
         return future
 
     # ----------------------------------------------------------- finishing
-
-    def _advance(self) -> None:
-        """Let the engine take a step and gather the tools that are back; wait where nothing else can go on."""
-        for ticket, completion in self.backend.step() if self.tickets else ():
-            node = self.tickets.pop(ticket)
-            self.state.completions[node.id] = completion
-            self._finish(node, partial(completed_value, node, completion, self.state))
-        if self.tools:
-            idle = not self.tickets and not self._ready
-            for future in wait(self.tools, TOOL_WAIT if idle else 0, FIRST_COMPLETED).done:
-                for node in self.tools.pop(future):
-                    self._finish(node, future.result)
 
     def _finish(self, node: Node, result: Callable[[], Any]) -> None:
         """A call is back; one that was skipped meanwhile is of no interest any more."""
@@ -222,18 +229,9 @@ class _Run:
         return time.perf_counter() - self.began
 
     def _trace(self) -> Trace:
-        seconds = self._now()
-        predicted = self._predicted()
-        return Trace(tuple(self._node_trace(node, predicted) for node in self.nodes), seconds)
+        return Trace(tuple(map(self._node_trace, self.nodes)), self._now())
 
-    def _predicted(self) -> dict[str, Tokens]:
-        """The plan, made again now that nothing is unknown: numbers that owe nothing to the engine's counters."""
-        state = self.state
-        written = {node_id: completion.tokens for node_id, completion in state.completions.items()}
-        made = plan(state.graph, state.setup, state.values, written, self.order, self.ledger)
-        return {call.node.id: Tokens(call.reused.tokens, call.prefilled.tokens) for call in made.calls}
-
-    def _node_trace(self, node: Node, predicted: Mapping[str, Tokens]) -> NodeTrace:
+    def _node_trace(self, node: Node) -> NodeTrace:
         began, ended = self.times[node.id]
         status, value = self.state.status[node.id], self.state.values.get(node.id)
         done: Completion | None = self.state.completions.get(node.id)
@@ -241,7 +239,7 @@ class _Run:
             return NodeTrace(node.id, node.kind, status, began, ended, value)
         return NodeTrace(
             *(node.id, node.kind, "discarded" if status == "skipped" else status, began, ended, value),
-            predicted[node.id],
+            self.predicted[node.id],
             Tokens(done.reused, done.prefilled),
             done.generated,
             done.forced,

@@ -1,12 +1,15 @@
 """The prefix plan: which tokens every call finds in the cache, and which it computes.
 
+Before a run it is made with holes for what nobody knows yet; in a run each call is planned when it begins, on the
+ledger of its backend's cache, and is measured against that.
+
 The cache is a tree keyed by (token, adapter). Here it is a trie of integers and holes that follows the engine's rules
 (docs/architecture.md, "What the cache holds") without asking the engine: the plan is a promise that a run can break.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -32,6 +35,10 @@ class Ledger:
     """What the cache holds, call by call."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """The cache was emptied."""
         self._root = _Trie()
         self.size = 0  # keys held
 
@@ -94,50 +101,31 @@ class PrefixPlan:
         return sum(call.generated_at_most for call in self.calls)
 
 
-Written: TypeAlias = Mapping[str, tuple[int, ...]]
-"""Node id → the tokens that the call wrote, stop token included; for calls that have run."""
-
-
-def plan(
-    graph: FlowGraph,
-    setup: Setup,
-    known: Values,
-    written: Written | None = None,
-    order: Sequence[str] | None = None,
-    ledger: Ledger | None = None,
-) -> PrefixPlan:
-    """The plan of a graph, as far as `known` and `written` tell; exact numbers where they tell all.
-
-    `order`: after a run, the nodes whose calls began, in that order; before it, all in the order of the source.
-    `ledger`: what the cache holds already, brought up to date by this plan; empty where none is given.
-    """
-    calls = list(calls_of(graph, setup, known, None if order is None else frozenset(order)))
-    if order is not None:
-        by_id = {call.node.id: call for call in calls}
-        calls = [by_id[node_id] for node_id in order]
-    plain = Ledger()
+def plan(graph: FlowGraph, setup: Setup, known: Values) -> PrefixPlan:
+    """The plan of a graph on an empty cache, calls in the order of the source, as far as `known` tells."""
+    calls = list(calls_of(graph, setup, known))
+    ledger, plain = Ledger(), Ledger()
     return PrefixPlan(
-        tuple(_planned(calls, written or {}, ledger or Ledger())),
+        tuple(_planned(ledger, call) for call in calls),
         total(amount(call.prompt.symbols) for call in calls),
-        total(_plain_lora(plain, call, written or {}) for call in calls),
+        total(_plain_lora(plain, call) for call in calls),
     )
 
 
-def _planned(calls: Iterable[Call], written: Written, ledger: Ledger) -> Iterable[PlannedCall]:
-    for call in calls:
-        keys = keys_of(call.prompt)
-        found = ledger.prompt(keys)
-        ledger.add([*keys, *_left_behind(call, keys[-1][1], written)])
-        symbols, prompt = call.prompt.symbols, call.prompt
-        yield PlannedCall(
-            call.node,
-            " ".join(call.node.operation.thread.span.text.split()),  # type: ignore[union-attr]
-            amount(symbols[:found]),
-            amount(symbols[found:]),
-            call.max_tokens,
-            prompt.contract.name if prompt.contract else None,
-            None if prompt.active_from is None else amount(symbols[: prompt.active_from]),
-        )
+def _planned(ledger: Ledger, call: Call) -> PlannedCall:
+    keys = keys_of(call.prompt)
+    found = ledger.prompt(keys)
+    ledger.add([*keys, *_left_behind(call, keys[-1][1])])
+    symbols, prompt = call.prompt.symbols, call.prompt
+    return PlannedCall(
+        call.node,
+        " ".join(call.node.operation.thread.span.text.split()),  # type: ignore[union-attr]
+        amount(symbols[:found]),
+        amount(symbols[found:]),
+        call.max_tokens,
+        prompt.contract.name if prompt.contract else None,
+        None if prompt.active_from is None else amount(symbols[: prompt.active_from]),
+    )
 
 
 def keys_of(prompt: Prompt) -> list[Key]:
@@ -145,22 +133,18 @@ def keys_of(prompt: Prompt) -> list[Key]:
     return list(zip(prompt.symbols, prompt.adapters(), strict=True))
 
 
-def _left_behind(call: Call, adapter: str | None, written: Written) -> list[Key]:
-    """What a call's own tokens add to the cache: all but the last, whose KV was never computed.
-
-    Before the run it is the hole itself: a reply that ends by its stop token leaves its whole text.
-    """
-    if call.node.id in written:
-        return [(token, adapter) for token in written[call.node.id][:-1]]
+def _left_behind(call: Call, adapter: str | None) -> list[Key]:
+    """What a call's own tokens add to the cache: the hole itself, since a reply that ends by its stop token leaves its
+    whole text."""
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
         return [(Hole(call.node.id, call.max_tokens), adapter)]
     return []
 
 
-def _plain_lora(ledger: Ledger, call: Call, written: Written) -> Amount:
+def _plain_lora(ledger: Ledger, call: Call) -> Amount:
     """What the call would prefill if its adapter were a plain LoRA, active from the first token."""
     adapter = call.prompt.contract.adapter.digest if call.prompt.contract else None
     keys: list[Key] = [(symbol, adapter) for symbol in call.prompt.symbols]
     found = ledger.prompt(keys)
-    ledger.add([*keys, *_left_behind(call, adapter, written)])
+    ledger.add([*keys, *_left_behind(call, adapter)])
     return amount(call.prompt.symbols[found:])

@@ -5,7 +5,7 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +83,12 @@ def max_tokens_of(operation: g.Generate | g.Invoke, setup: Setup) -> int:
     return int(evaluate(settings["max_tokens"], {})) if "max_tokens" in settings else DEFAULT_MAX_TOKENS
 
 
-def calls_of(graph: FlowGraph, setup: Setup, known: Values, ran: Collection[str] | None = None) -> Iterator[Call]:
-    """Every call that may run, in the order of the source, with what `known` tells of the nodes' values.
-
-    `ran`: after a run, the calls that did; others are left out then.
-    """
+def calls_of(graph: FlowGraph, setup: Setup, known: Values) -> Iterator[Call]:
+    """Every call that may run, in the order of the source, with what `known` tells of the nodes' values."""
     values: dict[str, Any] = dict(known)
     out: set[str] = set()
     for node in graph.nodes.values():
-        if node.id not in ran if ran is not None else not _may_run(node.guards, values, out):
+        if not _may_run(node.guards, values, out):
             out.add(node.id)
             continue
         operation = node.operation
