@@ -27,7 +27,7 @@ def command() -> None:
 @command.command()
 @click.option("--out", required=True, type=Folder, help="Where to write the model; an unfinished run there continues.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the data and of the weights.")
-@click.option("--tokens", default=34_000_000, show_default=True, help="Tokens to train the base on.")
+@click.option("--tokens", default=30_000_000, show_default=True, help="Tokens to train the base on.")
 @click.option("--minutes", type=float, help="Train the base for so long instead of for so many tokens.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int) -> None:

@@ -11,12 +11,11 @@ from alora_flow.mini.world import Question, World, likelihood
 # From easy to hard; the share of training at which each begins is the recipe's.
 STAGES = (
     Size(documents=(1, 2), facts=(2, 4), missing=0.0, careful=0.0, other=0.0),
-    Size(documents=(1, 3), facts=(1, 4), missing=0.0, careful=0.35, other=0.15),
+    Size(documents=(1, 3), facts=(1, 4), missing=0.1, careful=0.35, other=0.15),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.15, careful=0.35, other=0.25),
     # What stays wrong longest is the right attribute of the wrong entity: from here on most chats tempt to it.
-    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.35, other=0.25, alike=0.8),
-    # Reading comes first; that something is not there is learnt from nearly as many cases without as with it.
-    Size(documents=(1, 4), facts=(1, 4), missing=0.35, careful=0.5, other=0.4, alike=0.8),
-    Size(documents=(1, 4), facts=(1, 4), missing=0.25, careful=0.45, other=0.2, alike=0.8),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.25, careful=0.5, other=0.35, alike=0.7),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.45, other=0.2, alike=0.8),
 )
 
 

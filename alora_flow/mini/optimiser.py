@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alora_flow.mini.network import Network
 
-MUON_RATE, ADAM_RATE = 0.006, 1.5e-3
+MUON_RATE, ADAM_RATE = 0.008, 2e-3
 WARM, DECAY = 30, 0.5
 
 
