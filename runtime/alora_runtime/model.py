@@ -18,7 +18,7 @@ from transformers.utils import logging
 from .batch import Batch
 from .decoder import Decoder
 from .errors import ModelError
-from .matrix import Dense, Int8
+from .matrix import Dense, Int8, Twice
 from .reference import NAME, Reference, register
 from .support import CLASSES, ModelFolder, read_model_folder
 
@@ -31,6 +31,10 @@ DTYPES: dict[str, tuple[torch.dtype, type[Dense | Int8]]] = {
 bits. "auto" is bfloat16 where the processor multiplies matrices of it, and float32 elsewhere."""
 
 ATTENTION = ("fast", "reference")
+
+TWICE = range(16_000_000, 400_000_000)
+"""Parameters with which the layers' weights are kept in two layouts, one for one row and for many, one for a few. Those
+of smaller models stay in the caches, where either is fast; larger ones would take more than another 1.6 GB."""
 
 SMALL = 40_000_000
 """Multiplications up to which one thread is faster than waking a second one for each operation."""
@@ -66,6 +70,8 @@ class LanguageModel:
         self.vocabulary: int = model.config.vocab_size
         if tokenizer is not None:
             self.vocabulary = min(self.vocabulary, 1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
+        if weights is Dense and sum(parameter.numel() for parameter in model.parameters()) in TWICE:
+            weights = Twice
         if attention == "fast" and Decoder.fits(model):
             self.network: Decoder | Reference = Decoder(model, self.vocabulary, weights)
         else:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adapters import LowRank
-from .matrix import Dense, Int8
+from .matrix import Dense, Int8, packed, times_packed
 from .routing import Routing
 
 FEW = 64
@@ -20,6 +20,10 @@ there are. With more rows each adapter computes its own."""
 
 NARROW = 96
 """Up to so many columns, multiplying zeros is cheaper than calling an operation for each part."""
+
+LARGE = 1 << 20
+"""From so many elements on the output matrix is kept in oneDNN's layout, too: three rows and more take half the time or
+less, because the usual one is read again for every four rows."""
 
 KEPT = 8
 """Sets of adapters whose joined matrices are kept."""
@@ -177,25 +181,13 @@ class Head:
         self.weight = linear.weight.detach()[:vocabulary]
         self.bias = None if linear.bias is None else linear.bias.detach()[:vocabulary]
         self.divisor = divisor
-        self._packed: Tensor | None = _packed(self.weight)
+        self._packed = packed(self.weight) if self.weight.numel() >= LARGE else None
 
     def __call__(self, rows: Tensor) -> Tensor:
         """`[n, hidden]` → `[n, vocabulary]` in float32."""
-        # Few rows, but more than two: packed, the weight is read once and not for every four rows again.
-        if self._packed is not None and 2 < len(rows) <= 32:
-            logits: Tensor = torch.ops.mkl._mkl_linear(rows, self._packed, self.weight, self.bias, len(rows))
+        if self._packed is not None and 2 < len(rows) <= FEW:
+            logits = times_packed(rows, self._packed, self.bias)
         else:
             logits = F.linear(rows, self.weight, self.bias)
         logits = logits.float()
         return logits if self.divisor == 1.0 else logits / self.divisor
-
-
-def _packed(weight: Tensor) -> Tensor | None:
-    """MKL's own layout of a large float32 matrix, a second copy of it; None where that is not to be had."""
-    if weight.dtype != torch.float32 or weight.numel() < 1 << 20 or not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
-        return None
-    try:
-        packed: Tensor = torch.ops.mkl._mkl_reorder_linear_weight(weight.contiguous(), 8)
-    except (AttributeError, NotImplementedError, RuntimeError):  # a build of torch without it
-        return None
-    return packed

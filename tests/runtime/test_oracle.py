@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
-from alora_runtime import Engine, Request, Run, clusters, scheduler, sequence
+from alora_runtime import Engine, Request, Run, clusters, model, projection, scheduler, sequence
+from alora_runtime.matrix import Twice
 from alora_runtime.requests import Completion
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 
@@ -68,6 +69,21 @@ def test_mixed_batch_matches_the_oracle(engine: Engine, oracle: Oracle) -> None:
             assert_close(completion, oracle, own)
 
 
+def test_weights_in_two_layouts(
+    make_engine: Callable[..., Engine], oracle: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As models of some size have them: one row by one of them, a few by the other."""
+    monkeypatch.setattr(model, "TWICE", range(1 << 60))
+    monkeypatch.setattr(projection, "LARGE", 1)
+    engine = make_engine()
+    assert all(isinstance(part.matrix, Twice) for layer in engine.model.network.layers for part in layer.projections)
+    runs = [[Run((*range(20), index)), Run((257, 40, 258), name)] for index, name in enumerate(("one", "wide", None))]
+    for count in (1, 3):
+        requests = [Request(own, max_tokens=5, logprobs=260, ignore_eos=True) for own in runs[:count]]
+        for own, completion in zip(runs, serve(engine, requests), strict=False):
+            assert_close(completion, oracle, own)
+
+
 def test_an_adapter_may_begin_with_the_answer(engine: Engine, oracle: Oracle) -> None:
     prompt = [Run((5, 6, 7, 8)), Run((), "wide"), Run((9, 10)), Run((), "one")]
     plain, completion = serve(engine, [Request(prompt[:3], max_tokens=1), Request(prompt, max_tokens=6)])
@@ -93,8 +109,8 @@ def test_architectures(architecture: str, tmp_path: Path) -> None:
 
 
 def test_weights_in_half_precision_are_computed_in_full(base: Path, tmp_path: Path) -> None:
-    model = LlamaForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    rounded = LlamaForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    rounded.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     shutil.copy(base / "tokenizer.json", tmp_path)
     completion = serve(Engine.load(tmp_path, cache_tokens=64), [Request([Run((1, 2, 3))], max_tokens=3, logprobs=260)])
