@@ -8,6 +8,7 @@ from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language import types as t
 from alora_flow.planning import graph as g
 from alora_flow.planning.evaluate import Values, evaluate
+from alora_flow.planning.next_uses import NextUse
 from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of
 from alora_flow.prompts.thread import Hole
 from alora_flow.values.models import adapter
@@ -15,8 +16,10 @@ from alora_runtime.constraints import Constraint
 from alora_runtime.requests import Request, Run
 
 
-def request_for(operation: g.Generate | g.Invoke, prompt: Prompt, setup: Setup, values: Values) -> Request:
-    """The request of one call whose thread, and so its prompt, is known."""
+def request_for(
+    operation: g.Generate | g.Invoke, prompt: Prompt, setup: Setup, values: Values, next_use: NextUse | None = None
+) -> Request:
+    """The request of one call whose thread, and so its prompt, is known. `next_use`: as in Request."""
     runs = _runs(prompt)
     limit = max_tokens_of(operation, setup)
     if isinstance(operation, g.Invoke):
@@ -24,7 +27,7 @@ def request_for(operation: g.Generate | g.Invoke, prompt: Prompt, setup: Setup, 
         choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
         settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
         constraint = None if choices else constraint_for(contract.emits)
-        return Request(runs, max_tokens=limit, choices=choices, constraint=constraint, **settings)
+        return Request(runs, max_tokens=limit, choices=choices, constraint=constraint, next_use=next_use, **settings)
     settings = {argument.name: evaluate(argument.value, values) for argument in operation.settings}
     settings["stop_strings"] = settings.pop("stop", ())
     settings.pop("max_tokens", None)
@@ -35,6 +38,7 @@ def request_for(operation: g.Generate | g.Invoke, prompt: Prompt, setup: Setup, 
         max_tokens=limit,
         choices=tuple(encode(text) for text, _ in options) if options else None,
         constraint=constraint_for(operation.as_type) if operation.as_type and not options else None,
+        next_use=next_use,
         **settings,
     )
 

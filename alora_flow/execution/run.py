@@ -25,7 +25,9 @@ from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
 from alora_flow.execution.work import State, completed_value, pure_value
 from alora_flow.language.program import ToolDecl
 from alora_flow.planning import graph as g
+from alora_flow.planning.evaluate import thread_of
 from alora_flow.planning.graph import Node
+from alora_flow.planning.next_uses import NextUses
 from alora_flow.planning.prefix import Key, Ledger, keys_of
 from alora_flow.planning.prompts import prompt_of
 from alora_runtime.errors import EngineError
@@ -75,6 +77,7 @@ class Run:
         self._place = {node.id: index for index, node in enumerate(self.nodes)}
         self._readers = {node.id: list(graph.digraph.successors(node.id)) for node in self.nodes}
         self._eager = {node.id for node in self.nodes if node.speculative}
+        self._next_uses = NextUses(graph, self.state.setup, self.state.inputs)
         self._needs = {node.id: self._awaited(node) for node in self.nodes}
         self._ready = [self._place[node_id] for node_id, needs in self._needs.items() if not needs]
 
@@ -150,8 +153,9 @@ class Run:
 
     def _submit(self, node: Node, call: g.Generate | g.Invoke) -> None:
         prompt = prompt_of(call, self.state.setup, self.state.values)
+        next_use = self._next_uses.of(node, thread_of(call.thread, self.state.values), self.state.status)
         try:
-            ticket = self.backend.submit(request_for(call, prompt, self.state.setup, self.state.values))
+            ticket = self.backend.submit(request_for(call, prompt, self.state.setup, self.state.values, next_use))
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         keys = keys_of(prompt)

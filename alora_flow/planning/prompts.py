@@ -85,15 +85,22 @@ def max_tokens_of(operation: g.Generate | g.Invoke, setup: Setup) -> int:
 
 def calls_of(graph: FlowGraph, setup: Setup, known: Values) -> Iterator[Call]:
     """Every call that may run, in the order of the source, with what `known` tells of the nodes' values."""
+    for node, values in reached(graph, setup, known):
+        operation = node.operation
+        assert isinstance(operation, (g.Generate, g.Invoke))
+        yield Call(node, prompt_of(operation, setup, values), max_tokens_of(operation, setup))
+
+
+def reached(graph: FlowGraph, setup: Setup, known: Values) -> Iterator[tuple[Node, Values]]:
+    """The nodes of those calls, each with what can be said of the values before it; to be looked at before the next."""
     values: dict[str, Any] = dict(known)
     out: set[str] = set()
     for node in graph.nodes.values():
         if not _may_run(node.guards, values, out):
             out.add(node.id)
             continue
-        operation = node.operation
-        if isinstance(operation, (g.Generate, g.Invoke)):
-            yield Call(node, prompt_of(operation, setup, values), max_tokens_of(operation, setup))
+        if isinstance(node.operation, (g.Generate, g.Invoke)):
+            yield node, values
         if node.id not in values:
             _foresee(node, setup, values, out)
 

@@ -1,0 +1,118 @@
+"""The hints that a flow gives the engine: what they say, and that a small cache computes less again with them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alora_flow.backends.base import Backend
+from alora_flow.backends.torch_engine import open_engine
+from alora_flow.module import Module
+from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.next_uses import NextUse, NextUses
+from alora_flow.planning.prompts import Setup
+from alora_flow.views.result import plain
+from alora_runtime import Engine, Request
+from tests.execution.test_promise import approximately
+
+CHECKS = """
+model base = "mini"
+intrinsic safety() -> prob[bool] from "safety"
+intrinsic certainty() -> float[0.0..1.0] from "uncertainty"
+tool look(q: str) -> list[document] = python "looking:look"
+
+flow checks(question: str = "Who is the mayor of Tarnok?") -> float {
+  thread ask = system("You answer from the documents only.") + user(question)
+  let safe = safety() on ask
+  let reply = generate(max_tokens: 8) on (ask + documents(look("{safe.p(true)}")))
+  if reply.text == "" { return 0.0 }
+  let sure = certainty() on reply
+  let sure_again = certainty() on reply
+  let more = generate(max_tokens: 4) on (ask + user("{sure} {sure_again}"))
+  return sure
+}
+"""
+
+TOOL = 'def look(q): return [{"title": "Tarnok", "text": "The mayor of Tarnok is Orla Venn."}]\n'
+
+BACK = """
+model base = "mini"
+
+## A long thread is left, others are written on, and in the end it is gone on from.
+flow back(question: str = "Who is the mayor of Tarnok?") -> list[str] {
+  thread long = system("LONG") + user(question)
+  let first = generate(max_tokens: 4) on long
+  let one = generate(max_tokens: 4) on user("one LONG {first.text}")
+  let two = generate(max_tokens: 4) on user("two LONG {one.text}")
+  let three = generate(max_tokens: 4) on user("three LONG {two.text}")
+  let last = generate(max_tokens: 4) on (long + user("{three.text}"))
+  return [first.text, one.text, two.text, three.text, last.text]
+}
+""".replace("LONG", "Tarnok exports fish and salt . " * 12)
+
+
+class Noting:
+    """An engine that keeps the requests it is given."""
+
+    def __init__(self, engine: Backend) -> None:
+        self.engine, self.requests = engine, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def submit(self, request: Request) -> int:
+        self.requests.append(request)
+        return self.engine.submit(request)
+
+
+def test_what_the_hints_say(tmp_path: Path) -> None:
+    """A thread is needed again so many calls later, a check's branch by an equal check or never, the last reply perhaps
+    by the next run."""
+    (tmp_path / "checks.flow").write_text(CHECKS)
+    (tmp_path / "looking.py").write_text(TOOL)
+    noted: list[Noting] = []
+
+    def open_noting(setup: Setup) -> Backend:
+        noted.append(Noting(open_engine(setup)))
+        return noted[-1]
+
+    Module(Compilation(tmp_path / "checks.flow"), open_noting).flows["checks"].run({})
+    safety, reply, sure, sure_again, more = noted[0].requests
+    ask = safety.prompt_length - 1  # the invocation is one token
+    assert safety.next_use == [(ask, 1), (None, 0)]
+    assert reply.next_use == [(None, 1)]
+    written = sure.prompt_length - 1
+    assert sure.next_use == [(None, 1)]
+    assert sure_again.next_use == [(ask, 1), (written, None), (None, 0)]
+    assert more.next_use is None
+
+
+def run_back(tmp_path: Path, cache_tokens: int) -> tuple[Any, Engine]:
+    """The flow on an arena of that size, from an empty cache; its value and its engine."""
+    (tmp_path / "back.flow").write_text(BACK)
+    module = Module(Compilation(tmp_path / "back.flow"), partial(open_engine, cache_tokens=cache_tokens))
+    value = plain(module.flows["back"].run({}).value)
+    assert isinstance(module.backend, Engine)
+    module.backend.check()
+    return value, module.backend
+
+
+def test_a_small_cache_computes_less_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The long thread stays where the least recently used would be dropped just before it is needed."""
+    wide, unbounded = run_back(tmp_path, 4096)
+    longest = max(1, unbounded.stats.prefilled // 4)
+    tight, hinted = run_back(tmp_path, 3 * longest)
+
+    def nothing(*_: object) -> NextUse | None:
+        return None
+
+    monkeypatch.setattr(NextUses, "of", nothing)
+    blind, unhinted = run_back(tmp_path, 3 * longest)
+    assert tight == blind == approximately(wide)
+    assert unhinted.stats.evicted
+    assert hinted.stats.evicted
+    assert hinted.stats.prefilled == unbounded.stats.prefilled
+    assert unhinted.stats.prefilled > hinted.stats.prefilled + longest // 2
