@@ -111,7 +111,11 @@ def _parse_hole(source: Source, hole: HoleText, docs: dict[int, str]) -> nodes.E
 @cache
 def lark() -> Lark:
     """The parser. Its tables are kept in the user's cache folder; without one they are made anew in each process."""
-    grammar = resources.files("alora_flow.grammar").joinpath("flow.lark").read_text(encoding="utf-8")
+    return made(resources.files("alora_flow.grammar").joinpath("flow.lark").read_text(encoding="utf-8"))
+
+
+def made(grammar: str) -> Lark:
+    """The parser of a grammar, from the cache where it is there and whole."""
     return Lark(
         grammar,
         parser="lalr",

@@ -175,16 +175,29 @@ def test_checking_imports_nothing_heavy(file: Path) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_read_only_home_is_no_obstacle(file: Path, tmp_path: Path) -> None:
-    file.write_text(RIGHT)
-    script = f"from alora_flow.language import load; load(__import__('pathlib').Path({str(file)!r}))"
-    environment = {"PATH": "", "XDG_CACHE_HOME": "/proc/nowhere", "HOME": "/proc/nowhere"}
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+SMALL = 'start: "a"\n?expression: NUMBER\n%import common.NUMBER\n'
+"""A grammar made in no time, which the cache treats as any other."""
 
 
-def test_a_broken_cache_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert parser.made(SMALL).parse("1", start="expression") == "1"
+
+
+def test_no_home_at_all_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("could not determine home directory")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(parser.Path, "home", no_home)
+    assert parser.made(SMALL).parse("1", start="expression") == "1"
+
+
+@pytest.mark.parametrize("left", [0, 10, 1000])
+def test_a_broken_cache_is_no_obstacle(left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    parser.lark.__wrapped__()
+    parser.made(SMALL)
     (cached,) = (tmp_path / "alora-flow").iterdir()
-    cached.write_bytes(cached.read_bytes()[:1000])
-    assert parser.lark.__wrapped__().parse("1 + 2", start="expression")
+    cached.write_bytes(cached.read_bytes()[:left])
+    assert parser.made(SMALL).parse("1", start="expression") == "1"
+    assert cached.stat().st_size > left  # it was made whole again

@@ -1,6 +1,7 @@
 """Whatever is in a file: never a traceback, never a hang, always a place."""
 
 import random
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ HOSTILE = {
 }
 
 
+@cache
 def told(text: str) -> tuple[Diagnostic, ...]:
     program, found = check(text)
     assert (program is None) == any(item.severity == "error" for item in found)
