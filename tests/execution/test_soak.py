@@ -5,6 +5,7 @@ equations and holds nothing, and whatever runs next gives the answer that it alw
 from __future__ import annotations
 
 import gc
+import itertools
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -201,6 +202,32 @@ class Machinery:
         if not met:
             assert value == approximately(self.answers[index])
         return met
+
+
+@pytest.mark.parametrize("error", [Fault, Interrupt])
+@pytest.mark.parametrize("place", ["forward pass", "stepped", "submission", "submitted", "progress", "tool"])
+def test_a_fault_at_every_moment(routing: Machinery, place: str, error: type[BaseException]) -> None:
+    """Each time that a run comes by a place, once: until the run is through before the fault's turn."""
+    backend = routing.backend
+    for after in itertools.count():
+        routing.module.forget()
+        backend.arm(place, after, error())
+        try:
+            routing.run({})
+        except (RunFailed, Fault, Interrupt):
+            assert not backend.place
+            backend.prove()
+        else:
+            break
+        assert plain(routing.run({})) == approximately(routing.answers[0])
+    assert after > 0
+    assert backend.place
+    backend.place = ""
+
+
+@pytest.fixture(scope="module")
+def routing() -> Machinery:
+    return Machinery(ROOT / "flows" / "routing.flow")
 
 
 def memory() -> int:

@@ -20,6 +20,7 @@ from alora_runtime.scheduler import Scheduler
 from alora_runtime.sequence import Live
 from alora_runtime.tree import RunTree, Uses
 from tests.runtime.test_counters import END, RUNS, A, B, C, Machine, Runs, merged
+from tests.runtime.test_proof import KINDS
 
 FLAT = 1 << 60
 """As `double`: all tokens cost alike."""
@@ -153,6 +154,44 @@ def test_next_use_is_checked(make_engine: Callable[..., Engine]) -> None:
         with pytest.raises(RequestError, match="next_use"):
             engine.submit(Request([Run((1, 2))], max_tokens=2, next_use=wrong))  # type: ignore[arg-type]
     assert len(engine.generate([Request([Run((1, 2))], max_tokens=2, next_use=[(1, 3), (None, 0)])])[0].tokens) == 2
+
+
+HINTS = st.lists(
+    st.tuples(st.integers(1, 20), st.none() | st.integers(0, 30)), max_size=4, unique_by=lambda pair: pair[0]
+).map(sorted)
+
+
+@given(st.lists(st.tuples(RUNS, st.integers(1, 4), HINTS), min_size=1, max_size=12), st.integers(24, 60))
+@settings(max_examples=200, deadline=None)
+def test_hints_change_what_is_evicted_and_nothing_else(requests: list[tuple[Runs, int, Uses]], slots: int) -> None:
+    """Any hints, right or wrong: in an arena that holds all, every counter is as without them; in a small one every
+    request is served, with one owner for each slot after each step."""
+    counters = []
+    for size, hinted in ((1000, True), (1000, False), (slots, True)):
+        engine = machine(size, double=7)
+        lives = [engine.submit(merged(runs), count) for runs, count, _ in requests]
+        for live, (_, _, known) in zip(lives, requests, strict=True):
+            live.uses = known if hinted else ()
+        run(engine)
+        assert [len(live.generated) for live in lives] == [count for _, count, _ in requests]
+        counters.append([(live.prefilled, live.counted) for live in lives])
+    assert counters[0] == counters[1]
+
+
+@pytest.fixture(scope="module")
+def engines(make_engine: Callable[..., Engine]) -> dict[int, Engine]:
+    """By their slots, from the least that the largest request needs on."""
+    return {slots: make_engine(cache_tokens=slots) for slots in (79, 100, 200, 2000)}
+
+
+@given(st.data(), st.sampled_from([79, 100, 200]))
+@settings(max_examples=20, deadline=None)
+def test_answers_owe_nothing_to_hints(engines: dict[int, Engine], data: st.DataObject, slots: int) -> None:
+    engine = engines[slots]
+    hints = data.draw(st.lists(HINTS, min_size=len(KINDS), max_size=len(KINDS)))
+    answers = engine.generate([replace(kind, next_use=hint) for kind, hint in zip(KINDS, hints, strict=True)])
+    engine.check()
+    assert [answer.tokens for answer in answers] == [engines[2000].generate([kind])[0].tokens for kind in KINDS]
 
 
 def pin(machine: Machine, runs: Runs, name: str, count: int = 1) -> Live:

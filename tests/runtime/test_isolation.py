@@ -174,14 +174,17 @@ KINDS = [*SOUND, *sick("q_proj"), *sick("k_proj")[:4], *sick("v_proj")[:4], *sic
 )
 @settings(max_examples=60, deadline=None)
 def test_in_any_company(
-    poisoned: Callable[..., Engine], alone: list[Completion], waves: list[list[Request]], chunk: int
+    engines: dict[int, Engine], alone: list[Completion], waves: list[list[Request]], chunk: int
 ) -> None:
     """Whatever comes when, on a cache that earlier examples have filled."""
-    engine = ENGINES.get(chunk) or ENGINES.setdefault(chunk, poisoned(chunk_tokens=chunk))
-    judge(engine, [request for wave in waves for request in wave], serve(engine, *waves), alone)
+    requests = [request for wave in waves for request in wave]
+    judge(engines[chunk], requests, serve(engines[chunk], *waves), alone)
 
 
-ENGINES: dict[int, Engine] = {}
+@pytest.fixture(scope="module")
+def engines(poisoned: Callable[..., Engine]) -> dict[int, Engine]:
+    """By the tokens of a chunk."""
+    return {chunk: poisoned(chunk_tokens=chunk) for chunk in (7, 33, 2048)}
 
 
 def test_a_prefix_that_failed_is_computed_again(poisoned: Callable[..., Engine]) -> None:

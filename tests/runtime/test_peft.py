@@ -88,6 +88,26 @@ def test_mixed_batch(engine: Engine, peft: PeftModel) -> None:
         assert (got - logits[:260].log_softmax(-1)).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("adapter", ["one", "wide"])
+def test_padded_batch(engine: Engine, peft: PeftModel, adapter: str, side: str) -> None:
+    """PEFT pads to one length, on either side; here sequences of all lengths are packed, and there is no padding."""
+    rows = [CONTEXT, ONCE, TWICE, (*CONTEXT[:4], *INVOCATION)]
+    longest = max(map(len, rows))
+    pads = [(0,) * (longest - len(tokens)) for tokens in rows]
+    padded = [(*pad, *own) if side == "left" else (*own, *pad) for own, pad in zip(rows, pads, strict=True)]
+    ones = [(1,) * len(own) for own in rows]
+    mask = [(*pad, *one) if side == "left" else (*one, *pad) for one, pad in zip(ones, pads, strict=True)]
+    peft.set_adapter(adapter)
+    with torch.inference_mode():
+        logits = peft(input_ids=torch.tensor(padded), attention_mask=torch.tensor(mask), use_cache=False).logits
+    completions = engine.generate([Request(activated(own, adapter), max_tokens=1, logprobs=260) for own in rows])
+    for completion, own, row in zip(completions, rows, logits, strict=True):
+        got = torch.tensor([completion.logprobs[0][token] for token in range(260)])
+        expected = row[-1 if side == "left" else len(own) - 1]
+        assert (got - expected[:260].log_softmax(-1)).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_architectures(architecture: str, tmp_path: Path) -> None:
     base = make_checkpoint(tmp_path / "base", architecture)
