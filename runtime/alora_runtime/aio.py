@@ -48,6 +48,10 @@ class AsyncEngine:
             raise last.error
         return last
 
+    def release(self, pin: str) -> None:
+        """As Engine.release, between two steps; requests made before it are older, those made after it younger."""
+        self._order(lambda: self.engine.release(pin))
+
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answers in the order given, computed together."""
         return list(await asyncio.gather(*map(self.complete, requests)))

@@ -20,13 +20,13 @@ from .choices import ChoiceTrie
 from .constraints import Matcher, Vocabulary
 from .detokenizer import Detokenizer
 from .errors import CapacityError, ModelError, RequestError
-from .isolation import apart, finite
+from .isolation import apart, finite, wipe
 from .library import Library
 from .model import LanguageModel, load_model
 from .node import Node
 from .requests import Completion, Finish, Listener, Request
 from .scheduler import Scheduler
-from .sequence import Live, Plan, Row, Runs
+from .sequence import Live, Plan, Row
 from .stats import Stats
 from .task import Task
 from .tree import RunTree
@@ -131,7 +131,7 @@ class Engine:
         longest = max(map(len, trie.choices)) if trie else request.max_tokens
         check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
         matcher = self._matcher(request)
-        live = Live(self._tickets, self._runs(request), room, trie, uses_of(request), request.pin)
+        live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
         self._scheduler.check_pins(live)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
         text = None if trie or not (listener or request.stop_strings) else self._detokenizer(request)
@@ -166,6 +166,7 @@ class Engine:
             try:
                 rows = self._compute(plan)
             except BaseException:
+                wipe(plan, self._arena)
                 self._scheduler.abort(plan)
                 raise
             self._decide(self._scheduler.commit(plan, rows))
@@ -213,15 +214,6 @@ class Engine:
                 else:
                     self._done.append((ticket, completion))
         return [results[ticket] for ticket in tickets]
-
-    def _runs(self, request: Request) -> Runs:
-        """Neighbours under one adapter joined. Only the last run may be empty: it says what is generated carries."""
-        runs: list[tuple[int, tuple[int, ...]]] = []
-        for run in [*(run for run in request.runs[:-1] if run.tokens), request.runs[-1]]:
-            number = self._library.number(run.adapter)
-            before = runs.pop()[1] if runs and runs[-1][0] == number else ()
-            runs.append((number, (*before, *run.tokens)))
-        return tuple(runs)
 
     def _matcher(self, request: Request) -> Matcher | None:
         if request.constraint is None:

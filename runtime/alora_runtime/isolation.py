@@ -33,9 +33,8 @@ def apart(plan: Plan, batcher: Batcher, model: LanguageModel) -> list[Row]:
 
     Notes in `plan.spoiled` from which position on a request is not finite. The arena is left finite everywhere.
     """
+    wipe(plan, batcher.arena)
     pieces = [*(live.fed_piece(1) for live in plan.decoding), *plan.pieces]
-    for piece in pieces:
-        _clear(batcher.arena, piece.slots or [])
     spoiled: list[Extent] = []
     rows: list[Row] = []
     for piece in pieces:  # whoever computes a shared prefix comes before those that read it
@@ -48,8 +47,17 @@ def apart(plan: Plan, batcher: Batcher, model: LanguageModel) -> list[Row]:
             plan.spoiled[piece.live] = min(known, piece.start + sound)
         if piece.row is not None:
             rows.append(row)
-    _clear(batcher.arena, [Extent(batcher.arena.shape[1] - 1, 1)])  # where rows wrote whose KV is in place
+    _clear(batcher.arena, [Extent(batcher.arena.shape[1] - 1, 1)])
     return rows
+
+
+def wipe(plan: Plan, arena: Tensor) -> None:
+    """Leave nothing in the arena of a step that is not committed: it may have failed before anything was looked at."""
+    for live in plan.decoding:
+        _clear(arena, [Extent(live.slot(live.used - 1), 1)])
+    for piece in plan.pieces:
+        _clear(arena, piece.slots or [])
+    _clear(arena, [Extent(arena.shape[1] - 1, 1)])  # where rows write whose KV is in place
 
 
 def _sound(piece: Piece, batcher: Batcher, model: LanguageModel) -> tuple[int, Row]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from .adapter_config import AdapterConfig, read_adapter_config
 from .adapters import load_updates
 from .model import LanguageModel
+from .requests import Request
+from .sequence import Runs
 
 
 class Library:
@@ -24,6 +26,16 @@ class Library:
     def number(self, name: str | None) -> int:
         """0 for the base."""
         return 0 if name is None else self._numbers[self.configs[name].digest]
+
+    def runs(self, request: Request) -> Runs:
+        """A request's, with neighbours under one adapter joined. Only the last may be empty: it says what is generated
+        carries."""
+        runs: list[tuple[int, tuple[int, ...]]] = []
+        for run in [*(run for run in request.runs[:-1] if run.tokens), request.runs[-1]]:
+            number = self.number(run.adapter)
+            before = runs.pop()[1] if runs and runs[-1][0] == number else ()
+            runs.append((number, (*before, *run.tokens)))
+        return tuple(runs)
 
     def add(self, name: str, folder: str | Path) -> AdapterConfig:
         """Load an adapter, or give it a further name. Raises AdapterError with nothing changed."""

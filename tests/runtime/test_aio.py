@@ -39,6 +39,22 @@ def test_flows_share_the_engine_and_its_cache(make_engine: Callable[..., Engine]
         assert [first, *checks] == [alone[0].tokens, alone[1].tokens, alone[1].tokens]
 
 
+def test_pinned_until_released(make_engine: Callable[..., Engine]) -> None:
+    engine = make_engine()
+    held = []
+
+    async def everything() -> None:
+        async with AsyncEngine(engine) as served:
+            await served.complete(replace(REQUEST, pin="context"))
+            held.append(engine._scheduler.tree.held)
+            served.release("context")
+            await served.complete(REQUEST)
+
+    asyncio.run(everything())
+    engine.check()
+    assert (held, engine._scheduler.tree.held) == ([47], 0)
+
+
 def test_streams_and_leaving_them(make_engine: Callable[..., Engine]) -> None:
     engine = make_engine()
 

@@ -257,12 +257,12 @@ def test_released_before_it_is_done() -> None:
     assert (engine.scheduler.tree.held, engine.scheduler.pins.ends) == (0, {})
 
 
-@given(st.data(), st.integers(30, 60), st.sampled_from([1, 4, 100]))
+@given(st.data(), st.integers(30, 60), st.sampled_from([1, 4, 100]), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_pins_never_stop_a_request(data: st.DataObject, slots: int, chunk: int) -> None:
+def test_pins_never_stop_a_request(data: st.DataObject, slots: int, chunk: int, keep: bool) -> None:
     """Whatever is pinned, cancelled and released when: every request that was accepted gets its answer, every slot has
     one owner after each step, and in the end nothing is held."""
-    engine = Machine(slots, chunk)
+    engine = Machine(slots, chunk, keep)
     accepted: list[Live] = []
     actions = st.sampled_from(["submit", "pin", "step", "step", "step", "cancel", "release", "forget"])
     for action in data.draw(st.lists(actions, max_size=40)):

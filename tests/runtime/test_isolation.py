@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from alora_runtime import Completion, Engine, Request, Run
+from alora_runtime.batch import Batch
 from alora_runtime.errors import AdapterError, ModelError
 from alora_runtime.matrix import Int8
 from tests.runtime.checkpoints import make_adapter
@@ -195,6 +196,33 @@ def test_a_prefix_that_failed_is_computed_again(poisoned: Callable[..., Engine])
         answer = serve(engine, [failing])[0]
         assert (answer.finish, answer.reused) == ("error", reused)
     assert engine._scheduler.tree.stored == 60
+
+
+def test_a_step_that_fails_leaves_nothing_behind(
+    poisoned: Callable[..., Engine], alone: list[Completion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where it fails after it has written what is not finite."""
+    engine = poisoned()
+    rows = engine.model.rows
+
+    def failing(batch: Batch) -> torch.Tensor:
+        rows(batch)
+        raise RuntimeError("injected")
+
+    for wave in ([*sick("k_proj"), *SOUND], [*SOUND, *sick("v_proj")]):
+        tickets = [engine.submit(request) for request in wave]
+        monkeypatch.setattr(engine.model, "rows", failing)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="injected"):
+                engine.step()
+            engine.check()
+        monkeypatch.setattr(engine.model, "rows", rows)
+        assert torch.isfinite(engine._arena).all()
+        for ticket in tickets[::2]:
+            engine.cancel(ticket)
+        while engine.busy:
+            engine.step()
+    judge(engine, SOUND, serve(engine, SOUND), alone)
 
 
 def test_weights_that_overflow_by_their_scale_are_refused(engine: Engine, base: Path, tmp_path: Path) -> None:
