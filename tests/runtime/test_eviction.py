@@ -91,11 +91,16 @@ def test_a_wrong_plan_is_corrected() -> None:
     serve(engine, [(1, A)], [(END, 1)])
     serve(engine, [(2, A)])
     serve(engine, [(0, A)])
+    assert engine.scheduler.tree.find([(0, tuple(A))]).rank[0] == 1
     for label in range(3, 4 + PATIENCE):
         serve(engine, [(label, C)])
-    engine.scheduler.tree.make_room(engine.scheduler.tree.pool.free + 150)
-    # The second is given up last, so it counts as used last of the three.
-    assert [found(engine, [(label, A)]) for label in range(3)] == [50, 100, 0]
+    for label in (2, 0):
+        serve(engine, [(label, A)])
+    engine.scheduler.tree.make_room(engine.scheduler.tree.pool.free + 20)
+    # The second was given up when two of the short ones had come, and counts as used then.
+    assert [found(engine, [(label, A)]) for label in range(3)] == [100, 100, 100]
+    engine.scheduler.tree.make_room(engine.scheduler.tree.pool.free + 100)
+    assert [found(engine, [(label, A)]) for label in range(3)] == [100, 0, 100]
 
 
 def trace(seed: int) -> list[Runs]:

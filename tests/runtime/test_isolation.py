@@ -37,7 +37,7 @@ SOUND = [
 
 def sick(name: str) -> list[Request]:
     """What overflows under an adapter: in its prompt, in its first decode step, everywhere, in its choices; in the base
-    model, in the middle of a prompt and at its end."""
+    model, in the middle of a prompt and at its end; and what goes on from such a prompt or branches off after it."""
     return [
         Request([Run(CONTEXT), Run(INVOCATION, name)], max_tokens=5),
         Request([Run(CONTEXT[:50]), Run((9, 8, 7)), Run((), name)], max_tokens=6, ignore_eos=True),
@@ -45,6 +45,9 @@ def sick(name: str) -> list[Request]:
         Request([Run(CONTEXT[:30]), Run((), name)], choices=((1, 2, 3), (1, 7), (8,))),
         Request([Run((*CONTEXT[:20], POISON, *CONTEXT[20:]))], max_tokens=5),
         Request([Run((*CONTEXT, POISON))], max_tokens=5),
+        Request([Run((*CONTEXT[:20], POISON, *CONTEXT[20:], 1, 2))], max_tokens=5),
+        Request([Run((*CONTEXT[:20], POISON, *CONTEXT[20:40], 3))], max_tokens=5),
+        Request([Run(CONTEXT), Run((*INVOCATION, 4, 5), name)], max_tokens=5),
     ]
 
 
@@ -135,7 +138,7 @@ def test_who_overflows_ends_alone(
     """All in one batch, the sick ones first, last, and between; then again on what that left in the cache."""
     engine = poisoned(**settings)
     ill = sick(linear)
-    between = [request for pair in zip(ill, SOUND, strict=True) for request in pair]
+    between = [request for pair in zip(ill, SOUND, strict=False) for request in pair] + ill[len(SOUND) :]
     for requests in ([*ill, *SOUND], [*SOUND, *ill], between):
         judge(engine, requests, serve(engine, requests), alone)
         judge(engine, requests, serve(engine, requests), alone)
