@@ -9,7 +9,7 @@ from time import perf_counter
 import torch
 
 from alora_runtime import Engine, Request, Run
-from alora_runtime.attention import attend
+from alora_runtime.attention import attend, stores
 from alora_runtime.clusters import Cluster
 from benchmarks.engine_figures import tokens
 from benchmarks.engine_models import INVOCATION, make_adapter, make_model
@@ -21,7 +21,7 @@ def shared_prefix(repeats: int) -> Row:
     a contiguous copy of its own sequence."""
     rows, prefix, own = 8, 1024, 64
     query, whole = torch.randn(rows, 8, 64), prefix + own
-    arena = torch.randn(prefix + rows * own + rows * whole, 2, 4, 64)
+    (store,) = stores(torch.randn(1, prefix + rows * own + rows * whole, 2, 4, 64))
     mask, tails = torch.zeros(rows, own), slice(prefix, prefix + rows * own)
     together = [Cluster(0, rows, slice(0, prefix), own, tails, None, mask, False, stride=own)]
     alone = []
@@ -32,7 +32,7 @@ def shared_prefix(repeats: int) -> Row:
     def many(clusters: list[Cluster]) -> None:
         with torch.inference_mode():
             for _ in range(20):
-                attend(query, arena, clusters, 0.125)
+                attend(query, store, clusters, 0.125)
 
     times = side_by_side({"each": lambda: lambda: many(alone), "shared": lambda: lambda: many(together)}, 4 * repeats)
     name = "attention, 8 rows on a shared prefix of 1,024: per sequence / shared"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,65 +12,96 @@ from torch import Tensor
 from .clusters import Cluster
 
 OPERATION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+"""PyTorch's own CPU kernel, called directly: it takes fewer KV heads than query heads together with a mask, where
+`scaled_dot_product_attention` falls back to a ten times slower path, and it gives log-sum-exps.
+
+query `[1, heads, rows, dim]`, key and value `[1, kv_heads, slots, dim]`, mask `[rows, slots]` → shaped as query, but in
+memory `[1, rows, heads, dim]`; and `[1, heads, rows]`."""
 
 FEW = 32
 """Rows up to which attention is bound by reading keys and values."""
 
 
-def attend(query: Tensor, arena: Tensor, clusters: Sequence[Cluster], scale: float) -> Tensor:
-    """query `[rows, heads, dim]`, arena `[slots, 2, kv_heads, dim]` of one layer → `[rows, heads * dim]`."""
-    queries = query.transpose(0, 1)[None]
-    outputs = [_cluster(queries[:, :, part.first : part.last], arena, part, scale) for part in clusters]
-    output = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
-    return output.transpose(1, 2).reshape(len(query), -1)
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One layer's part of the arena, in the shapes that it is written and read in; made once, since each view costs a
+    step as much as a small operation.
+
+    slots: `[slots, 2, kv_heads, dim]`; flat: `[slots, 2 * kv_heads * dim]`; keys, values: `[1, kv_heads, slots, dim]`.
+    """
+
+    slots: Tensor
+    flat: Tensor
+    keys: Tensor
+    values: Tensor
 
 
-def _cluster(query: Tensor, arena: Tensor, cluster: Cluster, scale: float) -> Tensor:
-    if cluster.stride is None:
-        output, weight = flash(query, *_rest(arena, cluster), cluster.mask, cluster.causal, scale)
+def stores(arena: Tensor) -> list[Store]:
+    """Of each layer of `[layers, slots, 2, kv_heads, dim]`."""
+    return [Store(slots, slots.flatten(1), *_sides(slots)) for slots in arena]
+
+
+def attend(query: Tensor, store: Store, clusters: Sequence[Cluster], scale: float) -> Tensor:
+    """query `[rows, heads, dim]` → `[rows, heads * dim]`."""
+    outputs = [_cluster(query[part.first : part.last], store, part, scale) for part in clusters]
+    output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    return output.reshape(len(query), -1)
+
+
+def _cluster(query: Tensor, store: Store, cluster: Cluster, scale: float) -> Tensor:
+    """`[rows, heads, dim]` → the same."""
+    if cluster.stride is not None:
+        output, weight = _each_its_own(query, store.slots, cluster, scale)
     else:
-        output, weight = _each_its_own(query, arena, cluster, scale)
+        if cluster.index is None:
+            keys, values = store.keys[:, :, cluster.view], store.values[:, :, cluster.view]
+        else:
+            keys, values = _sides(store.slots.index_select(0, cluster.index))
+        output, weight = flash(query, keys, values, cluster.mask, cluster.causal, scale)
     if cluster.prefix is None:
         return output
     # Two softmaxes over parts of the slots are one over all, weighted by the sums of their exponentials.
-    before, weight_before = flash(query, *_sides(arena[cluster.prefix]), None, False, scale)
+    keys, values = store.keys[:, :, cluster.prefix], store.values[:, :, cluster.prefix]
+    before, weight_before = flash(query, keys, values, None, False, scale)
     share = torch.sigmoid(weight - weight_before)[..., None].to(output.dtype)
     return torch.lerp(before, output, share)
 
 
-def _each_its_own(query: Tensor, arena: Tensor, cluster: Cluster, scale: float) -> tuple[Tensor, Tensor]:
+def _each_its_own(query: Tensor, slots: Tensor, cluster: Cluster, scale: float) -> tuple[Tensor, Tensor]:
     """Rows as a batch, over slots at equal distances, in place; shapes as in `flash`."""
     assert cluster.view is not None
     assert cluster.stride is not None
-    rows, slot = query.shape[2], arena.stride(0)
-    slots = arena.as_strided(
-        (2, rows, arena.shape[2], cluster.width, arena.shape[3]),
-        (arena.stride(1), cluster.stride * slot, arena.stride(2), slot, 1),
-        arena.storage_offset() + cluster.view.start * slot,
+    distance = slots.stride(0)
+    sides = slots.as_strided(
+        (2, len(query), slots.shape[2], cluster.width, slots.shape[3]),
+        (slots.stride(1), cluster.stride * distance, slots.stride(2), distance, 1),
+        slots.storage_offset() + cluster.view.start * distance,
     )
     mask = None if cluster.mask is None else cluster.mask[:, None, None]
-    output, weight = OPERATION(query.permute(2, 1, 0, 3), slots[0], slots[1], 0.0, False, attn_mask=mask, scale=scale)
-    return output.permute(2, 1, 0, 3), weight.permute(2, 1, 0)
+    output, weight = OPERATION(query[:, :, None], sides[0], sides[1], 0.0, False, attn_mask=mask, scale=scale)
+    return output[:, :, 0], weight[:, :, 0]
 
 
 def flash(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """PyTorch's own CPU kernel, called directly: it takes fewer KV heads than query heads together with a mask, where
-    `scaled_dot_product_attention` falls back to a ten times slower path, and it gives log-sum-exps.
-
-    query `[1, heads, rows, dim]`, key and value `[1, kv_heads, slots, dim]`, mask `[rows, slots]` → shaped as query,
-    and `[1, heads, rows]`.
-    """
-    heads, rows, kv_heads = query.shape[1], query.shape[2], key.shape[1]
+    """query `[rows, heads, dim]`, key and value `[1, kv_heads, slots, dim]`, mask `[rows, slots]` → shaped as query,
+    and log-sum-exps `[rows, heads]`."""
+    rows, heads, dim = query.shape
+    kv_heads = key.shape[1]
     if mask is None and not causal and rows <= FEW and heads > kv_heads:
         # All see the same: the query heads of one KV head are further rows, and its keys are read once for them.
-        grouped = query.unflatten(1, (kv_heads, -1)).flatten(2, 3)  # type: ignore[no-untyped-call]
-        output, weight = OPERATION(grouped, key, value, 0.0, False, scale=scale)
-        return output.unflatten(2, (-1, rows)).flatten(1, 2), weight.unflatten(2, (-1, rows)).flatten(1, 2)
+        grouped = query.view(rows, kv_heads, -1, dim)
+        if rows == 1:
+            output, weight = OPERATION(grouped, key, value, 0.0, False, scale=scale)
+            return output.reshape(1, heads, dim), weight.reshape(1, heads)
+        packed = grouped.transpose(0, 1).reshape(1, kv_heads, -1, dim)
+        output, weight = OPERATION(packed, key, value, 0.0, False, scale=scale)
+        output = output.view(kv_heads, rows, -1, dim).transpose(0, 1).reshape(rows, heads, dim)
+        return output, weight.view(kv_heads, rows, -1).transpose(0, 1).reshape(rows, heads)
     added = None if mask is None else mask[None, None]
-    output, weight = OPERATION(query, key, value, 0.0, causal, attn_mask=added, scale=scale)
-    return output, weight
+    output, weight = OPERATION(query.transpose(0, 1)[None], key, value, 0.0, causal, attn_mask=added, scale=scale)
+    return output[0].transpose(0, 1), weight[0].t()
 
 
 def reference(query: Tensor, key: Tensor, value: Tensor, cluster: Cluster, scale: float) -> Tensor:
@@ -87,16 +119,10 @@ def reference(query: Tensor, key: Tensor, value: Tensor, cluster: Cluster, scale
 
 def read(arena: Tensor, cluster: Cluster) -> tuple[Tensor, Tensor]:
     """Keys and values of all slots of a cluster, its prefix first: `[1, kv_heads, slots, dim]` each."""
-    parts = [_rest(arena, cluster)]
+    parts = [arena[cluster.view] if cluster.index is None else arena[cluster.index]]
     if cluster.prefix is not None:
-        parts.insert(0, _sides(arena[cluster.prefix]))
-    keys, values = zip(*parts, strict=True)
-    return torch.cat(keys, dim=2), torch.cat(values, dim=2)
-
-
-def _rest(arena: Tensor, cluster: Cluster) -> tuple[Tensor, Tensor]:
-    """What comes after the prefix: in place where it is one extent, else gathered."""
-    return _sides(arena[cluster.view] if cluster.index is None else arena.index_select(0, cluster.index))
+        parts.insert(0, arena[cluster.prefix])
+    return _sides(torch.cat(parts))
 
 
 def _sides(slots: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .attention import Store, stores
 from .clusters import Cluster, Group, grouped
 from .extents import Extent
 from .routing import Routing, Rows
@@ -32,7 +33,7 @@ class Batch:
     tokens, positions: `[rows]`; longest: the largest position. slots: where their KV is written (the last slot of the
     arena for rows whose KV is in place already). kept: the rows whose hidden state is wanted, ascending; None: all.
     order: for each who keeps a row, in the plan's order, which of the kept rows it is.
-    routing, kept_routing: the adapters of all rows, and of the kept ones.
+    routing, kept_routing: the adapters of all rows, and of the kept ones. stores: the arena layer by layer.
     """
 
     tokens: Tensor
@@ -45,6 +46,7 @@ class Batch:
     routing: Routing
     kept_routing: Routing
     arena: Tensor
+    stores: list[Store]
 
 
 class _Steady:
@@ -121,7 +123,7 @@ class Batcher:
 
     def __init__(self, arena: Tensor, width: int) -> None:
         """width: numbers in all of a query's heads; it decides what attention costs."""
-        self.arena, self.width = arena, width
+        self.arena, self.width, self.stores = arena, width, stores(arena)
         self._steady: _Steady | None = None
 
     def build(self, plan: Plan) -> Batch:
@@ -170,6 +172,7 @@ class Batcher:
             routing=routing,
             kept_routing=routing if everything else Routing([labels[row] for row in kept]),
             arena=self.arena,
+            stores=self.stores,
         )
         return batch, groups, last
 

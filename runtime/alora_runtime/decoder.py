@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adapters import LowRank
-from .attention import attend
+from .attention import Store, attend
 from .batch import Batch
 from .matrix import Dense, Int8
 from .projection import Head, Part, Projection
@@ -66,18 +66,24 @@ class Layer:
 
 
 class Norm:
-    """Root mean square normalisation over the last dimension."""
+    """Root mean square normalisation over the last dimension. Written out, because `F.rms_norm` is six operations over
+    all numbers on a processor: these take half its time for one row and a quarter for 2,048."""
 
     def __init__(self, source: Any, order: Tensor | None = None) -> None:
         weight = source.weight.detach()
         self.weight: Tensor = weight if order is None else weight[order]
-        self.eps = float(source.variance_epsilon)
+        self.eps = torch.tensor([float(source.variance_epsilon)])
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """The same shape; computed in float32, as transformers does."""
         if hidden.dtype == torch.float32:
-            return F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
-        return self.weight * F.rms_norm(hidden.float(), self.weight.shape, None, self.eps).to(hidden.dtype)
+            return self._normal(hidden).mul_(self.weight)
+        return self.weight * self._normal(hidden.float()).to(hidden.dtype)
+
+    def _normal(self, hidden: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(hidden, 2, -1, True)
+        # Divided by a root: `rsqrt` would cost a third of the exactness.
+        return hidden / torch.addcmul(self.eps, length, length, value=1 / hidden.shape[-1]).sqrt_()
 
 
 class Decoder:
@@ -103,7 +109,7 @@ class Decoder:
         self.head = Head(model.lm_head, vocabulary, float(getattr(config, "logits_scaling", 1.0)))
         self._frequencies: Tensor = body.rotary_emb.inv_freq.float()
         self._amplitude = float(body.rotary_emb.attention_scaling)
-        self._angles = torch.empty(0, 1, self.dim // 2, dtype=torch.complex64)
+        self._angles = torch.empty(0, self.dim // 2, dtype=torch.complex64)
 
     @staticmethod
     def fits(model: Any) -> bool:
@@ -135,23 +141,24 @@ class Decoder:
         angles = self._rotation(batch.positions, batch.longest + 1)
         for index, layer in enumerate(self.layers):
             last = index == len(self.layers) - 1
-            hidden = self._layer(layer, batch, batch.arena[index], hidden, angles, last)
+            hidden = self._layer(layer, batch, batch.stores[index], hidden, angles, last)
         return self.norm(hidden)
 
-    def _layer(self, layer: Layer, batch: Batch, arena: Tensor, hidden: Tensor, angles: Tensor, last: bool) -> Tensor:
-        """`[rows, hidden]` → the same; in the last layer `[kept, hidden]`. arena: `[slots, 2, kv_heads, dim]`."""
+    def _layer(self, layer: Layer, batch: Batch, store: Store, hidden: Tensor, angles: Tensor, last: bool) -> Tensor:
+        """`[rows, hidden]` → the same; in the last layer `[kept, hidden]`."""
         heads, routing = self.heads, batch.routing
-        qkv = layer.qkv(layer.before_attention(hidden), routing).view(len(hidden), -1, self.dim)
+        qkv = layer.qkv(layer.before_attention(hidden), routing)
+        query, kv = qkv[:, : heads * self.dim].view(len(qkv), heads, self.dim), qkv[:, heads * self.dim :]
         if layer.head_norms:
-            for norm, part in zip(layer.head_norms, (qkv[:, :heads], qkv[:, heads : -self.kv_heads]), strict=True):
+            keys = kv[:, : self.kv_heads * self.dim].view(len(qkv), self.kv_heads, self.dim)
+            for norm, part in zip(layer.head_norms, (query, keys), strict=True):
                 part.copy_(norm(part))
-        self._rotate(qkv[:, : -self.kv_heads], angles)
-        kv = qkv[:, heads:].view(len(hidden), 2, self.kv_heads, self.dim)
+        self._rotate(qkv[:, : angles.shape[1] * 2], angles)
         if isinstance(batch.slots, slice):
-            arena[batch.slots] = kv
+            store.flat[batch.slots] = kv
         else:
-            arena.index_copy_(0, batch.slots, kv)
-        attended = attend(qkv[:, :heads], arena, batch.clusters, layer.scale)
+            store.flat.index_copy_(0, batch.slots, kv)
+        attended = attend(query, store, batch.clusters, layer.scale)
         if last and batch.kept is not None:
             hidden, attended, routing = hidden[batch.kept], attended[batch.kept], batch.kept_routing
         return self._after_attention(layer, hidden, attended, routing)
@@ -162,19 +169,19 @@ class Decoder:
         return layer.down.add_to(hidden, layer.activation(gate).mul_(up), routing, layer.residual)
 
     def _rotate(self, sides: Tensor, angles: Tensor) -> None:
-        """Queries and keys `[rows, heads, dim]`, in place."""
-        pairs = sides.view(*sides.shape[:-1], -1, 2)
+        """Queries and keys `[rows, (heads + kv_heads) * dim]`, in place."""
         if sides.dtype == torch.float32:
-            torch.view_as_complex(pairs).mul_(angles)
+            sides.view(torch.complex64).mul_(angles)
         else:
-            pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * angles))
+            turned = sides.float().view(torch.complex64).mul_(angles)
+            sides.copy_(turned.view(torch.float32))
 
     def _rotation(self, positions: Tensor, needed: int) -> Tensor:
-        """`[rows, 1, dim / 2]` complex numbers; the table grows with the longest sequence."""
+        """`[rows, (heads + kv_heads) * dim / 2]` complex numbers; the table grows with the longest sequence."""
         if needed > len(self._angles):
             phase = torch.arange(max(1024, 1 << (needed - 1).bit_length()))[:, None].float() * self._frequencies
-            self._angles = torch.polar(torch.full_like(phase, self._amplitude), phase)[:, None]
-        return self._angles[positions]
+            self._angles = torch.polar(torch.full_like(phase, self._amplitude), phase)
+        return self._angles[positions].repeat(1, self.heads + self.kv_heads)
 
 
 def linears(model: Any) -> Iterator[tuple[str, nn.Linear]]:
