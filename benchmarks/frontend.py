@@ -1,4 +1,4 @@
-"""How long the front end takes: a generated file of 1,000 lines, and the start of `alora-flow check`.
+"""How long the front end takes: a generated file of 1,000 lines, the start of `alora-flow check`, its own tests.
 
 python benchmarks/frontend.py [--lines 1000] [--rounds 9]
 """
@@ -6,6 +6,7 @@ python benchmarks/frontend.py [--lines 1000] [--rounds 9]
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from alora_flow.language import Source, check, format_source
 from alora_flow.language.parser import parse
 
+ROOT = Path(__file__).parents[1]
 HEAD = """\
 enum Stage { input, retrieval, output }
 record Answer { text: str, certainty: float[0.0..1.0] = 0.5 }
@@ -82,6 +84,10 @@ def main() -> None:
         print("format           ", measured(lambda: format_source(text), given.rounds))
         run = lambda: subprocess.run(start, check=True, capture_output=True)  # noqa: E731
         print("check, as command", measured(run, given.rounds))
+    suite = [sys.executable, "-m", "pytest", "-q", "tests/language"]
+    with_bytecode = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    run = lambda: subprocess.run(suite, check=True, capture_output=True, cwd=ROOT, env=with_bytecode)  # noqa: E731
+    print("its test suite   ", measured(run, 3))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+THINKS_LAST = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>' }}"
+    "{% if m['role'] == 'assistant' and loop.last %}{{ '<think></think>' }}{% endif %}"
+    "{{ m['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+"""Only the last answer keeps its thoughts, as in Qwen3's template."""
 SPECIAL = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|documents|>", "<|tool_result|>"]
 INVOCATIONS = ["<|safety|>", "<|certainty|>", "<|rewrite|>"]
 

@@ -74,4 +74,5 @@ CODES: dict[str, str] = {
     "W0805": "two invocations that cannot be told apart",
     # warnings of a plan, which knows the model's tokenizer
     "W0901": "an invocation that its prompt tokenises otherwise",
+    "W0902": "a chat template that rewrites earlier turns",
 }

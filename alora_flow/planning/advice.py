@@ -7,17 +7,30 @@ from collections.abc import Iterator
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.diagnostics import Diagnostic
 from alora_flow.planning.graph import FlowGraph, Invoke
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.prompts import Setup, calls_of
 
 
 def advise(graph: FlowGraph, setup: Setup) -> tuple[Diagnostic, ...]:
-    """A warning for each intrinsic whose invocation the tokenizer would write otherwise inside a prompt."""
+    """A warning for each intrinsic whose invocation the tokenizer would write otherwise inside a prompt, and one for a
+    chat template that costs the flow reuse."""
+    return (*_rewriting(graph, setup), *_invocations(graph, setup))
+
+
+def _rewriting(graph: FlowGraph, setup: Setup) -> Iterator[Diagnostic]:
+    """At the first call that it concerns."""
+    for call in calls_of(graph, setup, {}):
+        if setup.prompter.template.rewriting:
+            message = f"the chat template of {setup.model.folder.name} {setup.prompter.template.rewriting}"
+            yield Diagnostic("W0902", message, call.node.span, "nothing goes wrong; what it rewrites is computed again")
+            return
+
+
+def _invocations(graph: FlowGraph, setup: Setup) -> Iterator[Diagnostic]:
     called = {node.operation.intrinsic.key: node for node in graph.nodes.values() if isinstance(node.operation, Invoke)}
-    return tuple(
-        Diagnostic("W0901", message, node.span, "train the adapter on its own tokens, or invoke it by a control token")
-        for key, node in called.items()
-        for message in _tokenised_otherwise(setup.contracts[key], setup)
-    )
+    for key, node in called.items():
+        for message in _tokenised_otherwise(setup.contracts[key], setup):
+            help = "train the adapter on its own tokens, or invoke it by a control token"
+            yield Diagnostic("W0901", message, node.span, help)
 
 
 def _tokenised_otherwise(contract: Contract, setup: Setup) -> Iterator[str]:

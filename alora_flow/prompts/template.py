@@ -1,7 +1,8 @@
 """A model's chat template, cut into the text before and after every turn's content.
 
-The cache shares prefixes, so a template must have the *prefix property*: rendering one more turn must not
-change what was rendered before it. It is checked here, turn by turn, with placeholders for the contents.
+The cache shares prefixes, so a template should have the *prefix property*: rendering one more turn does not change what
+was rendered before it. It is tried here, turn by turn, with placeholders for the contents. A template that lacks it is
+cut as a whole for every thread: all is right, only less is shared, and `rewriting` says why.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class ChatTemplate:
             self._template = _environment().from_string(source)
         except TemplateError as error:
             raise BadModel(f"the chat template of {folder} is broken: {error}") from error
+        self.rewriting: str | None = None  # what was rewritten when it was first noticed
         self._render = lru_cache(maxsize=1024)(self._render_roles)
         self.frames = lru_cache(maxsize=1024)(self._frames)
 
@@ -77,31 +79,43 @@ class ChatTemplate:
             raise BadModel(f"the chat template of {self._folder} refuses turns {', '.join(roles)}: {error}") from error
 
     def _frames(self, roles: tuple[str, ...]) -> tuple[Frame, ...]:
-        """One frame a turn. Raises BadModel where the template lacks the prefix property."""
+        """One frame a turn. Raises BadModel where the template does not write every turn's content once, in order."""
         if not roles:
             return ()
-        earlier = self._frames(roles[:-1]) if len(roles) < 2 else self.frames(roles[:-1])
         before = self._render(roles[:-1], False) if len(roles) > 1 else ""
         whole = self._render(roles, False)
         parts = whole[len(before) :].split(_placeholder(len(roles) - 1))
-        if not whole.startswith(before) or len(parts) != 2:
-            raise BadModel(
-                f"the chat template of {self._folder} rewrites earlier turns when {roles[-1]} follows "
-                f"{', '.join(roles[:-1]) or 'nothing'}, so their cache cannot be shared"
-            )
-        return (*earlier, Frame(*parts))
+        if whole.startswith(before) and len(parts) == 2:
+            return (*self.frames(roles[:-1]), Frame(*parts))
+        self.rewriting = self.rewriting or f"rewrites earlier turns when {roles[-1]} follows {', '.join(roles[:-1])}"
+        return self._cut(whole, roles)
+
+    def _cut(self, whole: str, roles: tuple[str, ...]) -> tuple[Frame, ...]:
+        texts = []
+        for index in range(len(roles)):
+            text, *rest = whole.split(_placeholder(index))
+            if len(rest) != 1:
+                raise BadModel(
+                    f"the chat template of {self._folder} does not write what {roles[index]} says exactly once, "
+                    f"in order, in the turns {', '.join(roles)}"
+                )
+            texts.append(text)
+            (whole,) = rest
+        return (*(Frame(text, "") for text in texts[:-1]), Frame(texts[-1], whole))
 
     def generation_prompt(self, roles: tuple[str, ...]) -> str:
         """What the template writes to open the assistant's turn after these turns.
 
-        Raises BadModel where a closed assistant turn would not begin with the same text: its generated tokens
-        could then not stay where they were written.
+        Where it keeps an answer otherwise than it opens one, the answer's tokens can't stay where they were written,
+        and what follows them computes them again. Raises BadModel where to open it changes what stands before.
         """
-        closed = self._render(roles, False)
-        prompt = self._render(roles, True).removeprefix(closed)
-        if prompt != self.frames((*roles, "assistant"))[-1].before:
-            raise BadModel(f"the chat template of {self._folder} opens an answer in another way than it keeps it")
-        return prompt
+        closed, opened = self._render(roles, False), self._render(roles, True)
+        if not opened.startswith(closed):
+            raise BadModel(f"the chat template of {self._folder} changes earlier turns to open an answer")
+        kept = self._render((*roles, "assistant"), False).split(_placeholder(len(roles)))[0]
+        if kept != opened:
+            self.rewriting = self.rewriting or "opens an answer in another way than it keeps it"
+        return opened.removeprefix(closed)
 
 
 def _placeholder(index: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-import pytest
-
-from alora_flow.errors import BadModel
+import alora_flow
+from alora_flow.intrinsics.library import BUNDLED
 from alora_flow.planning.compilation import Compilation
 from tests import tiny
 
@@ -14,6 +14,15 @@ FLOW = """
 model base = "model"
 intrinsic check() -> bool { adapter "adapter" invoke ">c" emits bool }
 flow main(q: str) -> bool { return check() on user(q) }
+"""
+
+TALK = """
+model base = "model"
+flow main(q: str) -> str {
+  let first = generate(max_tokens: 12) on user(q)
+  let second = generate(max_tokens: 12) on (first.thread + user(q))
+  return second.text
+}
 """
 
 
@@ -41,9 +50,23 @@ def test_one_that_stays_as_it_is_is_not(tmp_path: Path) -> None:
     assert made.advice(made.flow(None)) == ()
 
 
-def test_a_template_that_rewrites_earlier_turns_is_an_error_of_the_plan(tmp_path: Path) -> None:
-    last_only = "{% for m in messages %}{% if loop.last %}{{ m['role'] + m['content'] }}{% endif %}{% endfor %}"
-    made = compilation(tmp_path, last_only)
-    (tmp_path / "case.flow").write_text(FLOW.replace("user(q)", "(user(q) + assistant(q))"))
-    with pytest.raises(BadModel, match="rewrites earlier turns when assistant follows user"):
-        made.plan(made.flow(None), {})
+def test_a_template_that_rewrites_earlier_turns_is_warned_of_where_it_first_costs(tmp_path: Path) -> None:
+    made = compilation(tmp_path, tiny.THINKS_LAST)
+    assert made.advice(made.flow(None)) == ()
+    (tmp_path / "case.flow").write_text(FLOW.replace("user(q)", "(user(q) + assistant(q) + user(q))"))
+    made = Compilation(tmp_path / "case.flow")
+    (warning,) = made.advice(made.flow(None))
+    assert (warning.code, warning.severity, warning.span.line) == ("W0902", "warning", 4)
+    assert warning.message == "the chat template of model rewrites earlier turns when user follows user, assistant"
+
+
+def test_a_flow_on_such_a_template_keeps_its_promise(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLED["mini"], tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(tiny.THINKS_LAST)
+    (tmp_path / "case.flow").write_text(TALK)
+    trace = alora_flow.load(tmp_path / "case.flow").main(q="Who is the mayor of Tarnok?").trace
+    assert trace.kept_promise
+    first, second = trace.calls
+    assert first.actual is not None
+    assert second.actual is not None
+    assert second.actual.reused == first.actual.prefilled + first.generated - 1

@@ -38,15 +38,34 @@ def test_what_a_template_adds_at_the_front_belongs_to_the_first_turn(tmp_path: P
     assert made.frames(("system", "user"))[1] == Frame("<|start|>user\n", "<|end|>\n")
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path: Path) -> None:
+def test_a_template_that_rewrites_earlier_turns_is_cut_as_a_whole(tmp_path: Path) -> None:
+    made = template(tmp_path, tiny.THINKS_LAST)
+    assert made.frames(("user", "assistant"))[1] == Frame("<|assistant|><think></think>", "<|end|>")
+    assert made.rewriting is None
+    assert made.frames(("user", "assistant", "user")) == (
+        Frame("<|user|>", ""),
+        Frame("<|end|><|assistant|>", ""),
+        Frame("<|end|><|user|>", "<|end|>"),
+    )
+    assert made.rewriting == "rewrites earlier turns when user follows user, assistant"
+
+
+def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path: Path) -> None:
     made = template(tmp_path, LAST_ONLY)
-    with pytest.raises(BadModel, match="rewrites earlier turns when user follows system"):
+    with pytest.raises(BadModel, match="does not write what system says exactly once, in order, in the turns system"):
         made.frames(("system", "user"))
 
 
-def test_a_template_that_opens_an_answer_otherwise_than_it_keeps_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="opens an answer in another way"):
-        template(tmp_path, THINKING).generation_prompt(("user",))
+def test_a_template_that_opens_an_answer_otherwise_than_it_keeps_it_says_so(tmp_path: Path) -> None:
+    made = template(tmp_path, THINKING)
+    assert made.generation_prompt(("user",)) == "assistant: <think>"
+    assert made.rewriting == "opens an answer in another way than it keeps it"
+
+
+def test_a_template_that_changes_turns_to_open_an_answer_is_refused(tmp_path: Path) -> None:
+    made = template(tmp_path, "{% if add_generation_prompt %}!{% endif %}" + tiny.TEMPLATE)
+    with pytest.raises(BadModel, match="changes earlier turns to open an answer"):
+        made.generation_prompt(("user",))
 
 
 def test_a_template_that_refuses_a_role_says_so(tmp_path: Path) -> None:
