@@ -85,12 +85,16 @@ class NextUses:
 
     def _parts(self, later: Sequence[int | None], thread: Thread) -> NextUse:
         """(end in tokens, next use) of a thread's turns; of the whole thread where holes became several turns."""
-        if not thread or len(later) != len(thread):
-            return [(len(self._setup.prompter.thread_symbols(thread)), later[-1])] if thread and later else []
+        ends = self._setup.prompter.turn_ends(thread)
+        if len(later) != len(ends):
+            ends, later = ends[-1:], later[-1:]
         parts: NextUse = []
-        for count, use in enumerate(later, start=1):
-            if count == len(later) or use != later[count]:
-                parts.append((len(self._setup.prompter.thread_symbols(thread[:count])), use))
+        before = 0
+        for count, (end, use) in enumerate(zip(ends, later, strict=False), start=1):
+            # A turn without tokens ends where the one before it does.
+            if end > before and (count == len(later) or use != later[count]):
+                parts.append((end, use))
+                before = end
         return parts
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
 from alora_flow.prompts.template import ChatTemplate
@@ -66,6 +67,11 @@ class Prompter:
         """The closed turns of a thread, each piece tokenised on its own."""
         frames = iter(self.template.frames(_roles(thread)))
         return tuple(symbol for turn in thread for symbol in self._turn_symbols(turn, frames))
+
+    def turn_ends(self, thread: Thread) -> list[int]:
+        """After how many of its symbols each turn of the thread ends."""
+        frames = iter(self.template.frames(_roles(thread)))
+        return list(accumulate(sum(1 for _ in self._turn_symbols(turn, frames)) for turn in thread))
 
     def _turn_symbols(self, turn: Turn, frames: Iterator[tuple[str, str]]) -> Iterator[Symbol]:
         if not turn.role:

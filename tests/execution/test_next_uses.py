@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from alora_flow.backends.base import Backend
+from alora_flow.backends.echo import Echo
 from alora_flow.backends.torch_engine import open_engine
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -16,7 +17,9 @@ from alora_flow.planning.next_uses import NextUse, NextUses
 from alora_flow.planning.prompts import Setup
 from alora_flow.views.result import plain
 from alora_runtime import Engine, Request
+from alora_runtime.validation import uses_of
 from tests.execution.test_promise import approximately
+from tests.tiny import write_model_folder
 
 CHECKS = """
 model base = "mini"
@@ -88,6 +91,35 @@ def test_what_the_hints_say(tmp_path: Path) -> None:
     assert sure.next_use == [(None, 1)]
     assert sure_again.next_use == [(ask, 1), (written, None), (None, 0)]
     assert more.next_use is None
+
+
+def test_turns_without_tokens(tmp_path: Path) -> None:
+    """A template may write nothing around a turn, and a turn may say nothing: no hint is wrong in itself for that."""
+    write_model_folder(tmp_path / "bare", "{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    (tmp_path / "bare.flow").write_text(
+        """
+        model base = "./bare"
+        flow bare(first: str = "", second: str = "") -> str {
+          thread one = system(first)
+          thread two = one + user(second)
+          let a = generate(max_tokens: 2) on (two + user("x"))
+          let b = generate(max_tokens: 2) on (two + user("y {a.text}"))
+          let c = generate(max_tokens: 2) on (one + user("z {b.text}"))
+          return c.text
+        }
+        """
+    )
+    noted: list[Noting] = []
+
+    def open_noting(setup: Setup) -> Backend:
+        noted.append(Noting(Echo(setup.prompter.tokenizer, 0)))
+        return noted[-1]
+
+    flow = Module(Compilation(tmp_path / "bare.flow"), open_noting).flows["bare"]
+    for given in ({}, {"first": "a"}, {"second": "b"}, {"first": "a", "second": "b"}):
+        flow.run(given)
+    assert [uses_of(request)[0] for request in noted[0].requests[-3:]][:2] == [(2, 1), (1, 1)]
+    assert all(uses_of(request) for request in noted[0].requests)
 
 
 def run_back(tmp_path: Path, cache_tokens: int) -> tuple[Any, Engine]:
