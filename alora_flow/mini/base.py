@@ -34,7 +34,7 @@ class Plan:
     minutes: float | None = None
     batch: int = 8192
     chats: int = 3000
-    stage_ends: tuple[float, ...] = (0.054, 0.162, 0.287, 0.77)
+    stage_ends: tuple[float, ...] = (0.1, 0.3, 0.45, 0.8)
     threads: int = 2
     log_seconds: float = 150.0
 
@@ -61,7 +61,7 @@ class Clock:
 
     def recall(self) -> float:
         """The share of lists to copy: many at first; with hardly any later, a name's second half may be guessed."""
-        return 0.8 if self.progress < 0.1 else 0.3
+        return 0.8 if self.progress < 0.1 else 0.35
 
 
 def fast_matrices() -> bool:
