@@ -34,13 +34,18 @@ def summary(results: Results) -> Results:
     return {"seed": results["seed"], **rates, **errors}
 
 
+def recipe_of(command: str) -> str:
+    """What seeds of one recipe have in common. Threads only count where the budget is time."""
+    return re.sub(r"--seed \d+", "", re.sub(r"(--tokens \d+) --threads \d+", r"\1", command))
+
+
 def ship(folders: Sequence[Path], out: Path) -> Results:
     """Write the folder whose base answers best to `out`, its card listing all; returns the results written.
 
     Raises BadInput unless the folders are of one recipe and differ in their seed alone.
     """
     every = [read_results(folder) for folder in folders]
-    recipes = {re.sub(r"--seed \d+", "--seed N", results["command"]) for results in every}
+    recipes = {recipe_of(results["command"]) for results in every}
     seeds = [results["seed"] for results in every]
     if len(recipes) > 1 or len(set(seeds)) < len(seeds):
         raise BadInput(f"these are not seeds of one recipe: {', '.join(results['command'] for results in every)}")

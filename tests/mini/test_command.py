@@ -12,7 +12,7 @@ from alora_flow.errors import BadInput
 from alora_flow.mini import WEIGHTS
 from alora_flow.mini.folders import shape_of
 from alora_flow.mini.network import Shape
-from alora_flow.mini.shipping import manifest, ship
+from alora_flow.mini.shipping import manifest, recipe_of, ship
 
 
 def test_card_prints_the_shipped_card() -> None:
@@ -46,6 +46,18 @@ def test_ship_takes_the_best_seed_and_lists_all(tmp_path: Path) -> None:
     lines = [line for line in result.output.splitlines() if line.startswith(("| 0 |", "| 1 |", "| 2 |"))]
     assert [line.split(" | ")[:2] for line in lines] == [["| 0", "97.0 %"], ["| 1", "50.0 %"], ["| 2", "90.0 %"]]
     assert manifest(tmp_path / "best") == json.loads((tmp_path / "best" / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("command", "other", "same"),
+    [
+        ("train --seed 1 --tokens 5 --threads 2", "train --seed 2 --tokens 5 --threads 1", True),
+        ("train --seed 1 --tokens 5 --threads 2", "train --seed 1 --tokens 6 --threads 2", False),
+        ("train --seed 1 --minutes 5 --threads 2", "train --seed 1 --minutes 5 --threads 1", False),
+    ],
+)
+def test_threads_are_no_part_of_a_recipe_of_so_many_tokens(command: str, other: str, same: bool) -> None:
+    assert (recipe_of(command) == recipe_of(other)) == same
 
 
 @pytest.mark.parametrize("seeds", [(3, 3), (3, None)])
