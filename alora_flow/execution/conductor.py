@@ -47,8 +47,12 @@ class Conductor:
             self._waiting.extend(runs)
         while self._leads(runs):
             try:
-                while not all(run.ended for run in runs):
-                    self._advance()
+                left = deque(runs)
+                while left:
+                    if left[0].ended:
+                        left.popleft()
+                    else:
+                        self._advance()
             except BaseException as error:
                 self._give_up(error)
                 raise
@@ -147,7 +151,7 @@ class Conductor:
         """The backend or the leader's thread was interrupted: no run can go on."""
         for run in [*self._active, *self._waiting]:
             run.error = run.error or error
-            for ticket in getattr(run, "calls", ()):
+            for ticket in run.calls:
                 self.backend.cancel(ticket)
         self._active.clear()
         self._waiting.clear()

@@ -58,6 +58,7 @@ class Run:
         self.find_tool, self.progress = find_tool, progress
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
+        self.calls: dict[int, tuple[Node, list[Key]]] = {}
 
     @property
     def ended(self) -> bool:
@@ -68,7 +69,6 @@ class Run:
         graph = self.state.graph
         self.nodes = list(graph.nodes.values())
         self.mocks = Mocks(self.state.setup.prompter.tokenizer)
-        self.calls: dict[int, tuple[Node, list[Key]]] = {}
         self.tools: dict[Future[Any], list[Node]] = {}
         self.answers: dict[tuple[str, str], Future[Any]] = {}
         self.predicted: dict[str, Tokens] = {}
