@@ -45,6 +45,16 @@ def test_the_card_is_written_from_the_results() -> None:
     assert (WEIGHTS / "CARD.md").read_text(encoding="utf-8") == card.render(RESULTS)
 
 
+def test_the_readme_says_what_the_card_says() -> None:
+    readme = " ".join((WEIGHTS.parents[2] / "README.md").read_text(encoding="utf-8").split())
+    base = RESULTS["base"]
+    assert f"model of {RESULTS['costs']['base']['parameters'] / 1e6:.1f} M parameters" in readme
+    assert f"{base['small']['rate']:.0%}".replace("%", " %") in readme
+    assert f"{base['large']['rate']:.0%}".replace("%", " %") in readme
+    working = {name for name, figures in RESULTS["intrinsics"].items() if figures["works"]}
+    assert working == {"safety", "query_rewrite"}, "the README names these two"
+
+
 def test_the_base_answers_as_measured() -> None:
     figures = evaluate_base(*base(), count=SAMPLES)
     for name in ("small", "large", "admits"):
