@@ -14,6 +14,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 import argparse
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,14 +48,16 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--llama-server", metavar="BINARY", default=os.environ.get("ALORA_LLAMA_SERVER"))
     options = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(options.threads)
+    parts = {**PARTS, "flow": partial(flow.rows, llama_server=options.llama_server)}
     rows = []
-    for name in options.parts or PARTS:
+    for name in options.parts or parts:
         with TemporaryDirectory() as home:
-            rows += PARTS[name](Path(home), options.repeats)
+            rows += parts[name](Path(home), options.repeats)
     print(table(rows))
     print(
         f"\n{platform.processor() or platform.machine()}, {options.threads} threads, torch {torch.__version__}, "
