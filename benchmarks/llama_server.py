@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from benchmarks.engine_peers import Stages, Tokens
 from benchmarks.engine_timing import Row
 from benchmarks.llama_gguf import write_adapter, write_model
 
+SERVER = "llama.cpp's server"
 Calls = Sequence[tuple[str, Tokens]]
 
-PATIENCE = 120
+PATIENCE = 600
 """Seconds to start, and for an answer."""
 
 CLOSE = 1e-4
@@ -30,16 +32,15 @@ class Server:
     """A running server. What it has cached is the sequence of its last request, as far as the base computed it."""
 
     def __init__(self, port: int, adapters: Sequence[str]) -> None:
-        self.connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        self.adapters = list(adapters)
+        self.port, self.adapters = port, list(adapters)
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer to one request."""
-        headers = {"Content-Type": "application/json"}
-        method = "GET" if body is None else "POST"
-        self.connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = self.connection.getresponse()
-        text = response.read()
+        """The answer to one request, on a connection of its own: the server closes those that wait."""
+        method, content = ("GET", None) if body is None else ("POST", json.dumps(body))
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+            connection.request(method, path, content, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read()
         if response.status != 200:
             raise RuntimeError(f"llama-server answers {path} with {response.status}: {text.decode()[:500]}")
         return json.loads(text)
@@ -71,9 +72,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(
-    binary: str, home: Path, model: Path, adapters: Mapping[str, Path], threads: int, options: Sequence[str] = ()
-) -> Iterator[Server]:
+def running(binary: str, home: Path, model: Path, adapters: Mapping[str, Path], threads: int) -> Iterator[Server]:
     """The server on GGUF files of the model and its activated adapters, written to `home`; ended afterwards."""
     files = [write_adapter(home / f"{name}.gguf", path, model) for name, path in adapters.items()]
     port = free_port()
@@ -83,12 +82,14 @@ def running(
         *("--threads", str(threads), "--threads-batch", str(threads), "--parallel", "1", "--ctx-size", "4096"),
         # With flash attention, keys and values are read in half precision, whatever the type of the cache.
         *("--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off", "--cache-ram", "0"),
-        *options,
     ]
-    with open(home / "llama-server.log", "w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    # Its threads wait as they do for its users, whatever the engine's are told.
+    settings = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    path = home / "llama-server.log"
+    with open(path, "w") as log, subprocess.Popen(command, stdout=log, stderr=log, env=settings) as process:
         try:
             server = Server(port, list(adapters))
-            wait_for(server, process, home / "llama-server.log")
+            wait_for(server, process, path)
             yield server
         finally:
             process.terminate()
@@ -101,10 +102,10 @@ def wait_for(server: Server, process: subprocess.Popen[bytes], log: Path) -> Non
         try:
             server.ask("/health")
             return
-        except (OSError, RuntimeError):
-            server.connection.close()
+        except (OSError, RuntimeError) as error:
+            last = error
         if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"llama-server did not start:\n{log.read_text()[-2000:]}")
+            raise RuntimeError(f"llama-server did not start:\n{log.read_text()[-2000:]}") from last
         time.sleep(0.1)
 
 
@@ -131,27 +132,24 @@ def distance(theirs: Any, ours: Completion) -> tuple[int, float]:
     return len(ours.tokens), furthest
 
 
-def proof(server: Server, engine: Engine, contexts: Sequence[Tokens], written: int, calls: Calls) -> Row:
+def proof(server: Server, engine: Engine, context: Tokens, written: int, calls: Calls) -> Row:
     """Whether server and engine are the same model: answers of the base and of each adapter, told apart from what the
     server says with the adapter left out."""
-    shared = asked = 0
-    furthest, without = 0.0, []
-    for context in contexts:
-        (base,) = engine.generate([Request([Run(context)], max_tokens=written, ignore_eos=True, logprobs=8)])
-        found = [distance(server.complete(context, written, logprobs=8), base)]
-        asked += written
-        for adapter, invocation in calls:
-            prompt, called = [*context, *base.tokens], Run(invocation, adapter)
-            (own,) = engine.generate([Request([Run(prompt), called], max_tokens=4, ignore_eos=True, logprobs=8)])
-            found.append(distance(server.complete([*prompt, *invocation], 4, adapter, logprobs=8), own))
-            without.append(distance(server.complete([*prompt, *invocation], 4, logprobs=8), own)[1])
-            asked += 4
-        shared += sum(tokens for tokens, _ in found)
-        furthest = max(furthest, *(difference for _, difference in found))
+    (base,) = engine.generate([Request([Run(context)], max_tokens=written, ignore_eos=True, logprobs=8)])
+    found, without = [distance(server.complete(context, written, logprobs=8), base)], []
+    for adapter, invocation in calls:
+        prompt = [*context, *base.tokens]
+        runs = [Run(prompt), Run(invocation, adapter)]
+        (own,) = engine.generate([Request(runs, max_tokens=4, ignore_eos=True, logprobs=8)])
+        found.append(distance(server.complete([*prompt, *invocation], 4, adapter, logprobs=8), own))
+        without.append(distance(server.complete([*prompt, *invocation], 4, logprobs=8), own)[1])
+    furthest = max(difference for _, difference in found)
+    equal, asked = sum(tokens for tokens, _ in found), written + 4 * len(calls)
+    build = server.ask("/props")["build_info"]
     return Row(
-        "log-probabilities of llama.cpp's server and of the engine, largest difference",
+        f"log-probabilities of {SERVER} and of the engine, largest difference",
         f"≤ {CLOSE:g}",
         f"{furthest:.2g}",
-        f"{shared} of {asked} greedy tokens equal; with the adapters left out at least {min(without):.2g}",
+        f"{build}: {equal} of {asked} greedy tokens equal; with the adapters left out at least {min(without):.2g}",
         furthest <= CLOSE < min(without),
     )
