@@ -88,7 +88,8 @@ class Conductor:
             self._try(run, partial(self._start, run))
         for ticket, completion in self.backend.step() if self.backend.busy else ():
             self._spoilt |= completion.finish in INCOMPLETE
-            if (owner := self._calls.pop(ticket)) in self._active:
+            # Nobody's, where its run has failed by another call that ended in the same step.
+            if (owner := self._calls.pop(ticket, None)) in self._active:
                 self._try(owner, partial(owner.take, ticket, completion))
         if not self.backend.busy:
             self._wait_for_tools()

@@ -160,7 +160,8 @@ class Group:
         """Nanoseconds, about."""
         look = scale * (READ + PAIR * self.rows)
         gather = scale * GATHER if len(self.slots) > 1 else 0
-        rest = CALL + self.width * (look + gather)
+        # Without a mask the kernel leaves out what no row sees, half of a piece's own slots.
+        rest = CALL + self.width * (look + gather) / (2 if self.plain and self.rows > 1 else 1)
         if self.stride:
             rest = CALL + scale * self.rows * self.width * (READ + PAIR)
         return rest + (2 * CALL + self.prefix.length * look if self.prefix else 0)

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Sequence
 
 from .extents import Extent, joined, size, window, without
-from .node import Node
 from .pins import Pins
 from .sequence import Live, Piece, Plan, Row, cut
 from .tree import Labelled, RunTree, Uses
@@ -90,22 +89,26 @@ class Scheduler:
         for live in plan.decoding:
             kept[live] = [next(remaining)]
         for piece in plan.pieces:
-            if isinstance(piece.row, Node):
-                piece.row.row = next(remaining)
-            elif piece.row is not None:
+            if isinstance(piece.row, Live):
                 kept.setdefault(piece.row, []).append(next(remaining))
+                continue
+            if piece.row is not None:
+                piece.row.row = next(remaining)
             self._account(piece)
         ready = []
         for live in self.running:
+            if not live.prompt_done:
+                self._complete_prompt(live)
             if live in plan.spoiled:
                 continue
-            if live in kept:
-                ready.append((live, kept[live]))
-            elif not live.prompt_done and self._complete_prompt(live) and not live.opened:
+            own = kept.get(live, [])
+            if live.prompt_done and not live.opened and (own or not live.pending):
                 assert live.leaf is not None
                 assert live.leaf.row is not None
-                ready.append((live, [live.leaf.row]))
+                own = [live.leaf.row, *own]
                 live.opened = True
+            if own:
+                ready.append((live, own))
         return ready
 
     def abort(self, plan: Plan) -> None:
@@ -115,7 +118,7 @@ class Scheduler:
             live.used -= 1
             live.fed -= 1
         for piece in plan.pieces:
-            if piece.live.prompt_done:
+            if isinstance(piece.row, Live):
                 piece.live.used -= piece.length
                 piece.live.fed -= 0 if piece.live.trie else piece.length
 
@@ -170,26 +173,30 @@ class Scheduler:
         end = min(total, start + plan.budget)
         missing = not live.opened and live.leaf.row is None and live.leaf not in plan.rows
         row = missing and end == total and plan.budget > 0
-        if start == end and not row:
-            return
-        again = start == total  # the whole prompt is there, but not the row of its last token
-        begin = total - 1 if again else start
-        slots = None if again else window(live.path, start, end)
-        runs = cut(live.sequence(), begin, end)
-        plan.pieces.append(Piece(live, runs, begin, slots, window(live.path, 0, end), live.leaf if row else None))
-        plan.budget -= end - begin
-        self.tree.plan(live.leaf, end)
-        if row:
-            plan.rows.add(live.leaf)
+        if start < end or row:
+            again = start == total  # the whole prompt is there, but not the row of its last token
+            begin = total - 1 if again else start
+            slots = None if again else window(live.path, start, end)
+            runs = cut(live.sequence(), begin, end)
+            plan.pieces.append(Piece(live, runs, begin, slots, window(live.path, 0, end), live.leaf if row else None))
+            plan.budget -= end - begin
+            self.tree.plan(live.leaf, end)
+            if row:
+                plan.rows.add(live.leaf)
+        # The trie goes along where budget and arena have room for all of it, else in the next step, which may preempt:
+        # in this one, whoever had to go may have been planned already.
+        if live.trie and end == total and 0 < live.pending <= plan.budget and self._extend(live, live.pending):
+            plan.budget -= live.pending
+            self._plan_trie(live, plan)
 
     def _plan_tail(self, live: Live, plan: Plan) -> None:
         count = live.pending
         if not count or not self._grow(live, count):
             return
-        live.use(count)
         if live.trie:
             self._plan_trie(live, plan)
             return
+        live.use(count)
         live.fed += count
         if count == 1:
             plan.decoding.append(live)
@@ -198,6 +205,7 @@ class Scheduler:
 
     def _plan_trie(self, live: Live, plan: Plan) -> None:
         assert live.trie is not None
+        live.use(live.pending)
         slots = trie_slots(live)
         for node, token in enumerate(live.trie.tokens):
             context = joined([*live.path, *(slots[above] for above in live.trie.ancestors(node))])
@@ -206,14 +214,18 @@ class Scheduler:
 
     def _grow(self, live: Live, count: int) -> bool:
         """Room for `count` more tokens, if need be from the youngest; False when that was `live` itself."""
-        missing = live.used + count - live.reserved
-        if missing <= 0:
-            return True
-        while not self.tree.make_room(missing):
+        while not self._extend(live, count):
             victim = self.running[-1]
             self._preempt(victim)
             if victim is live:
                 return False
+        return True
+
+    def _extend(self, live: Live, count: int) -> bool:
+        """Room for `count` more tokens where nobody who runs has to give it; False where there is none."""
+        missing = live.used + count - live.reserved
+        if missing <= 0 or not self.tree.make_room(missing):
+            return missing <= 0
         end = live.tail[-1].end if live.tail else live.path[-1].end
         wish = max(missing, min(TAIL, live.room - live.reserved, self.tree.available))
         self.tree.make_room(wish)
@@ -253,21 +265,18 @@ class Scheduler:
 
     def _account(self, piece: Piece) -> None:
         live = piece.live
-        if live.prompt_done:
-            return
         end = piece.start + piece.length
         new = max(0, min(end, live.prompt) - max(piece.start, live.counted))
         live.prefilled += new
         live.counted = max(live.counted, min(end, live.prompt))
         self.recomputed += piece.length - new
 
-    def _complete_prompt(self, live: Live) -> bool:
+    def _complete_prompt(self, live: Live) -> None:
         leaf = live.leaf
         assert leaf is not None
         live.prompt_done = leaf.ready == len(leaf.tokens) and (live.opened or leaf.row is not None)
         if live.prompt_done:
             live.counted = live.prompt
-        return live.prompt_done
 
     def check(self) -> None:
         """Prove that every slot has exactly one owner and every node as many references as requests on it."""

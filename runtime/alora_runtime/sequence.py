@@ -34,7 +34,8 @@ class Live:
     first `seen` are part of its context. reach: up to where its slots follow each other.
     place: a new object whenever path or tail change, or `reach`: while it stays the same, slots follow each other.
     prompt: tokens of the prompt.
-    prompt_done: all of the path has its KV. opened: the row of the last prompt token has been given, once and for all.
+    prompt_done: all of the path has its KV. opened: the row of the last prompt token has been given, once and for all,
+    and with it those of the trie.
     """
 
     ticket: int
@@ -171,7 +172,8 @@ class Piece:
 
 @dataclass(slots=True)
 class Plan:
-    """One step. `budget`: prompt tokens that may still be added. Rows are kept by `decoding` first, then by `pieces`.
+    """One step. `budget`: tokens of prompts, and of tries that go along, that may still be added. Rows are kept by
+    `decoding` first, then by `pieces`.
 
     decoding: requests that compute the token they generated last, in order of submission. pieces: everything else.
     spoiled: requests of which something turned out not to be finite, and from which position on.

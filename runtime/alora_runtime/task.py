@@ -22,7 +22,6 @@ class Task:
     text: kept token by token where somebody listens or a string may stop it. told: tokens and characters given out.
     forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
-    root: logits of the prompt's last row `[1, vocabulary]`, kept until the other rows of its choices are there.
     plain: every token is simply the most likely one, and nobody looks at it before the end.
     """
 
@@ -37,7 +36,6 @@ class Task:
     logprobs: list[dict[int, float]] = field(default_factory=list)
     forced: list[int] = field(default_factory=list)
     finish: Finish | None = None
-    root: Tensor | None = None
     plain: bool = field(init=False)
     choice: int | None = None
     choice_logprobs: tuple[float, ...] = ()
@@ -144,13 +142,11 @@ class Task:
             self.finish = "stop"
         return bool(tokens) or matcher.done
 
-    def _choose(self, logits: Tensor) -> Finish | None:
+    def _choose(self, logits: Tensor) -> Finish:
+        """From the row of the prompt's last token and one of each node of the trie."""
         trie, request = self.live.trie, self.request
         assert trie is not None
-        if trie.tokens and self.root is None:
-            self.root = logits.clone()
-            return None
-        table = (logits if self.root is None else torch.cat([self.root, logits])).log_softmax(-1)
+        table = logits.log_softmax(-1)
 
         def score(node: int, token: int) -> float:
             return float(table[node + 1, token])

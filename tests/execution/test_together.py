@@ -32,6 +32,11 @@ flow f(n: int) -> int {
   return m
 }
 flow g(n: int) -> int { return n + 1 }
+flow h(n: int) -> str {
+  let left = generate(max_tokens: 3) on user("left {n}")
+  let right = generate(max_tokens: 3) on user("right {n}")
+  return "{left.text}{right.text}"
+}
 """
 
 
@@ -118,6 +123,20 @@ def test_a_progress_callback_may_not(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="progress callback"):
         module.f.run({"n": 1}, ask_back)
     assert module.f(n=1).value == 1
+
+
+@pytest.mark.parametrize("fail_at", ["left", "right"])
+def test_a_progress_callback_may_fail_at_one_of_the_calls_that_a_step_ends(tmp_path: Path, fail_at: str) -> None:
+    module = meeting(tmp_path, "return n", open_echo)
+    before = module.h(n=1).value
+
+    def fail(node: Node, status: Status | None) -> None:
+        if status == "done" and fail_at in node.id:
+            raise ValueError(fail_at)
+
+    with pytest.raises(ValueError, match=fail_at):
+        module.h.run({"n": 1}, fail)
+    assert module.h(n=1).value == before
 
 
 def test_an_interrupted_step_ends_what_was_under_way_and_leaves_the_module_usable(

@@ -57,7 +57,7 @@ def test_longer_choices_are_scored_together(engine: Engine, oracle: Oracle) -> N
     completion = engine.generate([Request(PROMPT, choices=choices, logprobs=1)])[0]
     assert completion.choice_logprobs == pytest.approx(expected, abs=1e-4)
     assert completion.tokens == choices[completion.choice]  # type: ignore[index]
-    assert engine.stats.steps == 2  # the prompt, and all branches at once
+    assert engine.stats.steps == 1  # the prompt and all branches at once
     assert engine.stats.rows == 43 + len([(1,), (1, 2), (1, 2, 4), (8,), (8, 9)])
     engine.check()
     longer = [*PROMPT, Run((*completion.tokens, 77), "one")]

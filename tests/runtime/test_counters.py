@@ -17,9 +17,12 @@ from alora_runtime.tree import RunTree
 Runs = Sequence[tuple[int, Sequence[int]]]
 """(adapter number, tokens)."""
 
+Choices = Sequence[Sequence[int]]
+
 
 class Machine:
-    """An engine without a model: the answer to any row is the next number of a counter, from 1000 on."""
+    """An engine without a model: the answer to any row is the next number of a counter, from 1000 on; of choices, one
+    that depends on the ticket."""
 
     def __init__(self, slots: int = 1000, chunk: int = 1000, keep: bool = True) -> None:
         self.scheduler = Scheduler(RunTree(slots, keep), chunk)
@@ -27,9 +30,11 @@ class Machine:
         self.wanted: dict[Live, int] = {}
         self.rows = 0
 
-    def submit(self, runs: Runs, count: int = 1, answer: Sequence[int] | None = None) -> Live:
-        """A request for `count` tokens: those of `answer`, else fresh ones."""
-        live = Live(next(self.tickets), tuple((adapter, tuple(tokens)) for adapter, tokens in runs), count - 1)
+    def submit(self, runs: Runs, count: int = 1, answer: Sequence[int] | None = None, choices: Choices = ()) -> Live:
+        """A request for `count` tokens: those of `answer`, else fresh ones; or for one of `choices`."""
+        trie = ChoiceTrie(choices) if choices else None
+        room = len(trie.tokens) if trie else count - 1
+        live = Live(next(self.tickets), tuple((adapter, tuple(tokens)) for adapter, tokens in runs), room, trie)
         self.scheduler.add(live)
         self.wanted[live] = count
         self.answers = {**getattr(self, "answers", {}), live: iter(answer or self.fresh)}
@@ -39,9 +44,13 @@ class Machine:
         """Plan, compute nothing, go on."""
         plan = self.scheduler.plan()
         self.rows += len(plan.decoding) + sum(piece.length for piece in plan.pieces)
-        for live, _ in self.scheduler.commit(plan, [object() for _ in plan.keepers()]):
-            live.generated.append(next(self.answers[live]))
-            if len(live.generated) == self.wanted[live]:
+        for live, rows in self.scheduler.commit(plan, [object() for _ in plan.keepers()]):
+            if live.trie:
+                assert len(rows) == 1 + len(live.trie.tokens)
+                live.generated = list(live.trie.choices[live.ticket % len(live.trie.choices)])
+            else:
+                live.generated.append(next(self.answers[live]))
+            if live.trie or len(live.generated) == self.wanted[live]:
                 self.scheduler.finish(live)
         self.scheduler.check()
 
@@ -119,21 +128,16 @@ def test_adapters_share_before_the_invocation_and_never_after(machine: Machine) 
     assert machine.serve(([(0, A), (1, C), (0, B)], 1), ([(1, A)], 1)) == [(110, 30), (0, 100)]
 
 
-def test_a_choice_is_not_fed_and_its_beginning_stays() -> None:
-    machine = Machine()
-    trie = ChoiceTrie([(1, 2, 3), (1, 4), (5,)])
-    live = Live(0, ((0, tuple(A)),), len(trie.tokens), trie)
-    machine.scheduler.add(live)
-    for expected in (1, 2):  # the prompt's row, then those after 1 and after 1 2
-        plan = machine.scheduler.plan()
-        kept = [object() for _ in plan.keepers()]
-        [(ready, rows)] = machine.scheduler.commit(plan, kept)
-        assert (ready, len(rows)) == (live, expected)
-    live.generated = [1, 4]
-    machine.scheduler.finish(live)
-    machine.scheduler.check()
-    assert machine.scheduler.tree.stored == 101
-    machine.tickets = itertools.count(1)
+@pytest.mark.parametrize(("chunk", "steps"), [(102, 1), (101, 2), (100, 2), (51, 2), (50, 3)])
+def test_a_choice_is_not_fed_and_its_beginning_stays(chunk: int, steps: int) -> None:
+    """The rows after 1 and after 1 2 are computed with the last tokens of the prompt, or in the next step."""
+    machine = Machine(chunk=chunk)
+    machine.submit([(0, A)], choices=[(1, 4), (1, 2, 3), (5,)])
+    for _ in range(steps):
+        assert machine.scheduler.busy
+        machine.step()
+    assert not machine.scheduler.busy
+    assert (machine.rows, machine.scheduler.tree.stored) == (102, 101)
     assert machine.serve(([(0, [*A, 1, 4, 9])], 1)) == [(101, 2)]
 
 
@@ -192,19 +196,23 @@ RUNS = st.lists(
 )
 
 
-ROUNDS = st.lists(st.lists(st.tuples(RUNS, st.integers(1, 3)), min_size=1, max_size=4), max_size=4)
+CHOICES = st.lists(st.lists(st.integers(100, 102), min_size=1, max_size=3).map(tuple), max_size=4, unique=True)
+"""Tokens that no prompt has; no choices in some cases."""
+
+
+ROUNDS = st.lists(st.lists(st.tuples(RUNS, st.integers(1, 3), CHOICES), min_size=1, max_size=4), max_size=4)
 
 
 @given(ROUNDS, st.sampled_from([1, 3, 1000]))
 @settings(max_examples=300, deadline=None)
-def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, int]]], chunk: int) -> None:
+def test_counters_follow_from_the_requests_alone(rounds: list[list[tuple[Runs, int, Choices]]], chunk: int) -> None:
     """What a planner may assume: the cache is a set of prefixes, and some of them are ends of prompts."""
     machine = Machine(chunk=chunk)
     cached: set[tuple[tuple[int, int], ...]] = {()}
     ends: set[tuple[tuple[int, int], ...]] = set()
     for requests in rounds:
         expected, grown = [], []
-        lives = [machine.submit(merged(runs), count) for runs, count in requests]
+        lives = [machine.submit(merged(runs), count, choices=choices) for runs, count, choices in requests]
         for live in lives:
             pairs = tuple((adapter, token) for adapter, tokens in live.runs for token in tokens)
             reused = max(length for length in range(len(pairs) + 1) if pairs[:length] in cached)
@@ -229,7 +237,7 @@ def test_nothing_leaks_whatever_happens(data: st.DataObject, slots: int, chunk: 
     for action in data.draw(st.lists(st.sampled_from(["submit", "step", "fail", "cancel"]), max_size=30)):
         live = [*machine.scheduler.running, *machine.scheduler.waiting]
         if action == "submit":
-            machine.submit(merged(data.draw(RUNS)), data.draw(st.integers(1, 12)))
+            machine.submit(merged(data.draw(RUNS)), data.draw(st.integers(1, 12)), choices=data.draw(CHOICES))
         elif action == "step":
             machine.step()
         elif action == "fail":

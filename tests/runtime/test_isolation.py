@@ -34,10 +34,13 @@ SOUND = [
     Request([Run((*CONTEXT, 5, 6))], max_tokens=2, logprobs=3, ignore_eos=True),
 ]
 
+POISONED_CHOICE = Request([Run(CONTEXT[:30]), Run(INVOCATION, "wide")], choices=((1, POISON, 3), (1, 7), (8,)))
+
 
 def sick(name: str) -> list[Request]:
     """What overflows under an adapter: in its prompt, in its first decode step, everywhere, in its choices; in the base
-    model, in the middle of a prompt and at its end; and what goes on from such a prompt or branches off after it."""
+    model, in the middle of a prompt and at its end; what goes on from such a prompt or branches off after it; and a
+    choice after a sound prompt."""
     return [
         Request([Run(CONTEXT), Run(INVOCATION, name)], max_tokens=5),
         Request([Run(CONTEXT[:50]), Run((9, 8, 7)), Run((), name)], max_tokens=6, ignore_eos=True),
@@ -48,6 +51,7 @@ def sick(name: str) -> list[Request]:
         Request([Run((*CONTEXT[:20], POISON, *CONTEXT[20:], 1, 2))], max_tokens=5),
         Request([Run((*CONTEXT[:20], POISON, *CONTEXT[20:40], 3))], max_tokens=5),
         Request([Run(CONTEXT), Run((*INVOCATION, 4, 5), name)], max_tokens=5),
+        POISONED_CHOICE,
     ]
 
 
@@ -199,6 +203,15 @@ def test_a_prefix_that_failed_is_computed_again(poisoned: Callable[..., Engine])
         answer = serve(engine, [failing])[0]
         assert (answer.finish, answer.reused) == ("error", reused)
     assert engine._scheduler.tree.stored == 60
+
+
+def test_a_prompt_outlives_its_choices(poisoned: Callable[..., Engine]) -> None:
+    """They fail in the pass that ends it, and it is as sound as before."""
+    engine = poisoned()
+    for reused in (0, 33):
+        answer = serve(engine, [POISONED_CHOICE])[0]
+        assert (answer.finish, answer.reused, answer.prefilled) == ("error", reused, 33 - reused)
+    assert engine._scheduler.tree.stored == 33
 
 
 def test_a_step_that_fails_leaves_nothing_behind(
