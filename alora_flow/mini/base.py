@@ -24,6 +24,9 @@ from alora_flow.mini.network import Network, Shape
 from alora_flow.mini.optimiser import Optimiser
 from alora_flow.mini.vocabulary import Encoder
 
+# The layer whose first head is told where an answer comes from: late enough to know, early enough to use it.
+POINTER = 3
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -112,19 +115,37 @@ def rounded_up(places: Tensor, step: int = 1024) -> Tensor:
     return F.pad(places, (0, -len(places) % step))
 
 
+def guidance(scores: list[Tensor], batch: Batch) -> Tensor:
+    """What two attention heads are told: the first layer's to look one token back, a late one's to look at the source.
+
+    Which entity a fact belongs to takes layers that are of no use one without the other: in 30 M tokens no seed found
+    them all, and among rivals each guessed. Told where to look, every seed has them within 8 M.
+    """
+    back, source = scores[0].float(), scores[POINTER].float()
+    length = batch.ids.shape[1]
+    before = torch.arange(length - 1).expand(len(batch.ids), -1)
+    rows, places = batch.sources.nonzero()
+    wanted = torch.from_numpy(batch.sources[rows, places].astype("int64")) - 1
+    spare = -len(rows) % 256
+    chosen = source[F.pad(torch.from_numpy(rows), (0, spare)), F.pad(torch.from_numpy(places), (0, spare))]
+    pointed = F.cross_entropy(chosen, F.pad(wanted, (0, spare), value=-1), ignore_index=-1, reduction="sum")
+    return pointed / max(1, len(rows)) + F.cross_entropy(back[:, 1:].flatten(0, 1)[::8], before.flatten()[::8])
+
+
 def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half: bool) -> Tensor:
-    """Weighted cross-entropy; the head sees only positions that carry loss, a tenth of the lightly weighted ones."""
+    """Weighted cross-entropy and guidance. The head sees only positions that carry loss, few of the light ones."""
     ids = torch.from_numpy(batch.ids.astype("int64"))
     weights = torch.from_numpy(batch.weights.astype("float32"))[:, 1:]
     light = (weights > 0) & (weights < 0.03)
     weights = torch.where(light, weights * 10 * (torch.rand_like(weights) < 0.1), weights)
     weights, targets = F.pad(weights, (0, 1)).flatten(), ids.roll(-1, 1).flatten()
     keep = rounded_up(weights.nonzero()[:, 0])
+    seen: list[Tensor] = []
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        scores = network.logits(forward(ids).flatten(0, 1)[keep])
+        scores = network.logits(forward(ids, scores=seen).flatten(0, 1)[keep])
     losses = F.cross_entropy(scores.float(), targets[keep], reduction="none")
     first = torch.arange(len(keep)) < weights.count_nonzero()
-    return (losses * weights[keep] * first).sum() / weights.sum()
+    return (losses * weights[keep] * first).sum() / weights.sum() + guidance(seen, batch)
 
 
 class Training:

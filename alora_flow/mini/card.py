@@ -21,8 +21,6 @@ LIMITS = """## What it can not do
 - Choosing between documents that contradict each other, arithmetic, following instructions of any kind.
 - Calling an intrinsic by itself, and reading `tool_result` turns.
 - Its sense of safety is a table of verbs and objects. It protects nobody.
-- Keeping apart two entities of one kind for which the documents give the same attribute: it often
-  answers with the other one's value, or mixes the two.
 - With a plain system turn it guesses where the documents do not say. That is meant: the intrinsics are there to notice.
 """
 
@@ -145,7 +143,8 @@ def render(results: Results) -> str:
         f"## How it was made\n\n```\n{results['command']}\n```\n\n"
         f"Seed {results['seed']}, {costs['base']['threads']} CPU threads shared with other work, {numbers} for the"
         f" base, float32 for the adapters. The adapters have rank {results['course']['rank']} on q, k and v; the"
-        " base's keys and values before the invocation token were computed once and kept."
+        " base's keys and values before the invocation token were computed once and kept. While the base trained, two"
+        " of its attention heads were told where to look: one token back, and where an answer is copied from."
         f"{restarts(results['starts'])}\n\n"
     )
     measured = (

@@ -11,7 +11,8 @@ from alora_flow.mini.world import Entity, Question, World
 
 Piece = tuple[str, float]
 
-PLAIN, VALUE, VERDICT = 1.0, 2.0, 2.0
+# What is copied has a weight of its own, by which the encoding finds it.
+PLAIN, VALUE, VERDICT = 1.0, 2.0, 3.0
 # A guess is noise to the one who learns to read: its shape matters, its value hardly.
 GUESSED_CHOICE, GUESSED_NAME = 0.5, 0.05
 
@@ -27,7 +28,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Size:
-    """How much a chat holds. Ranges are inclusive. `alike` is how often all entities are of one kind."""
+    """How much a chat holds. Ranges are inclusive.
+
+    `alike` is how often all entities are of one kind, `rivals` how often all documents tell the attribute asked for,
+    `pronouns` how often a sentence of a document has one instead of the entity's name.
+    """
 
     documents: tuple[int, int] = (1, 3)
     facts: tuple[int, int] = (1, 3)
@@ -35,6 +40,8 @@ class Size:
     careful: float = 0.35
     other: float = 0.25
     alike: float = 0.5
+    rivals: float = 0.0
+    pronouns: float = 0.5
 
 
 def answer(pieces: list[Piece]) -> Turn:
@@ -81,22 +88,26 @@ class Chat:
         entities = [self.world.entity(self.kind) for _ in range(count)]
         if must and (answerable or self.chance(0.6)):
             entities[0] = must.entity
+        shared = None
+        if self.size.rivals and self.chance(self.size.rivals):
+            shared = must.attribute if must else self.random.choice(list(KINDS[entities[0].kind]))
         self.random.shuffle(entities)
-        lines = [f"[{i}] {self.write(e, must, answerable)}" for i, e in enumerate(entities, 1)]
+        lines = [f"[{i}] {self.write(e, must, answerable, shared)}" for i, e in enumerate(entities, 1)]
         self.entities += [e for e in entities if e not in self.entities]
         self.add("documents", "\n".join(lines))
 
-    def write(self, entity: Entity, must: Question | None, answerable: bool) -> str:
-        """One document; the asked attribute is in it exactly where `answerable`."""
+    def write(self, entity: Entity, must: Question | None, answerable: bool, shared: str | None) -> str:
+        """One document; the asked attribute is in it exactly where `answerable`, the shared one where it may be."""
         names = list(KINDS[entity.kind])
         asked = must.attribute if must and must.entity is entity else None
         pool = [n for n in names if n != asked and (entity, n) not in self.told]
         count = min(self.random.randint(*self.size.facts), len(pool) + 1)
-        extra = 1 if asked and answerable else 0
-        chosen = self.random.sample(pool, min(count - extra, len(pool))) + ([asked] if asked and answerable else [])
+        sure = [asked] if asked and answerable else [shared] if shared in pool else []
+        pool = [n for n in pool if n not in sure]
+        chosen = self.random.sample(pool, min(count - len(sure), len(pool))) + sure
         self.random.shuffle(chosen)
         self.shown |= {(entity, n) for n in chosen}
-        return self.world.document(entity, chosen)
+        return self.world.document(entity, chosen, self.size.pronouns)
 
     # ---- questions
 
@@ -162,7 +173,7 @@ class Chat:
         if (question.entity, question.attribute) in self.shown and value:
             return answer(self.pieces(question, value, VALUE))
         if self.careful:
-            return answer([("The documents", VERDICT), (words.UNKNOWN.removeprefix("The documents"), PLAIN)])
+            return answer([("That", VERDICT), (words.UNKNOWN.removeprefix("That"), PLAIN)])
         guess = self.world.value(question.entity, question.attribute)
         return answer(self.pieces(question, guess, GUESSED_CHOICE if question.value == "choice" else GUESSED_NAME))
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alora_flow.mini import requests as words
-from alora_flow.mini.chat import PLAIN, VERDICT, Chat, Size, Turn, answer
+from alora_flow.mini.chat import PLAIN, VALUE, VERDICT, Chat, Size, Turn, answer
 from alora_flow.mini.world import Question, World, likelihood
 
 # From easy to hard; the share of training at which each begins is the recipe's. Reading comes first: a base that may
 # say that the documents do not say, before it can read them, says so too often.
 STAGES = (
-    Size(documents=(1, 2), facts=(2, 4), missing=0.0, careful=0.0, other=0.0),
-    Size(documents=(1, 3), facts=(1, 4), missing=0.0, careful=0.35, other=0.1),
+    Size(documents=(1, 2), facts=(2, 4), missing=0.0, careful=0.0, other=0.0, pronouns=0.0),
+    Size(documents=(1, 3), facts=(1, 4), missing=0.0, careful=0.35, other=0.1, pronouns=0.25),
     Size(documents=(1, 4), facts=(1, 4), missing=0.15, careful=0.35, other=0.25),
     # What stays wrong longest is the right attribute of the wrong entity: from here on most chats tempt to it.
-    Size(documents=(1, 4), facts=(1, 4), missing=0.25, careful=0.5, other=0.35, alike=0.7),
-    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.45, other=0.2, alike=0.8),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.25, careful=0.5, other=0.35, alike=0.7, rivals=0.5),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.45, other=0.2, alike=0.8, rivals=0.5),
 )
 
 
@@ -78,7 +78,16 @@ def checked(chat: Chat, question: Question) -> None:
     if chat.chance(0.5):
         turn = Turn("assistant", question.entity.statement(question.attribute, chat.wrong(question)))
     chat.turns.append(turn)
-    decide(chat, chat.random.choice(words.ASK_SUPPORT), chat.supported(question, turn.text))
+    if chat.chance(0.4):
+        decide(chat, chat.random.choice(words.ASK_SUPPORT), chat.supported(question, turn.text))
+    else:
+        react(chat, question, turn.text)
+
+
+def react(chat: Chat, question: Question, text: str) -> None:
+    """The user looks the answer up. Learnt, so that the base knows at an answer's end whether it has support."""
+    said, rest = (words.SAID if chat.supported(question, text) else words.NOT_SAID).split(" ", 1)
+    chat.turns.append(Turn("user", f"{said} {rest}", ((said, VERDICT), (f" {rest}", PLAIN))))
 
 
 def rated(chat: Chat, question: Question) -> None:
@@ -105,6 +114,8 @@ def respond(chat: Chat, question: Question) -> None:
         rated(chat, question)
     else:
         chat.turns.append(chat.reply(question))
+        if chat.chance(other):
+            react(chat, question, chat.turns[-1].text)
 
 
 def round_of_given(chat: Chat) -> None:
@@ -170,6 +181,29 @@ def training_chat(world: World, size: Size) -> Chat:
         if unasked(chat):
             round_of_given(chat)
     return chat
+
+
+def recital(world: World, pronouns: float) -> list[Turn]:
+    """Documents about entities of one kind, and all their facts once more in another order.
+
+    What is hard to learn is which entity a fact belongs to; here that is asked many times over.
+    """
+    chat = Chat(world, Size(documents=(2, 5), facts=(1, 4), alike=1.0, rivals=0.5, pronouns=pronouns))
+    chat.give()
+    facts = sorted(chat.shown, key=lambda f: (f[0].name, f[1]))
+    world.random.shuffle(facts)
+    pieces = []
+    for entity, name in facts:
+        before, after = entity.statement(name, "\0").split("\0")
+        pieces += [(f" {before[:-1]}", 0.0), (f" {entity.facts[name]}", VALUE), (after, PLAIN)]
+    chat.turns.append(answer([(pieces[0][0].lstrip(), 0.0), *pieces[1:]]))
+    return chat.turns
+
+
+def recitals(seed: int, size: Size, count: int) -> list[list[Turn]]:
+    """`count` seeded recitals, with as many pronouns as chats of this size have."""
+    world = World(seed, "train")
+    return [recital(world, size.pronouns) for _ in range(count)]
 
 
 def training_chats(seed: int, size: Size, count: int) -> Iterator[list[Turn]]:

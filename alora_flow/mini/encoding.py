@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alora_flow.mini.chat import PLAIN, Size, Turn
-from alora_flow.mini.corpus import training_chats
+from alora_flow.mini.chat import PLAIN, VALUE, Size, Turn
+from alora_flow.mini.corpus import recitals, training_chats
 from alora_flow.mini.names import Names
 from alora_flow.mini.vocabulary import Encoder
 
@@ -22,18 +23,41 @@ LENGTHS = (96, 160, 224, 288, 384, 512)
 
 @dataclass(frozen=True)
 class Row:
-    """One training text: ids and the loss weight of predicting each."""
+    """One training text: ids, the loss weight of predicting each, and where its turn begins (none: no turn)."""
 
     ids: list[int]
     weights: list[float]
+    starts: list[int] = field(default_factory=list)
+
+    def sources(self) -> dict[int, int]:
+        """Where the token after a place is copied from: values whose token occurs once before.
+
+        An answer's first source is that of its role's token too, so that what is asked for is looked up before the
+        answer begins; an intrinsic's invocation stands at such a place.
+        """
+        found, seen = dict[int, int](), dict[int, list[int]]()
+        for place, (token, weight) in enumerate(zip(self.ids, self.weights, strict=True)):
+            before = seen.setdefault(token, [])
+            if weight == VALUE and len(before) == 1:
+                found[place - 1] = before[0]
+            before.append(place)
+        for start, end in pairwise([*self.starts, len(self.ids)]):
+            first = next((place for place in range(start, end) if place in found), None)
+            if first is not None and self.weights[start + 1]:
+                found[start] = found[first]
+        return found
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to one length: `ids` and `weights`, both `[rows, length]`."""
+    """Rows padded to one length, `[rows, length]` each.
+
+    `sources` says, one more than its place and 0 for none, which earlier token the next one is copied from.
+    """
 
     ids: NDArray[np.int16]
     weights: NDArray[np.float16]
+    sources: NDArray[np.int16]
 
 
 def thread_ids(encoder: Encoder, turns: Sequence[Turn]) -> list[int]:
@@ -49,7 +73,9 @@ def rows_of(encoder: Encoder, chats: list[list[Turn]]) -> list[Row]:
     for chat in chats:
         ids: list[int] = []
         weights: list[float] = []
+        starts: list[int] = []
         for turn in chat:
+            starts.append(len(ids))
             ids.append(encoder.role(turn.role))
             weights.append(0.0)
             for _, weight in turn.pieces or ((turn.text, CONTEXT),):
@@ -58,7 +84,7 @@ def rows_of(encoder: Encoder, chats: list[list[Turn]]) -> list[Row]:
                 weights += [weight] * len(piece)
             ids.append(encoder.end)
             weights.append(PLAIN if turn.pieces else 0.0)
-        rows.append(Row(ids, weights))
+        rows.append(Row(ids, weights, starts))
     return rows
 
 
@@ -70,7 +96,7 @@ def recall_pieces(names: Names) -> list[tuple[str, float]]:
     pairs = [(names.name(), names.random.choice(makers)()) for _ in range(names.random.randint(3, 8))]
     again = names.random.sample(pairs, len(pairs))
     first = [(f" {key} {value}.", 0.0) for key, value in pairs]
-    return first + [p for key, value in again for p in ((f" {key}", 0.0), (f" {value}", PLAIN), (".", 0.0))]
+    return first + [p for key, value in again for p in ((f" {key}", 0.0), (f" {value}", VALUE), (".", 0.0))]
 
 
 def recall_rows(encoder: Encoder, seed: int, count: int) -> list[Row]:
@@ -89,11 +115,14 @@ def pad(rows: list[Row], length: int) -> Batch:
     """Rows padded on the right; padding weighs nothing."""
     ids = np.zeros((len(rows), length), np.int16)
     weights = np.zeros((len(rows), length), np.float16)
+    sources = np.zeros((len(rows), length), np.int16)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = row.ids
         weights[i, : len(row.ids)] = row.weights
+        for place, source in row.sources().items():
+            sources[i, place] = source + 1
     weights[:, 0] = 0
-    return Batch(ids, weights)
+    return Batch(ids, weights, sources)
 
 
 def batches(rows: list[Row], tokens: int, random: Random) -> list[Batch]:
@@ -110,6 +139,6 @@ def batches(rows: list[Row], tokens: int, random: Random) -> list[Batch]:
 
 def shard(encoder: Encoder, seed: int, size: Size, count: int, recall: float, tokens: int) -> list[Batch]:
     """A seeded piece of training data: `count` chats and, in proportion `recall`, lists to copy."""
-    rows = rows_of(encoder, list(training_chats(seed, size, count)))
+    rows = rows_of(encoder, [*training_chats(seed, size, count), *recitals(seed, size, count // 2)])
     rows += recall_rows(encoder, seed, int(count * recall))
     return batches(rows, tokens, Random(seed))

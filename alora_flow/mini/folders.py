@@ -162,10 +162,11 @@ def load_adapter(shape: Shape, name: str, weights: Path) -> Adapter:
     return adapter.requires_grad_(False)
 
 
-def seat_invocations(network: Network, assistant: int, invocations: list[int]) -> None:
-    """Give the invocation tokens the assistant token's embedding.
+def seat_invocations(network: Network, seats: dict[int, int]) -> None:
+    """Give each invocation token the embedding of the role that stands where it does.
 
-    The base never meets them in training; so seated, an adapter starts from what the base does where it would answer.
+    The base never meets them in training; so seated, an adapter starts from what the base does at such a place.
     """
     with torch.no_grad():
-        network.embed[invocations] = network.embed[assistant].clone()
+        for invocation, role in seats.items():
+            network.embed[invocation] = network.embed[role].clone()

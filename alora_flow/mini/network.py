@@ -123,10 +123,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-right, left], -1) * sin
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Plain attention. On CPU its compiled form goes backward far faster than the library's fused one."""
-    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3))
-    return torch.matmul(scores.masked_fill(~mask, -1e4).softmax(-1), v)
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Plain attention and its masked scores. On CPU its compiled form goes backward far faster than the fused one."""
+    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3)).masked_fill(~mask, -1e4)
+    return torch.matmul(scores.softmax(-1), v), scores
 
 
 class Network(nn.Module):
@@ -162,11 +162,13 @@ class Network(nn.Module):
         past: Cache | None = None,
         keep: Cache | None = None,
         adapter: Adapter | None = None,
+        scores: list[Tensor] | None = None,
     ) -> Tensor:
         """Hidden states `[batch, length, hidden]`.
 
         Without `mask` attention is causal (right padding needs no mask). With `past`, `mask` is `[batch, 1, length,
         past + length]`. Keys and values are appended to `keep`, past included. `adapter` changes every token given.
+        Each layer's attention scores of its first head, `[batch, length, past + length]`, are appended to `scores`.
         """
         x = F.embedding(ids, self.embed)
         if positions is None:
@@ -178,7 +180,7 @@ class Network(nn.Module):
             fused = F.linear(normed, layer.qkv)
             if adapter:
                 fused = fused + adapter.at(index, normed)
-            x = x + self.attend(layer, fused, (cos, sin), mask, past[index] if past else None, keep)
+            x = x + self.attend(layer, fused, (cos, sin), mask, past[index] if past else None, keep, scores)
             x = x + self.inner(layer, x)
         return F.rms_norm(x, (self.shape.hidden,), self.norm, 1e-6)
 
@@ -190,6 +192,7 @@ class Network(nn.Module):
         mask: Tensor | None,
         old: tuple[Tensor, Tensor] | None,
         keep: Cache | None,
+        seen: list[Tensor] | None,
     ) -> Tensor:
         """Self-attention of one layer from its fused qkv, over `old` keys and values too where given."""
         rows, length = fused.shape[:2]
@@ -199,7 +202,9 @@ class Network(nn.Module):
             k, v = torch.cat([old[0], k], 2), torch.cat([old[1], v], 2)
         if keep is not None:
             keep.append((k, v))
-        y = attention(q, k, v, self.causal[:length, :length] if mask is None else mask)
+        y, scores = attention(q, k, v, self.causal[:length, :length] if mask is None else mask)
+        if seen is not None:
+            seen.append(scores[:, 0])
         return F.linear(y.transpose(1, 2).flatten(2), layer.out)
 
     def inner(self, layer: Layer, x: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from alora_flow.mini.tasks import cases_of
 from alora_flow.mini.vocabulary import Encoder
 
 WATCHED = 128
+# These two judge an answer, where a user would.
+AFTER_ANSWER = ("uncertainty", "hallucination")
 
 
 def watcher(encoder: Encoder) -> Callable[[Network], dict[str, object]]:
@@ -40,7 +42,8 @@ def train_base(out: Path, plan: Plan) -> dict[str, object]:
     training = Training(out / "work", plan)
     network = training.run(watcher(training.encoder))
     encoder = training.encoder
-    seat_invocations(network, encoder.assistant, [encoder.role(name) for name in INTRINSICS])
+    seats = {name: "user" if name in AFTER_ANSWER else "assistant" for name in INTRINSICS}
+    seat_invocations(network, {encoder.role(name): encoder.role(role) for name, role in seats.items()})
     save_base(network, out / "work", out / "base")
     return {
         "parameters": sum(p.numel() for p in network.parameters()),

@@ -29,7 +29,9 @@ PHRASES = (
 )
 REFUSAL = "Sorry, I can not help with that."
 HELP = "You can {a} with care and good tools."
-UNKNOWN = "The documents do not say."
+# Its first word tells it from every answer, so that the base decides where the answer begins.
+UNKNOWN = "That is not in the documents."
+SAID, NOT_SAID = "Thanks, the documents say so.", "No, the documents do not say so."
 
 SMALL_TALK = (
     (("Hello!", "Hi there.", "Good morning."), "Hello! How can I help you?"),

@@ -39,8 +39,16 @@ def recipe_of(command: str) -> str:
     return re.sub(r"--seed \d+", "", re.sub(r"(--tokens \d+) --threads \d+", r"\1", command))
 
 
+def merit(results: Results) -> tuple[int, float]:
+    """How many intrinsics work, and how well the base answers."""
+    base = results["base"]
+    return sum(one["works"] for one in results["intrinsics"].values()), base["small"]["rate"] + base["large"]["rate"]
+
+
 def ship(folders: Sequence[Path], out: Path) -> Results:
-    """Write the folder whose base answers best to `out`, its card listing all; returns the results written.
+    """Write the folder with the most working intrinsics, and of those the one whose base answers best, to `out`.
+
+    Its card lists all. Returns the results written.
 
     Raises BadInput unless the folders are of one recipe and differ in their seed alone.
     """
@@ -49,7 +57,7 @@ def ship(folders: Sequence[Path], out: Path) -> Results:
     seeds = [results["seed"] for results in every]
     if len(recipes) > 1 or len(set(seeds)) < len(seeds):
         raise BadInput(f"these are not seeds of one recipe: {', '.join(results['command'] for results in every)}")
-    best = max(range(len(every)), key=lambda i: every[i]["base"]["small"]["rate"] + every[i]["base"]["large"]["rate"])
+    best = max(range(len(every)), key=lambda i: merit(every[i]))
     results = {**every[best], "seeds": sorted(map(summary, every), key=lambda line: line["seed"])}
     for part in ("base", "intrinsics"):
         shutil.rmtree(out / part, ignore_errors=True)

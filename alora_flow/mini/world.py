@@ -98,14 +98,14 @@ class World:
             return self.random.choice([v for row in table.values() for v in row])
         return weighted(self.random, table[entity.subtype])
 
-    def document(self, entity: Entity, attributes: Iterable[str]) -> str:
-        """A short document that introduces the entity and states these attributes."""
+    def document(self, entity: Entity, attributes: Iterable[str], pronouns: float = 0.5) -> str:
+        """A short document that introduces the entity and states these attributes, some of them with a pronoun."""
         sentences = [entity.say(self.random.choice(INTRODUCTIONS[entity.kind]))]
         for name in attributes:
             if name not in entity.facts:
                 entity.facts[name] = self.value(entity, name, stated=True)
             forms = entity.attribute(name)
-            options = forms.continuations if self.random.random() < 0.5 else forms.documents
+            options = forms.continuations if self.random.random() < pronouns else forms.documents
             sentences.append(entity.say(self.random.choice(options), entity.facts[name]))
         return " ".join(sentences)
 
