@@ -68,7 +68,7 @@ def test_runs_side_by_side_answer_as_alone_in_fewer_steps_and_keep_their_promise
     results = together.safety_rag.map({"question": question} for question in QUESTIONS)
     singles = [alone.safety_rag(question=question) for question in QUESTIONS]
     for result, single in zip(results, singles, strict=True):
-        assert plain(result.value)["text"] == plain(single.value)["text"]
+        assert plain(result.value) == pytest.approx(plain(single.value), abs=1e-4)
         assert result.trace.kept_promise
     engines = [together.backend, alone.backend]
     assert isinstance(engines[0], Engine)
