@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -27,6 +28,17 @@ less, because the usual one is read again for every four rows."""
 
 KEPT = 8
 """Sets of adapters whose joined matrices are kept."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Products so small that to wake the other threads for each takes longer than the product."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,9 @@ class Projection:
 
     def _adapt_masked(self, output: Tensor, hidden: Tensor, routing: Routing, scale: float) -> None:
         joined = self._join(routing.numbers)
-        if joined is not None:
+        if joined is None:
+            return
+        with one_thread() if len(hidden) <= FEW else nullcontext():
             narrow = torch.mm(hidden, joined.down)
             if routing.everywhere is None:
                 # Not multiplied by zero: where another's update overflows, that would not be zero.
