@@ -32,7 +32,7 @@ KEPT = 8
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Products so small that to wake the other threads for each takes longer than the product."""
+    """For products so small that to wake the other threads takes longer. Up to two rows they are left to one anyway."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -144,7 +144,7 @@ class Projection:
         joined = self._join(routing.numbers)
         if joined is None:
             return
-        with one_thread() if len(hidden) <= FEW else nullcontext():
+        with one_thread() if 2 < len(hidden) <= FEW else nullcontext():
             narrow = torch.mm(hidden, joined.down)
             if routing.everywhere is None:
                 # Not multiplied by zero: where another's update overflows, that would not be zero.
