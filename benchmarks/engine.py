@@ -16,6 +16,7 @@ import platform
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from shutil import which
 from tempfile import TemporaryDirectory
 
 import torch
@@ -50,6 +51,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--llama-server", metavar="BINARY", default=os.environ.get("ALORA_LLAMA_SERVER"))
     options = parser.parse_args()
+    if options.llama_server and not which(options.llama_server):
+        parser.error(f"--llama-server: {options.llama_server} is no program; docs/performance.md says how to build it")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(options.threads)
