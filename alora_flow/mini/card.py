@@ -139,9 +139,10 @@ def render(results: Results) -> str:
     """The whole card."""
     base, others, costs = results["base"], results["intrinsics"], results["costs"]
     numbers = "bf16 matrix products" if costs["base"]["bf16_matrices"] else "float32"
+    threads = f"{costs['base']['threads']} CPU thread{'s' * (costs['base']['threads'] > 1)}"
     made = (
         f"## How it was made\n\n```\n{results['command']}\n```\n\n"
-        f"Seed {results['seed']}, {costs['base']['threads']} CPU threads shared with other work, {numbers} for the"
+        f"Seed {results['seed']}, {threads} shared with other work, {numbers} for the"
         f" base, float32 for the adapters. The adapters have rank {results['course']['rank']} on q, k and v; the"
         " base's keys and values before the invocation token were computed once and kept. While the base trained, two"
         " of its attention heads were told where to look: one token back, and where an answer is copied from."

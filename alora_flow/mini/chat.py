@@ -49,6 +49,18 @@ def answer(pieces: list[Piece]) -> Turn:
     return Turn("assistant", "".join(text for text, _ in pieces), tuple(pieces))
 
 
+def led(role: str, text: str) -> Turn:
+    """A turn that its first word decides."""
+    first, rest = text.split(" ", 1)
+    return Turn(role, text, ((first, VERDICT), (f" {rest}", PLAIN)))
+
+
+def around(entity: Entity, attribute: str) -> tuple[str, str]:
+    """A statement before and after its value, cut before the value's space: there the tokenizer cuts, too."""
+    before, after = entity.statement(attribute, "\0").split(" \0")
+    return before, after
+
+
 @dataclass
 class Chat:
     """A chat being written. `shown` are the documents' facts, `told` those of earlier answers, `asked` those asked."""
@@ -163,8 +175,8 @@ class Chat:
     # ---- answers
 
     def pieces(self, question: Question, value: str, weight: float) -> list[Piece]:
-        """An answer's pieces, cut before the value's space so that the cut is one of the tokenizer's too."""
-        before, after = question.entity.statement(question.attribute, "\0").split(" \0")
+        """An answer's pieces."""
+        before, after = around(question.entity, question.attribute)
         return [(before, PLAIN), (f" {value}", weight), (after, PLAIN)]
 
     def reply(self, question: Question) -> Turn:
@@ -173,7 +185,7 @@ class Chat:
         if (question.entity, question.attribute) in self.shown and value:
             return answer(self.pieces(question, value, VALUE))
         if self.careful:
-            return answer([("That", VERDICT), (words.UNKNOWN.removeprefix("That"), PLAIN)])
+            return led("assistant", words.UNKNOWN)
         guess = self.world.value(question.entity, question.attribute)
         return answer(self.pieces(question, guess, GUESSED_CHOICE if question.value == "choice" else GUESSED_NAME))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alora_flow.mini import requests as words
-from alora_flow.mini.chat import PLAIN, VALUE, VERDICT, Chat, Size, Turn, answer
+from alora_flow.mini.chat import PLAIN, VALUE, VERDICT, Chat, Size, Turn, answer, around, led
 from alora_flow.mini.world import Question, World, likelihood
 
 # From easy to hard; the share of training at which each begins is the recipe's. Reading comes first: a base that may
@@ -86,8 +86,7 @@ def checked(chat: Chat, question: Question) -> None:
 
 def react(chat: Chat, question: Question, text: str) -> None:
     """The user looks the answer up. Learnt, so that the base knows at an answer's end whether it has support."""
-    said, rest = (words.SAID if chat.supported(question, text) else words.NOT_SAID).split(" ", 1)
-    chat.turns.append(Turn("user", f"{said} {rest}", ((said, VERDICT), (f" {rest}", PLAIN))))
+    chat.turns.append(led("user", words.SAID if chat.supported(question, text) else words.NOT_SAID))
 
 
 def rated(chat: Chat, question: Question) -> None:
@@ -194,8 +193,8 @@ def recital(world: World, pronouns: float) -> list[Turn]:
     world.random.shuffle(facts)
     pieces = []
     for entity, name in facts:
-        before, after = entity.statement(name, "\0").split("\0")
-        pieces += [(f" {before[:-1]}", 0.0), (f" {entity.facts[name]}", VALUE), (after, PLAIN)]
+        before, after = around(entity, name)
+        pieces += [(f" {before}", 0.0), (f" {entity.facts[name]}", VALUE), (after, PLAIN)]
     chat.turns.append(answer([(pieces[0][0].lstrip(), 0.0), *pieces[1:]]))
     return chat.turns
 
