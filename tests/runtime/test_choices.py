@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,6 +15,7 @@ from alora_runtime.batch import Batch
 from alora_runtime.choices import ChoiceTrie
 from tests.runtime.checkpoints import Oracle, labelled
 from tests.runtime.conftest import INVOCATION
+from tests.runtime.serving import serve
 from tests.runtime.test_oracle import LABELS, assert_greedy
 
 CONTEXT = tuple(13 * index % 256 for index in range(40))
@@ -22,21 +23,6 @@ PROMPT = [Run(CONTEXT), Run(INVOCATION, "one")]
 ENUM = Request(PROMPT, choices=((1, 2, 3), (1, 2, 4, 5), (1, 7), (8, 9), (8, 9, 10)))
 NODES = 5
 """Of its trie: 1, 1 2, 1 2 4, 8, 8 9."""
-
-
-def serve(engine: Engine, requests: Sequence[Request], stagger: int = 0) -> list[Completion]:
-    """Submitted `stagger` steps after each other, with every invariant checked after every step."""
-    tickets: list[int] = []
-    results: dict[int, Completion] = {}
-    for request in requests:
-        tickets.append(engine.submit(request))
-        for _ in range(stagger):
-            results |= engine.step()
-            engine.check()
-    while engine.busy:
-        results |= engine.step()
-        engine.check()
-    return [results[ticket] for ticket in tickets]
 
 
 def assert_scored(completion: Completion, oracle: Oracle, request: Request) -> None:
@@ -77,7 +63,7 @@ def test_it_goes_along_where_the_step_has_room(
 ) -> None:
     """A prompt of 43 tokens in chunks, and five nodes beside the last of them or in the step after."""
     engine = make_engine(chunk_tokens=chunk)
-    assert_scored(serve(engine, [ENUM])[0], oracle, ENUM)
+    assert_scored(serve(engine, [ENUM], apart=0)[0], oracle, ENUM)
     assert (engine.stats.steps, engine.stats.rows) == (steps, 48)
 
 
@@ -131,14 +117,14 @@ def test_a_long_prompt_stays_causal_beside_its_trie(
 
     monkeypatch.setattr(engine.model, "rows", noting)
     request = replace(ENUM, runs=[Run([7 * index % 256 for index in range(200)])])
-    assert_scored(serve(engine, [request])[0], oracle, request)
+    assert_scored(serve(engine, [request], apart=0)[0], oracle, request)
     assert len(causal) == 1
     assert causal[0][0]
     assert not any(causal[0][1:])
 
 
 def test_of_the_trie_only_the_answer_stays(engine: Engine) -> None:
-    answer = serve(engine, [ENUM])[0].tokens
+    answer = serve(engine, [ENUM], apart=0)[0].tokens
     assert engine._scheduler.tree.stored == 43 + len(answer) - 1
     assert engine.generate([Request([*PROMPT, Run((*answer, 77), "one")], max_tokens=1)])[0].prefilled == 2
 
@@ -149,7 +135,7 @@ def test_without_slots_for_it_the_trie_comes_one_step_later(make_engine: Callabl
     preempted = {}
     for slots in (48, *range(74, 83)):
         engine = make_engine(cache_tokens=slots)
-        generated, scored = serve(engine, [long, ENUM])
+        generated, scored = serve(engine, [long], [ENUM], apart=0)
         assert_scored(scored, oracle, ENUM)
         assert_greedy(oracle, labelled([((9, 8, 7), None)]), generated.tokens)
         preempted[slots] = engine.stats.preempted > 0
@@ -220,7 +206,9 @@ def test_any_trie_any_prompt_any_chunk(
     # Slots that no row has written are loud: letting a row see one of them would show.
     engine._arena.fill_(1e4)
     for _ in ("cold", "warm"):
-        for request, completion in zip(requests, serve(engine, requests, stagger), strict=True):
+        for request, completion in zip(
+            requests, serve(engine, *([one] for one in requests), apart=stagger), strict=True
+        ):
             if request.choices is None:
                 prompt = labelled((run.tokens, run.adapter) for run in request.runs)
                 logits = oracle.logits(prompt)

@@ -18,6 +18,7 @@ from alora_runtime.errors import AdapterError, ModelError
 from alora_runtime.matrix import Int8
 from tests.runtime.checkpoints import make_adapter
 from tests.runtime.conftest import INVOCATION
+from tests.runtime.serving import serve
 
 CONTEXT = tuple(13 * index % 251 for index in range(60))
 POISON = 255
@@ -96,21 +97,6 @@ def poisoned(make_engine: Callable[..., Engine], huge: Callable[[str], Path]) ->
 def alone(make_engine: Callable[..., Engine]) -> list[Completion]:
     """The sound answers, each from an engine of its own."""
     return [make_engine().generate([request])[0] for request in SOUND]
-
-
-def serve(engine: Engine, *waves: list[Request]) -> list[Completion]:
-    """Waves of requests, two steps after each other; the answers in the order of submission."""
-    tickets: list[int] = []
-    results: dict[int, Completion] = {}
-    for wave in waves:
-        tickets += [engine.submit(request) for request in wave]
-        for _ in range(2):
-            results |= engine.step()
-            engine.check()
-    while engine.busy:
-        results |= engine.step()
-        engine.check()
-    return [results[ticket] for ticket in tickets]
 
 
 def same(left: Completion, right: Completion) -> bool:

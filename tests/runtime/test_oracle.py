@@ -17,19 +17,16 @@ from alora_runtime import Engine, Request, Run, clusters, model, projection, sch
 from alora_runtime.matrix import Twice
 from alora_runtime.requests import Completion
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
+from tests.runtime.serving import serve
 
 
-def serve(engine: Engine, requests: list[Request]) -> list[Completion]:
+def sound(engine: Engine, requests: list[Request]) -> list[Completion]:
     """Like generate, with every invariant checked after every step."""
-    tickets = [engine.submit(request) for request in requests]
-    results: dict[int, Completion] = {}
-    while engine.busy:
-        results |= engine.step()
-        engine.check()
-    for request, ticket in zip(requests, tickets, strict=True):
-        assert results[ticket].error is None
-        assert results[ticket].reused + results[ticket].prefilled == request.prompt_length
-    return [results[ticket] for ticket in tickets]
+    answers = serve(engine, requests, apart=0)
+    for request, answer in zip(requests, answers, strict=True):
+        assert answer.error is None
+        assert answer.reused + answer.prefilled == request.prompt_length
+    return answers
 
 
 def assert_close(completion: Completion, oracle: Oracle, runs: list[Run]) -> None:
@@ -65,7 +62,7 @@ def test_mixed_batch_matches_the_oracle(engine: Engine, oracle: Oracle) -> None:
     ]
     requests = [Request(own, max_tokens=5, logprobs=260, ignore_eos=True) for own in runs]
     for _ in ("cold", "warm"):
-        for own, completion in zip(runs, serve(engine, requests), strict=True):
+        for own, completion in zip(runs, sound(engine, requests), strict=True):
             assert_close(completion, oracle, own)
 
 
@@ -80,13 +77,13 @@ def test_weights_in_two_layouts(
     runs = [[Run((*range(20), index)), Run((257, 40, 258), name)] for index, name in enumerate(("one", "wide", None))]
     for count in (1, 3):
         requests = [Request(own, max_tokens=5, logprobs=260, ignore_eos=True) for own in runs[:count]]
-        for own, completion in zip(runs, serve(engine, requests), strict=False):
+        for own, completion in zip(runs, sound(engine, requests), strict=False):
             assert_close(completion, oracle, own)
 
 
 def test_an_adapter_may_begin_with_the_answer(engine: Engine, oracle: Oracle) -> None:
     prompt = [Run((5, 6, 7, 8)), Run((), "wide"), Run((9, 10)), Run((), "one")]
-    plain, completion = serve(engine, [Request(prompt[:3], max_tokens=1), Request(prompt, max_tokens=6)])
+    plain, completion = sound(engine, [Request(prompt[:3], max_tokens=1), Request(prompt, max_tokens=6)])
     assert (completion.reused, completion.prefilled) == (6, 0)
     assert plain.tokens[0] == completion.tokens[0]  # the first row is still the base's
     answer = completion.tokens
@@ -104,7 +101,7 @@ def test_architectures(architecture: str, tmp_path: Path) -> None:
     for attention in ("fast", "reference"):
         engine = Engine.load(base, {"one": adapter}, cache_tokens=512, attention=attention)
         requests = [Request(own, max_tokens=3, logprobs=260, ignore_eos=True) for own in runs]
-        for own, completion in zip(runs, serve(engine, requests), strict=True):
+        for own, completion in zip(runs, sound(engine, requests), strict=True):
             assert_close(completion, oracle, own)
 
 
@@ -113,7 +110,7 @@ def test_weights_in_half_precision_are_computed_in_full(base: Path, tmp_path: Pa
     rounded.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     shutil.copy(base / "tokenizer.json", tmp_path)
-    completion = serve(Engine.load(tmp_path, cache_tokens=64), [Request([Run((1, 2, 3))], max_tokens=3, logprobs=260)])
+    completion = sound(Engine.load(tmp_path, cache_tokens=64), [Request([Run((1, 2, 3))], max_tokens=3, logprobs=260)])
     assert_close(completion[0], Oracle(tmp_path, {}), [Run((1, 2, 3))])
 
 
@@ -177,20 +174,13 @@ def test_any_tree_any_chunk_any_arena(
     # Slots that no row has written are loud: letting a row see one of them would show.
     engine._arena.fill_(1e4)
     for _ in ("cold", "warm"):
-        tickets, results = [], {}
-        for runs in tree:
-            tickets.append(engine.submit(Request([Run(*run) for run in runs], max_tokens=count, ignore_eos=True)))
-            for _ in range(stagger):
-                results |= engine.step()
-                engine.check()
-        while engine.busy:
-            results |= engine.step()
-            engine.check()
-        for runs, ticket in zip(tree, tickets, strict=True):
-            assert_greedy(oracle, labelled(runs), results[ticket].tokens)
-            assert len(results[ticket].tokens) == count
-            assert results[ticket].reused + results[ticket].prefilled == len(labelled(runs))
-            assert reuse or results[ticket].reused == 0
+        requests = [Request([Run(*run) for run in runs], max_tokens=count, ignore_eos=True) for runs in tree]
+        answers = serve(engine, *([one] for one in requests), apart=stagger)
+        for runs, answer in zip(tree, answers, strict=True):
+            assert_greedy(oracle, labelled(runs), answer.tokens)
+            assert len(answer.tokens) == count
+            assert answer.reused + answer.prefilled == len(labelled(runs))
+            assert reuse or answer.reused == 0
 
 
 @pytest.mark.parametrize("share", [scheduler.SHARE, 1 << 60], ids=["all at once", "in parts"])
@@ -219,6 +209,6 @@ def test_siblings_on_a_long_prefix(
     monkeypatch.setattr(
         engine._batcher, "build", lambda plan: strides.append(bool((made := build(plan)).clusters[0].stride)) or made
     )
-    for own, completion in zip(runs, serve(engine, requests), strict=True):
+    for own, completion in zip(runs, sound(engine, requests), strict=True):
         assert_close(completion, oracle, own)
     assert any(strides) == (len(set(lengths)) == 1)
