@@ -32,7 +32,10 @@ KEPT = 8
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """For products so small that to wake the other threads takes longer. Up to two rows they are left to one anyway."""
+    """For products so small that to wake the other threads takes longer. Up to two rows they are left to one anyway.
+
+    A thread of the application's that uses torch for the first time meanwhile stays with one; others are not touched.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
