@@ -24,10 +24,10 @@ from alora_flow.execution.run import Progress, Run, quiet
 from alora_flow.execution.tools import find_tool
 from alora_flow.execution.trace import Stats, Trace
 from alora_flow.execution.work import State
-from alora_flow.language.program import FlowDecl, ToolDecl
+from alora_flow.language.meaning.program import FlowDecl, ToolDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.planning.graph import FlowGraph, Tool
+from alora_flow.planning.graph.nodes import FlowGraph, Tool
 from alora_flow.values.models import python_type
 
 OpenBackend = Callable[..., Backend]

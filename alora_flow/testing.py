@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from alora_flow.errors import FlowError
 from alora_flow.execution.expectations import ExpectationFailed
-from alora_flow.language.program import TestDecl
+from alora_flow.language.meaning.program import TestDecl
 from alora_flow.module import Module
 
 Outcome = Literal["passed", "failed", "error"]

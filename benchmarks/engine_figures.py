@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 from alora_runtime import Engine, Request, Run
 from alora_runtime import engine as engine_module
-from alora_runtime.scheduler import Scheduler
-from alora_runtime.sequence import Live
-from alora_runtime.tree import RunTree
+from alora_runtime.cache.tree import RunTree
+from alora_runtime.schedule.scheduler import Scheduler
+from alora_runtime.schedule.sequence import Live
 from benchmarks.engine_models import INVOCATION, SHAPES, make_adapter, make_model
 from benchmarks.engine_peers import generate, load_hf
 from benchmarks.engine_timing import Job, Prepared, Row, Times, at_least, at_most, side_by_side

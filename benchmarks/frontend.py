@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alora_flow.language import Source, check, format_source
-from alora_flow.language.parser import parse
+from alora_flow.language.syntax.parser import parse
 
 ROOT = Path(__file__).parents[1]
 HEAD = """\

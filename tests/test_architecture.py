@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,31 @@ def imports(path: Path) -> list[tuple[str, ast.AST]]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.append((node.module, node))
     return found
+
+
+ROOMS = {
+    "alora_flow/language": ["report", "syntax", "meaning", "checking", "printing"],
+    "runtime/alora_runtime": ["cache", "answer", "schedule", "adapters", "compute"],
+}
+"""Folders whose rooms have an order of their own, each may import from those before it."""
+
+
+@pytest.mark.parametrize("folder", ROOMS)
+def test_rooms_import_from_those_before_them(folder: str) -> None:
+    rooms, package = ROOMS[folder], folder.removeprefix("runtime/").replace("/", ".") + "."
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        room = path.relative_to(ROOT / folder).parts[0]
+        for name, _ in imports(path) if room in rooms else ():
+            other = name.removeprefix(package).split(".")[0]
+            if name.startswith(package) and other in rooms:
+                assert rooms.index(other) <= rooms.index(room), f"{path.name} of {room} imports {name}"
+
+
+def test_every_package_is_installed() -> None:
+    made = {path.parent.relative_to(ROOT).as_posix() for path in FILES if path.name == "__init__.py"}
+    names = {name.removeprefix("runtime/").replace("/", ".") for name in made}
+    declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    assert declared == {f"alora_flow.{name}" if name in ("flows", "grammar") else name for name in names}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from math import log
 from typing import Any
 
-from alora_flow.planning.prefix import Key, Ledger
+from alora_flow.planning.prefix.ledger import Key, Ledger
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import Text, Turn
 from alora_flow.prompts.tokens import Tokenizer
-from alora_runtime.constraints import Constraint
+from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Completion, Finish, Request
 
 

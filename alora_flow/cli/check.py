@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from alora_flow.language.check import check_file
-from alora_flow.language.diagnostics import Diagnostic
-from alora_flow.language.render import render, render_summary
+from alora_flow.language.checking.check import check_file
+from alora_flow.language.report.diagnostics import Diagnostic
+from alora_flow.language.report.render import render, render_summary
 
 
 @click.command("check")

@@ -11,10 +11,10 @@ import click
 
 from alora_flow.cli.check import wants_color
 from alora_flow.errors import BadInput
-from alora_flow.language.check import read
-from alora_flow.language.diagnostics import Diagnostic, FlowErrors
-from alora_flow.language.printer import format_source
-from alora_flow.language.render import render
+from alora_flow.language.checking.check import read
+from alora_flow.language.printing.file import format_source
+from alora_flow.language.report.diagnostics import Diagnostic, FlowErrors
+from alora_flow.language.report.render import render
 
 
 @click.command("fmt")

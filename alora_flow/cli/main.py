@@ -10,8 +10,8 @@ from importlib import import_module
 import click
 
 from alora_flow.errors import FlowError
-from alora_flow.language.diagnostics import FlowErrors
-from alora_flow.language.render import render
+from alora_flow.language.report.diagnostics import FlowErrors
+from alora_flow.language.report.render import render
 
 COMMANDS = {
     "check": "Report every mistake in flow files.",

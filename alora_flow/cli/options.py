@@ -13,9 +13,9 @@ import click
 
 from alora_flow.errors import BadInput
 from alora_flow.execution.inputs import parse_text
-from alora_flow.language.diagnostics import Diagnostic
-from alora_flow.language.program import FlowDecl
-from alora_flow.language.render import render
+from alora_flow.language.meaning.program import FlowDecl
+from alora_flow.language.report.diagnostics import Diagnostic
+from alora_flow.language.report.render import render
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from alora_flow.backends.echo import open_echo
 from alora_flow.backends.torch_engine import open_engine
 from alora_flow.cli.options import find_flow_file
-from alora_flow.language.program import TestDecl
+from alora_flow.language.meaning.program import TestDecl
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.testing import TestResult, run_tests

@@ -14,7 +14,7 @@ from functools import partial
 
 from alora_flow.backends.base import Backend
 from alora_flow.execution.run import Run
-from alora_flow.planning.prefix import Ledger
+from alora_flow.planning.prefix.ledger import Ledger
 
 AT_ONCE = 8
 """Runs under way; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""

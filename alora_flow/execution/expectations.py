@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from alora_flow.errors import RunFailed
-from alora_flow.language import program as p
-from alora_flow.language.program import Expression
-from alora_flow.language.source import Span
+from alora_flow.language.meaning import program as p
+from alora_flow.language.meaning.program import Expression
+from alora_flow.language.report.source import Span
 from alora_flow.planning.evaluate import Values, evaluate
 
 

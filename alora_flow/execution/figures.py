@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from alora_flow.planning.graph import Invoke, Node
+from alora_flow.planning.graph.nodes import Invoke, Node
 from alora_runtime.requests import Completion
 
 Ran = Sequence[tuple[Node, Completion]]

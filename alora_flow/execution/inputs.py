@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from alora_flow.errors import BadValue
-from alora_flow.language import types as t
-from alora_flow.language.program import FlowDecl, Parameter
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import FlowDecl, Parameter
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.values.models import adapter
 

@@ -6,10 +6,10 @@ from collections import Counter
 from typing import Any
 
 from alora_flow.errors import RunFailed
-from alora_flow.language import types as t
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning import types as t
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
-from alora_flow.planning.graph import MockRule, Node
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import MockRule, Node
 from alora_flow.prompts.thread import Generated, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Distribution, Reply

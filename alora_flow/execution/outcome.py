@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.contract import Contract, choices_of
-from alora_flow.language import types as t
-from alora_flow.language.program import Expression
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import ITS_DISTRIBUTION, evaluate
 from alora_flow.values.data import Distribution
 from alora_flow.values.models import adapter

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from alora_flow.intrinsics.contract import choices_of
-from alora_flow.language import types as t
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning import types as t
 from alora_flow.planning.evaluate import Values, evaluate
+from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.next_uses import NextUse
 from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of
 from alora_flow.prompts.thread import Hole
 from alora_flow.values.models import adapter
-from alora_runtime.constraints import Constraint
+from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Request, Run
 
 

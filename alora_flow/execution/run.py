@@ -23,12 +23,12 @@ from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool
 from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
 from alora_flow.execution.work import State, completed_value, pure_value
-from alora_flow.language.program import ToolDecl
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.evaluate import thread_of
-from alora_flow.planning.graph import Node
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.next_uses import NextUses
-from alora_flow.planning.prefix import Key, Ledger, keys_of
+from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
 from alora_flow.planning.prompts import prompt_of
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion

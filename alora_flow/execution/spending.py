@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from alora_flow.errors import BudgetSpent
-from alora_flow.planning.graph import Budget, Invoke, Node
+from alora_flow.planning.graph.nodes import Budget, Invoke, Node
 from alora_runtime.requests import Completion
 
 COSTS: dict[str, Callable[[Node, Completion], int]] = {

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from alora_flow.errors import BadInput, RunFailed
-from alora_flow.language.program import ToolDecl
+from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.values.models import adapter
 

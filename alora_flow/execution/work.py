@@ -11,10 +11,10 @@ from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
 from alora_flow.execution.outcome import generated_value, intrinsic_value
 from alora_flow.execution.trace import Status
-from alora_flow.language.program import Expression
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
-from alora_flow.planning.graph import FlowGraph, Guard, Node, Path
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import Generated, Turn
 from alora_flow.values.data import Reply

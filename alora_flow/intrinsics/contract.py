@@ -13,11 +13,11 @@ from typing import Any
 from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
-from alora_flow.language import types as t
-from alora_flow.language.program import Choices, Intrinsic, Text
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Choices, Intrinsic, Text
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import python_type
-from alora_runtime.adapter_config import AdapterConfig, read_adapter_config
+from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
 from alora_runtime.errors import AdapterError
 
 MOST_CHOICES = 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alora_flow.intrinsics.contract import Contract
-from alora_flow.language.diagnostics import Diagnostic
-from alora_flow.planning.graph import FlowGraph, Invoke
+from alora_flow.language.report.diagnostics import Diagnostic
+from alora_flow.planning.graph.nodes import FlowGraph, Invoke
 from alora_flow.planning.prompts import Setup, calls_of
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alora_flow.errors import BudgetTooSmall
-from alora_flow.planning.graph import Budget, FlowGraph, Guard, Invoke, Path
-from alora_flow.planning.prefix import PlannedCall, PrefixPlan
+from alora_flow.planning.graph.nodes import Budget, FlowGraph, Guard, Invoke, Path
+from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 
 Spending = Mapping[str, float]
 """Resource of `settings.BUDGET` → how much; a resource whose worst case is not known is missing."""

@@ -12,14 +12,14 @@ from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
-from alora_flow.language.diagnostics import Diagnostic
-from alora_flow.language.program import FlowDecl, Program, TestDecl
+from alora_flow.language.meaning.program import FlowDecl, Program, TestDecl
+from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.advice import advise
 from alora_flow.planning.budget import check_budgets
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.planning.graph import FlowGraph
-from alora_flow.planning.lowering import lower, lower_test
-from alora_flow.planning.prefix import PrefixPlan, plan
+from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.lowering.lowering import lower, lower_test
+from alora_flow.planning.prefix.plan import PrefixPlan, plan
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter

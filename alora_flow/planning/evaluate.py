@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any
 
 from alora_flow.errors import RunFailed
-from alora_flow.language import program as p
-from alora_flow.language import types as t
-from alora_flow.language.program import Expression
-from alora_flow.planning.graph import NodeValue
+from alora_flow.language.meaning import program as p
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Expression
+from alora_flow.planning.graph.nodes import NodeValue
 from alora_flow.prompts.thread import Content, Hole, Text, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
 from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, render_documents, thread_of_chat

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, field
 
-from alora_flow.planning import graph as g
 from alora_flow.planning.evaluate import Values, thread_of
-from alora_flow.planning.graph import FlowGraph
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.prompts import Setup, reached
 from alora_flow.prompts.thread import Hole, Thread, Turn
 

@@ -12,11 +12,11 @@ from typing import Any
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract, choices_of
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.language import types as t
-from alora_flow.language.program import Expression
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
-from alora_flow.planning.graph import FlowGraph, Node, Path
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.prompts.thread import Hole, Prompter, Symbol, Thread, Turn
 from alora_flow.values.data import Reply
 

@@ -1,4 +1,4 @@
-"""What the language's built-in functions do. Their names and types stand in `language/builtins.py`."""
+"""What the language's built-in functions do. Their names and types stand in `language/meaning/builtins.py`."""
 
 from __future__ import annotations
 

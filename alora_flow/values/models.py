@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from alora_flow.language import types as t
+from alora_flow.language.meaning import types as t
 from alora_flow.values.data import ChatTurn, Distribution, Document, Reply
 
 _PLAIN: dict[type, Any] = {

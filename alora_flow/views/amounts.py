@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from alora_flow.planning.amount import Amount
-from alora_flow.planning.prefix import PrefixPlan
+from alora_flow.planning.prefix.amounts import Amount
+from alora_flow.planning.prefix.plan import PrefixPlan
 from alora_flow.prompts.thread import Hole
 from alora_flow.views.drawing import shorten, tidy
 

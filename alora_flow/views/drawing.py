@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from alora_flow.language import program as p
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning import program as p
 from alora_flow.planning.evaluate import describe
-from alora_flow.planning.graph import FlowGraph, Guard, Node
-from alora_flow.planning.prefix import PlannedCall
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node
+from alora_flow.planning.prefix.plan import PlannedCall
 
 MOST_LETTERS = 30
 """Of a box's second line; the whole text is kept for tooltips."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from alora_flow.planning.graph import FlowGraph
+from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.views.dot import to_dot
 from alora_flow.views.drawing import Drawing, draw
 from alora_flow.views.mermaid import to_mermaid

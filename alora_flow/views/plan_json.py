@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from alora_flow.planning import graph as g
-from alora_flow.planning.amount import Amount
-from alora_flow.planning.graph import FlowGraph
-from alora_flow.planning.prefix import PlannedCall, PrefixPlan
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.prefix.amounts import Amount
+from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 from alora_flow.views.amounts import least_share, saved_share
 from alora_flow.views.drawing import detail, extended
 

@@ -9,8 +9,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from alora_flow.planning.amount import Amount
-from alora_flow.planning.prefix import PlannedCall, PrefixPlan
+from alora_flow.planning.prefix.amounts import Amount
+from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 from alora_flow.views.amounts import Notation, difference, least_share, saved_share
 from alora_flow.views.drawing import Drawing, extended, shorten, tidy
 from alora_flow.views.graph_text import graph_table

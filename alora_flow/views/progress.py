@@ -6,7 +6,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.spinner import Spinner
 
 from alora_flow.execution.trace import Status
-from alora_flow.planning.graph import FlowGraph, Node
+from alora_flow.planning.graph.nodes import FlowGraph, Node
 
 WORTH_SHOWING = ("generate", "invoke", "tool")
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alora_flow.execution.trace import NodeTrace, Tokens, Trace
-from alora_flow.language.program import FlowDecl
+from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.module import Result
 from alora_flow.values.data import Distribution, Reply, chat_of_thread
 from alora_flow.values.models import adapter

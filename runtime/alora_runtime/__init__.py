@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .aio import AsyncEngine
-    from .constraints import Constraint
-    from .engine import Engine
-    from .requests import Completion, Delta, Request, Run
+    from alora_runtime.aio import AsyncEngine
+    from alora_runtime.answer.constraints import Constraint
+    from alora_runtime.engine import Engine
+    from alora_runtime.requests import Completion, Delta, Request, Run
 
 # Before torch is imported, which reads it once: OpenMP threads that spin while they wait make every step up to 30 times
 # slower as soon as anything else wants the cores.
@@ -25,7 +25,7 @@ __all__ = ["AsyncEngine", "Completion", "Constraint", "Delta", "Engine", "Reques
 _HOME = {
     "AsyncEngine": "aio",
     "Completion": "requests",
-    "Constraint": "constraints",
+    "Constraint": "answer.constraints",
     "Delta": "requests",
     "Engine": "engine",
     "Request": "requests",

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 
-from .engine import Engine
-from .requests import Completion, Delta, Request
+from alora_runtime.engine import Engine
+from alora_runtime.requests import Completion, Delta, Request
 
 
 class AsyncEngine:

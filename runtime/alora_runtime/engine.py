@@ -14,23 +14,23 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from .adapter_config import AdapterConfig
-from .batch import Batcher
-from .choices import ChoiceTrie
-from .constraints import Matcher, Vocabulary
-from .detokenizer import Detokenizer
-from .errors import CapacityError, ModelError, RequestError
-from .isolation import apart, finite, wipe
-from .library import Library
-from .model import LanguageModel, load_model
-from .node import Node
-from .requests import Completion, Finish, Listener, Request
-from .scheduler import Scheduler
-from .sequence import Live, Plan, Row
-from .stats import Stats
-from .task import Task
-from .tree import RunTree
-from .validation import check_length, check_request, uses_of
+from alora_runtime.adapters.config import AdapterConfig
+from alora_runtime.adapters.library import Library
+from alora_runtime.answer.choices import ChoiceTrie
+from alora_runtime.answer.constraints import Matcher, Vocabulary
+from alora_runtime.answer.detokenizer import Detokenizer
+from alora_runtime.cache.node import Node
+from alora_runtime.cache.tree import RunTree
+from alora_runtime.compute.batch import Batcher
+from alora_runtime.compute.isolation import apart, finite, wipe
+from alora_runtime.compute.model import LanguageModel, load_model
+from alora_runtime.errors import CapacityError, ModelError, RequestError
+from alora_runtime.requests import Completion, Finish, Listener, Request
+from alora_runtime.schedule.scheduler import Scheduler
+from alora_runtime.schedule.sequence import Live, Plan, Row
+from alora_runtime.stats import Stats
+from alora_runtime.task import Task
+from alora_runtime.validation import check_length, check_request, uses_of
 
 NOT_FINITE = "the model's output is not a finite number"
 
@@ -49,7 +49,7 @@ class Engine:
         self._batcher = Batcher(self._arena, model.network.heads * model.network.dim)
         self._rows = self._arena.new_empty(0)  # of the last forward pass
         self._scheduler = Scheduler(RunTree(cache_tokens, reuse, model.double), chunk_tokens)
-        self._library = Library(model)
+        self._library = Library(model.network, model.tokenizer)
         self._vocabulary = Vocabulary(model.tokenizer, model.source.eos) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
         self._done: list[tuple[int, Completion]] = []

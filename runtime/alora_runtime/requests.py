@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .constraints import MatcherSource
+    from alora_runtime.answer.constraints import MatcherSource
 
 Finish = Literal["stop", "stop_string", "length", "choice", "cancelled", "timeout", "error"]
 

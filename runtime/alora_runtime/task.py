@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .constraints import Matcher
-from .detokenizer import Detokenizer
-from .requests import Completion, Delta, Finish, Listener, Request
-from .sampling import penalised, pick, sample, top_logprobs
-from .sequence import Live
+from alora_runtime.answer.constraints import Matcher
+from alora_runtime.answer.detokenizer import Detokenizer
+from alora_runtime.answer.sampling import penalised, pick, sample, top_logprobs
+from alora_runtime.requests import Completion, Delta, Finish, Listener, Request
+from alora_runtime.schedule.sequence import Live
 
 
 @dataclass(slots=True, eq=False)

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Container
 from difflib import get_close_matches
 
-from .errors import CapacityError, RequestError
-from .requests import Request
-from .tree import Uses
+from alora_runtime.cache.tree import Uses
+from alora_runtime.errors import CapacityError, RequestError
+from alora_runtime.requests import Request
 
 
 def check_request(request: Request, adapters: Container[str], vocabulary: int) -> None:

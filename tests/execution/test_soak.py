@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from alora_flow.errors import BadValue, RunFailed
-from alora_flow.language.program import ToolDecl
+from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.graph import Node
+from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prompts import Setup
 from alora_flow.views.result import plain
 from alora_runtime import Engine

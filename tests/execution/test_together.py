@@ -15,7 +15,7 @@ from alora_flow.backends.torch_engine import open_engine
 from alora_flow.execution.trace import Status
 from alora_flow.module import Module, OpenBackend, Result
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.graph import Node
+from alora_flow.planning.graph.nodes import Node
 from alora_flow.views.result import plain
 from alora_runtime import Engine
 

@@ -12,9 +12,9 @@ import pytest
 
 from alora_flow.errors import BadInput, RunFailed
 from alora_flow.execution.tools import call_tool, find_tool
-from alora_flow.language import types as t
-from alora_flow.language.program import ListValue, ToolDecl
-from alora_flow.language.source import Source
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import ListValue, ToolDecl
+from alora_flow.language.report.source import Source
 from alora_flow.values.data import Document
 
 NOWHERE = Source("test.flow", "").span(0, 0)

@@ -13,9 +13,9 @@ from alora_flow.execution.outcome import generated_value
 from alora_flow.execution.requests import constraint_for
 from alora_flow.intrinsics.contract import choices_of
 from alora_flow.intrinsics.library import BUNDLED
-from alora_flow.language import types as t
+from alora_flow.language.meaning import types as t
 from alora_flow.values.models import adapter
-from alora_runtime.constraints import Vocabulary
+from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion
 

@@ -10,9 +10,9 @@ import pytest
 from alora_flow.errors import AdapterNotFound, BadAdapter, ModelNotFound
 from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles, find_adapter, find_model
-from alora_flow.language import types as t
-from alora_flow.language.program import Choices, Intrinsic, Text
-from alora_flow.language.source import Source
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Choices, Intrinsic, Text
+from alora_flow.language.report.source import Source
 from alora_flow.prompts.tokens import Tokenizer
 from tests import tiny
 

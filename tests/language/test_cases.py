@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alora_flow.language import Diagnostic, check, check_file
-from alora_flow.language.codes import CODES
+from alora_flow.language.report.codes import CODES
 from tests.language.cases import CASES, outcome, programs
 
 WRONG = programs("syntax") + programs("errors")

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from alora_flow.cli import check, fmt
 from alora_flow.errors import BadInput
-from alora_flow.language import parser
+from alora_flow.language.syntax import parser
 
 RIGHT = 'flow f(x: str) -> str {\n  return "{x}!"\n}\n'
 WRONG = "flow f(x: str) -> str { return y + z }\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from alora_flow.language import Source, check, check_file
-from alora_flow.language.codes import CODES
-from alora_flow.language.printer import format_source
-from alora_flow.language.render import render
+from alora_flow.language.printing.file import format_source
+from alora_flow.language.report.codes import CODES
+from alora_flow.language.report.render import render
 from tests.language.cases import CASES
 
 DOCS = CASES.parent.parent / "docs"

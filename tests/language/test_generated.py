@@ -3,11 +3,11 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alora_flow.language import nodes
-from alora_flow.language.parser import parse
-from alora_flow.language.printer import format_source, print_file
-from alora_flow.language.source import Source
-from alora_flow.language.words import RESERVED
+from alora_flow.language.printing.file import format_source, print_file
+from alora_flow.language.report.source import Source
+from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.parser import parse
+from alora_flow.language.syntax.words import RESERVED
 
 NOWHERE = Source("", "").span(0, 0)
 

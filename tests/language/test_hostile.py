@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alora_flow.language import Diagnostic, FlowErrors, Source, check, check_file, load
-from alora_flow.language.render import render
+from alora_flow.language.report.render import render
 from tests.language.cases import CASES, programs
 
 MANY = 2_000

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from alora_flow.language import check, check_file
-from alora_flow.language import program as p
-from alora_flow.language.show import EXPRESSIONS, STATEMENTS, show_program
+from alora_flow.language.meaning import program as p
+from alora_flow.language.printing.program import EXPRESSIONS, STATEMENTS, show_program
 from tests.language.cases import programs
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from alora_flow.language import FlowErrors, check_file, format_source
-from alora_flow.language.parser import Parsed, parse, parse_file
-from alora_flow.language.printer import print_file
-from alora_flow.language.scan import Comment
-from alora_flow.language.source import Source
+from alora_flow.language.printing.file import print_file
+from alora_flow.language.report.source import Source
+from alora_flow.language.syntax.parser import Parsed, parse, parse_file
+from alora_flow.language.syntax.scan import Comment
 from tests.language.cases import CASES, programs
 
 ROOT = CASES.parent.parent

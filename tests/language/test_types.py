@@ -2,10 +2,10 @@
 
 import pytest
 
-from alora_flow.language.builtins import FUNCTIONS, result_of
-from alora_flow.language.narrowing import narrowed
-from alora_flow.language.operators import binary_type, negative_type
-from alora_flow.language.types import (
+from alora_flow.language.meaning.builtins import FUNCTIONS, result_of
+from alora_flow.language.meaning.narrowing import narrowed
+from alora_flow.language.meaning.operators import binary_type, negative_type
+from alora_flow.language.meaning.types import (
     BOOL,
     CHAT,
     DOCUMENT,

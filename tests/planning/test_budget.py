@@ -14,7 +14,7 @@ from alora_flow.errors import BudgetSpent, BudgetTooSmall
 from alora_flow.module import Module
 from alora_flow.planning.budget import worst_case
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.graph import Guard
+from alora_flow.planning.graph.nodes import Guard
 
 FLOW = """
 model base = "mini"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alora_flow.planning.amount import Amount, amount
-from alora_flow.planning.prefix import Key, Ledger
+from alora_flow.planning.prefix.amounts import Amount, amount
+from alora_flow.planning.prefix.ledger import Key, Ledger
 from alora_flow.prompts.thread import Hole
 
 keys = st.tuples(st.integers(0, 2), st.sampled_from([None, "a", "b"]))

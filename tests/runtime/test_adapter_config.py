@@ -13,7 +13,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from transformers import AutoModelForCausalLM
 
 from alora_runtime import Engine, Request, Run
-from alora_runtime.adapter_config import read_adapter_config
+from alora_runtime.adapters.config import read_adapter_config
 from tests.runtime.checkpoints import make_adapter
 
 MODULES = [

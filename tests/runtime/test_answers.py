@@ -23,8 +23,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from alora_runtime import Constraint, Engine, Request, Run, scheduler
-from alora_runtime.sampling import penalised, sample, uniform
+from alora_runtime import Constraint, Engine, Request, Run
+from alora_runtime.answer.sampling import penalised, sample, uniform
+from alora_runtime.schedule import scheduler
 from tests.runtime.checkpoints import EOS, Oracle, labelled
 from tests.runtime.conftest import INVOCATION
 

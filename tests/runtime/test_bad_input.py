@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from alora_runtime import Constraint, Engine, Request, Run
-from alora_runtime.adapter_config import REFUSED, read_adapter_config
+from alora_runtime.adapters.config import REFUSED, read_adapter_config
+from alora_runtime.compute.support import refusal
 from alora_runtime.errors import AdapterError, CapacityError, ConstraintError, ModelError, RequestError
-from alora_runtime.support import refusal
 from tests.runtime.checkpoints import make_adapter, make_checkpoint
 
 GOOD = Request([Run((1, 2, 3))], max_tokens=2)

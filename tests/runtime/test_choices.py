@@ -10,9 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alora_runtime import Completion, Engine, Request, Run, clusters, scheduler
-from alora_runtime.batch import Batch
-from alora_runtime.choices import ChoiceTrie
+from alora_runtime import Completion, Engine, Request, Run
+from alora_runtime.answer.choices import ChoiceTrie
+from alora_runtime.compute import clusters
+from alora_runtime.compute.batch import Batch
+from alora_runtime.schedule import scheduler
 from tests.runtime.checkpoints import Oracle, labelled
 from tests.runtime.conftest import INVOCATION
 from tests.runtime.serving import serve

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alora_runtime.choices import ChoiceTrie
-from alora_runtime.scheduler import Scheduler
-from alora_runtime.sequence import Live
-from alora_runtime.tree import RunTree
+from alora_runtime.answer.choices import ChoiceTrie
+from alora_runtime.cache.tree import RunTree
+from alora_runtime.schedule.scheduler import Scheduler
+from alora_runtime.schedule.sequence import Live
 
 Runs = Sequence[tuple[int, Sequence[int]]]
 """(adapter number, tokens)."""

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alora_runtime import Engine, Request, Run
+from alora_runtime.cache.eviction import PATIENCE
+from alora_runtime.cache.node import common
+from alora_runtime.cache.tree import RunTree, Uses
 from alora_runtime.errors import CapacityError, RequestError
-from alora_runtime.eviction import PATIENCE
-from alora_runtime.node import common
-from alora_runtime.scheduler import Scheduler
-from alora_runtime.sequence import Live
-from alora_runtime.tree import RunTree, Uses
+from alora_runtime.schedule.scheduler import Scheduler
+from alora_runtime.schedule.sequence import Live
 from tests.runtime.test_counters import END, RUNS, A, B, C, Machine, Runs, merged
 from tests.runtime.test_proof import KINDS
 

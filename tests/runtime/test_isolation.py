@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from alora_runtime import Completion, Engine, Request, Run
-from alora_runtime.batch import Batch
+from alora_runtime.compute.batch import Batch
+from alora_runtime.compute.matrix import Int8
 from alora_runtime.errors import AdapterError, ModelError
-from alora_runtime.matrix import Int8
 from tests.runtime.checkpoints import make_adapter
 from tests.runtime.conftest import INVOCATION
 from tests.runtime.serving import serve

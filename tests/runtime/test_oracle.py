@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
-from alora_runtime import Engine, Request, Run, clusters, model, projection, scheduler, sequence
-from alora_runtime.matrix import Twice
+from alora_runtime import Engine, Request, Run
+from alora_runtime.compute import clusters, model, projection
+from alora_runtime.compute.matrix import Twice
 from alora_runtime.requests import Completion
+from alora_runtime.schedule import scheduler, sequence
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 from tests.runtime.serving import serve
 

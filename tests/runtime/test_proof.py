@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from alora_runtime import Constraint, Delta, Engine, Request, Run
+from alora_runtime.adapters.routing import Routing
 from alora_runtime.errors import CapacityError
-from alora_runtime.routing import Routing
 from tests.runtime.conftest import INVOCATION
 
 CONTEXT = tuple(13 * index % 256 for index in range(60))

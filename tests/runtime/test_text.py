@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
 from alora_runtime import Constraint, Delta, Engine, Request, Run
-from alora_runtime.detokenizer import Detokenizer
+from alora_runtime.answer.detokenizer import Detokenizer
 from alora_runtime.errors import RequestError
 from tests.runtime.checkpoints import make_tokenizer
 

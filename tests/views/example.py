@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alora_flow.language import program as p
-from alora_flow.language import types as t
-from alora_flow.language.source import Source, Span
-from alora_flow.planning import graph as g
+from alora_flow.language.meaning import program as p
+from alora_flow.language.meaning import types as t
+from alora_flow.language.report.source import Source, Span
+from alora_flow.planning.graph import nodes as g
 
 TEXT = """\
 flow rag(question: str, history: chat = []) -> str {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alora_flow.planning import graph as g
+from alora_flow.planning.graph import nodes as g
 from alora_flow.views.drawing import Arrow, draw, shorten, tidy
 from alora_flow.views.graph_text import needs
 from alora_flow.views.style import ARROWS, NODES

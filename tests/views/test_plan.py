@@ -12,9 +12,9 @@ from rich.console import Console
 
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.planning.amount import Amount
-from alora_flow.planning.graph import FlowGraph
-from alora_flow.planning.prefix import PrefixPlan, plan
+from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.prefix.amounts import Amount
+from alora_flow.planning.prefix.plan import PrefixPlan, plan
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Hole, Prompter

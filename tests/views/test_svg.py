@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from alora_flow.language import types as t
-from alora_flow.planning import graph as g
-from alora_flow.planning.graph import FlowGraph
+from alora_flow.language.meaning import types as t
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.views.drawing import Arrow, Box, Drawing, draw
 from alora_flow.views.layout import BOX_HEIGHT, Layout, lay_out
 from alora_flow.views.svg import to_svg

@@ -1,0 +1,1 @@
+"""From the syntax tree to the checked program, or everything that is wrong with it."""

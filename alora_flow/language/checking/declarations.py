@@ -1,0 +1,273 @@
+"""Declarations: from the syntax tree of one file to its symbols. A declaration is read when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from alora_flow.language.checking.fit import fit
+from alora_flow.language.checking.frames import Frame, constant_int
+from alora_flow.language.checking.intrinsics import intrinsic
+from alora_flow.language.checking.scope import Scope, Symbol, Unit
+from alora_flow.language.checking.statements import block
+from alora_flow.language.checking.tools import tool
+from alora_flow.language.checking.types import TYPE_NAMES, resolve, resolve_data
+from alora_flow.language.checking.values import value
+from alora_flow.language.meaning import program
+from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
+from alora_flow.language.meaning.folding import fold
+from alora_flow.language.meaning.settings import BUDGET
+from alora_flow.language.meaning.types import ERROR, EnumType, Field, RecordType, Type
+from alora_flow.language.report.diagnostics import Note, did_you_mean
+from alora_flow.language.report.source import Span
+from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.words import RESERVED
+
+
+def collect(unit: Unit) -> None:
+    """The names that the file declares; reports those declared twice, and those that the language has itself."""
+    for node in unit.file.declarations:
+        if isinstance(node, nodes.Test):
+            continue
+        name = node.name.text
+        earlier = unit.declared.get(name)
+        if earlier is not None and not isinstance(earlier, nodes.Test):
+            note = Note(f"'{name}' is declared here first", earlier.name.span)
+            unit.report.add("E0201", f"'{name}' is declared twice", node.name.span, None, note)
+        elif name in TYPE_NAMES or name in OWN_NAMES or name in FUNCTIONS or name in RESERVED:
+            message = f"'{name}' is a word of the language and cannot be declared"
+            unit.report.add("E0211", message, node.name.span, "choose another name")
+            unit.declared[name] = node
+        else:
+            unit.declared[name] = node
+    _only_one_model(unit)
+
+
+def _only_one_model(unit: Unit) -> None:
+    models = [node for node in unit.file.declarations if isinstance(node, nodes.Model)]
+    for node in models[1:]:
+        note = Note("the first one", models[0].span)
+        help = "a program runs on one model: the prefixes of two share nothing"
+        unit.report.add("E0206", f"a second model, '{node.name.text}'", node.span, help, note)
+
+
+def elaborate(unit: Unit) -> None:
+    """All symbols of the file, then the bodies of its flows, then its tests."""
+    open_names: list[str] = []
+
+    def need(name: str) -> None:
+        node = unit.declared[name]
+        if name in open_names:
+            _report_cycle(unit, [unit.declared[item] for item in open_names[open_names.index(name) :]])
+            return
+        open_names.append(name)
+        symbol = READERS[type(node)](unit, node)
+        open_names.pop()
+        if symbol is not None:
+            unit.symbols[name] = symbol
+
+    unit.need = need
+    for name in unit.declared:
+        if name not in unit.symbols:
+            need(name)
+    for name, symbol in list(unit.symbols.items()):
+        node = unit.declared[name]
+        if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.Flow):
+            unit.symbols[name] = _flow_body(unit, node, symbol)
+    unit.tests += [_test(unit, node) for node in unit.file.declarations if isinstance(node, nodes.Test)]
+
+
+def _report_cycle(unit: Unit, chain: list[nodes.Declaration]) -> None:
+    names = [node.name.text for node in chain if not isinstance(node, nodes.Test)]
+    shown = " → ".join([*names, names[0]])
+    first = chain[0]
+    assert not isinstance(first, nodes.Test)
+    what = "a record cannot contain itself" if isinstance(first, nodes.Record) else "this needs itself"
+    unit.report.add("E0204", f"{what}: {shown}", first.name.span)
+
+
+def _head(unit: Unit, node: Any) -> tuple[str, str, str, Span]:
+    """key, name, doc, span of a declaration."""
+    return f"{unit.prefix}{node.name.text}", node.name.text, node.doc, node.name.span
+
+
+# ------------------------------------------------------------------ types and consts
+
+
+def _model(unit: Unit, node: nodes.Model) -> Symbol:
+    _plain(unit, node.reference, "the name of a model")
+    return program.ModelDecl(*_head(unit, node), node.reference.text)
+
+
+def _plain(unit: Unit, string: nodes.String, what: str) -> None:
+    """A string without holes, and not empty."""
+    if any(not isinstance(part, str) for part in string.parts):
+        unit.report.add("E0208", f"{what} must be a constant: it has a hole", string.span)
+    elif not string.text:
+        unit.report.add("E0205", f"{what} is empty", string.span)
+
+
+def _enum(unit: Unit, node: nodes.Enum) -> Symbol:
+    members = [member.name for member in node.members]
+    _unique(unit, members, "member")
+    if not members:
+        unit.report.add("E0205", f"'{node.name.text}' has no members", node.name.span)
+    docs = {member.name.text: member.doc for member in node.members if member.doc}
+    type = EnumType(node.name.text, tuple(dict.fromkeys(name.text for name in members)), unit.source.path)
+    return program.EnumDecl(*_head(unit, node), type, docs)
+
+
+def _unique(unit: Unit, names: Iterable[nodes.Identifier], what: str) -> None:
+    seen: dict[str, nodes.Identifier] = {}
+    for name in names:
+        if name.text in seen:
+            note = Note("it stands here first", seen[name.text].span)
+            unit.report.add("E0203", f"a second {what} '{name.text}'", name.span, None, note)
+        seen.setdefault(name.text, name)
+
+
+def _record(unit: Unit, node: nodes.Record) -> Symbol:
+    _unique(unit, [field.name for field in node.fields], "field")
+    if not node.fields:
+        unit.report.add("E0205", f"'{node.name.text}' has no fields", node.name.span)
+    fields, defaults = [], {}
+    for item in {field.name.text: field for field in reversed(node.fields)}.values():
+        type = resolve_data(unit, item.type, "a field")
+        fields.append(Field(item.name.text, type, item.default is None))
+        if item.default is not None:
+            defaults[item.name.text] = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
+    docs = {field.name.text: field.doc for field in node.fields if field.doc}
+    places = {field.name.text: field.name.span for field in node.fields}
+    record = RecordType(node.name.text, tuple(reversed(fields)), unit.source.path)
+    return program.RecordDecl(*_head(unit, node), record, defaults, docs, places)
+
+
+def _alias(unit: Unit, node: nodes.Alias) -> Symbol:
+    return program.AliasDecl(*_head(unit, node), resolve(unit, node.type))
+
+
+def _const(unit: Unit, node: nodes.Const) -> Symbol:
+    type = resolve(unit, node.type) if node.type else None
+    return program.ConstDecl(*_head(unit, node), constant(unit, node.value, type, f"'{node.name.text}'"))
+
+
+def constant(
+    unit: Unit, node: nodes.Expression, type: Type | None, what: str, declared: Span | None = None
+) -> program.Expression:
+    """The value of an expression that must be known before the run."""
+    found = value(Scope(unit), node, type)
+    if type is not None:
+        found = fit(Scope(unit), found, type, what, *([Note("its type stands here", declared)] if declared else []))
+    folded = fold(found)
+    if folded is None:
+        help = "constants are made of literals, other consts, records and lists of them"
+        unit.report.add("E0208", f"{what} must be a constant", node.span, help)
+    return folded or replace(found, type=ERROR)
+
+
+# ------------------------------------------------------------ intrinsics, tools, flows
+
+
+def _parameters(unit: Unit, items: tuple[nodes.Parameter, ...], data: str | None) -> tuple[program.Parameter, ...]:
+    """`data` says whose parameters they are where they must be data."""
+    _unique(unit, [item.name for item in items], "parameter")
+    found = []
+    for item in items:
+        type = resolve_data(unit, item.type, data) if data else resolve(unit, item.type)
+        default = None
+        if item.default is not None:
+            default = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
+        found.append(program.Parameter(unit.binding(item.name, "parameter", type), default))
+    _defaults_last(unit, items)
+    return tuple(found)
+
+
+def _defaults_last(unit: Unit, items: tuple[nodes.Parameter, ...]) -> None:
+    earlier: nodes.Parameter | None = None
+    for item in items:
+        if item.default is not None:
+            earlier = earlier or item
+        elif earlier is not None:
+            note = Note("this one has a default", earlier.span)
+            help = "parameters with defaults stand last"
+            unit.report.add(
+                "E0203", f"'{item.name.text}' needs a value, but stands after a default", item.span, help, note
+            )
+
+
+def _intrinsic(unit: Unit, node: nodes.Intrinsic) -> Symbol:
+    parameters = _parameters(unit, node.parameters, "a parameter of an intrinsic")
+    return intrinsic(unit, node, _head(unit, node), parameters)
+
+
+def _tool(unit: Unit, node: nodes.Tool) -> Symbol:
+    return tool(unit, node, _head(unit, node), _parameters(unit, node.parameters, "a parameter of a tool"))
+
+
+def _flow(unit: Unit, node: nodes.Flow) -> Symbol:
+    parameters = _parameters(unit, node.parameters, None)
+    result = resolve(unit, node.result)
+    depths = [clause for clause in node.clauses if isinstance(clause, nodes.MaxDepth)]
+    budgets = [clause for clause in node.clauses if isinstance(clause, nodes.Budget)]
+    marks = [clause for clause in node.clauses if isinstance(clause, nodes.Speculate)]
+    for repeated in (*depths[1:], *budgets[1:], *marks[1:]):
+        unit.report.add("E0210", "this clause stands here twice", repeated.span, "leave one of them out")
+    depth = constant_int(Scope(unit), depths[0].depth, "'max_depth'") if depths else None
+    limits = _limits(unit, budgets[0]) if budgets else ()
+    return program.FlowDecl(*_head(unit, node), parameters, result, (), depth, bool(marks), limits)
+
+
+def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
+    _unique(unit, [limit.resource for limit in node.limits], "limit of")
+    found = []
+    for limit in node.limits:
+        name = limit.resource.text
+        if name not in BUDGET:
+            help = did_you_mean(name, BUDGET) or f"known are {', '.join(BUDGET)}"
+            unit.report.add("E0307", f"there is no resource '{name}'", limit.resource.span, help)
+            continue
+        amount = constant(unit, limit.amount, BUDGET[name], f"'{name}'")
+        if isinstance(amount, program.Literal) and isinstance(amount.value, (int, float)):
+            found.append(program.Limit(name, amount.value, limit.span))
+    return tuple(found)
+
+
+def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.FlowDecl:
+    scope = Scope(unit, owner=flow.key)
+    for parameter in flow.parameters:
+        scope.adopt(parameter.binding)
+    body, ended = block(scope, node.body, Frame("flow", flow.result, node.result.span))
+    if not ended and flow.result != ERROR:
+        end = Span(node.span.source, node.body.span.end - 1, node.body.span.end)
+        note = Note(f"'{node.name.text}' must give {flow.result}", node.result.span)
+        help = "end every path with 'return'"
+        unit.report.add("E0601", f"the end of '{node.name.text}' can be reached without a result", end, help, note)
+    return replace(flow, body=body)
+
+
+def _test(unit: Unit, node: nodes.Test) -> program.TestDecl:
+    _plain(unit, node.title, "the title of a test")
+    body, _ = block(Scope(unit, in_test=True), node.body, Frame("test"))
+    title = node.title.text
+    return program.TestDecl(f"{unit.prefix}{title}", title, node.doc, node.title.span, body)
+
+
+def _import(unit: Unit, node: nodes.Import) -> Symbol | None:
+    imported = unit.imports.get(node.name.text)
+    path = imported.source.path if imported else node.file.text
+    return program.Import(*_head(unit, node), path)
+
+
+Reader = Callable[[Unit, Any], Symbol | None]
+READERS: dict[type, Reader] = {
+    nodes.Import: _import,
+    nodes.Model: _model,
+    nodes.Enum: _enum,
+    nodes.Record: _record,
+    nodes.Alias: _alias,
+    nodes.Const: _const,
+    nodes.Intrinsic: _intrinsic,
+    nodes.Tool: _tool,
+    nodes.Flow: _flow,
+}

@@ -1,0 +1,135 @@
+"""Does a value fit where it stands? The messages for the one that does not, and the conversions there are."""
+
+from __future__ import annotations
+
+from alora_flow.language.checking.scope import Scope, bad
+from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, Turn
+from alora_flow.language.meaning.types import (
+    BOOL,
+    DOCUMENT,
+    ERROR,
+    STR,
+    THREAD,
+    BoolType,
+    ChatType,
+    DocumentType,
+    DurationType,
+    EnumType,
+    FloatType,
+    IntType,
+    ListType,
+    OptionalType,
+    ProbType,
+    ReplyType,
+    StrType,
+    ThreadType,
+    Type,
+    assignable,
+)
+from alora_flow.language.report.diagnostics import Note
+
+
+def fit(scope: Scope, value: Expression, wanted: Type, what: str = "", *notes: Note) -> Expression:
+    """`value`, or the error expression with a report that `what` (`"argument 'k'"`) has the wrong type."""
+    if assignable(value.type, wanted):
+        return value
+    if isinstance(wanted, ThreadType):
+        return as_turns(scope, value)
+    message = f"{what + ' must be' if what else 'expected'} {wanted}, found {described(value)}"
+    scope.unit.report.add("E0401", message, value.span, conversion(value.type, wanted), *notes)
+    return bad(value.span)
+
+
+def described(value: Expression) -> str:
+    """A number by itself, everything else by its type."""
+    if isinstance(value, Literal) and not isinstance(value.value, bool) and value.value is not None:
+        return str(value.value)
+    if isinstance(value, Text) and value.constant is not None and len(value.constant) <= 20:
+        return f"the string {value.span.text}"
+    if isinstance(value.type, (IntType, FloatType)) and value.type.low == value.type.high is not None:
+        return str(value.type.low)
+    return str(value.type)
+
+
+def conversion(given: Type, wanted: Type) -> str | None:
+    """What to write instead."""
+    if isinstance(given, OptionalType) and assignable(given.inner, wanted):
+        return "it may be none: test it with 'is not none' before, or give a default with '??'"
+    match given, wanted:
+        case ProbType(), BoolType():
+            return "compare its probability, as in '.p(true) > 0.5', or take '.top'"
+        case ProbType(), _ if assignable(given.of, wanted):
+            return "take its likeliest outcome with '.top'"
+        case ReplyType(), _ if assignable(STR, wanted):
+            return "take its text with '.text'"
+        case ((IntType() | FloatType()), (IntType() | FloatType())):
+            return _number(given, wanted)
+        case StrType(), EnumType():
+            return f"members are written without quotes: {', '.join(wanted.members)}"
+        case ListType(element=DocumentType()), StrType():
+            return "documents have a turn of their own: 'documents(…)'"
+        case StrType(), ListType(element=DocumentType()):
+            return "make a list of documents, as in '[document(…)]'"
+        case ((IntType() | FloatType()), DurationType()):
+            return "write a unit, as in '3s' or '500ms'"
+        case StrType(), DocumentType():
+            return "make it one with 'document(…)'"
+        case DocumentType(), StrType():
+            return "take its text with '.text'"
+        case _, StrType():
+            return 'put it into a string, as in "{…}"'
+        case _, ListType() if assignable(given, wanted.element):
+            return "make a list of it, as in '[…]'"
+        case ThreadType(), ChatType():
+            return "read it as data with '.chat'"
+    return None
+
+
+def _number(given: IntType | FloatType, wanted: IntType | FloatType) -> str | None:
+    if isinstance(wanted, IntType) and isinstance(given, FloatType):
+        return "make it whole with 'round(…)'"
+    if wanted.low is not None and wanted.high is not None:
+        return f"keep it in range with 'clamp(…, {wanted.low}, {wanted.high})'"
+    return None
+
+
+def condition(scope: Scope, value: Expression, what: str) -> Expression:
+    """What stands after `if`, `when`, `require`, `expect`."""
+    if assignable(value.type, BOOL):
+        return value
+    help = conversion(value.type, BOOL)
+    scope.unit.report.add("E0403", f"{what} must be bool, found {described(value)}", value.span, help)
+    return bad(value.span)
+
+
+def as_turns(scope: Scope, value: Expression) -> Expression:
+    """`value` as a part of a thread: a thread or chat, a reply's thread, a document as a turn of its own."""
+    match value.type:
+        case ReplyType():
+            return FieldAccess(THREAD, value.span, value, "thread")
+        case DocumentType():
+            return Turn(THREAD, value.span, "documents", ListValue(ListType(DOCUMENT), value.span, (value,)))
+    if assignable(value.type, THREAD):
+        return value
+    report_no_turn(scope, value)
+    return bad(value.span)
+
+
+def report_no_turn(scope: Scope, value: Expression) -> None:
+    help = {
+        StrType: "say whose turn it is: 'user(…)', 'assistant(…)' or 'system(…)'",
+        ListType: "write 'documents(…)'",
+    }.get(type(value.type))
+    message = f"expected a turn or a thread, found {described(value)}"
+    scope.unit.report.add("E0407", message, value.span, help)
+
+
+def as_thread(scope: Scope, value: Expression) -> Expression:
+    """What stands after `on`."""
+    if isinstance(value.type, ReplyType):
+        return FieldAccess(THREAD, value.span, value, "thread")
+    if assignable(value.type, THREAD) or value.type == ERROR:
+        return value
+    help = "give it a thread, a chat or a reply; a new thread is written 'user(…)'"
+    scope.unit.report.add("E0406", f"'on' needs a thread, found {described(value)}", value.span, help)
+    return bad(value.span)

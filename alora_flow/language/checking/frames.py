@@ -1,0 +1,73 @@
+"""Where a block stands, and the small checks that statements share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal as OneOf
+
+from alora_flow.language.checking.fit import condition, described
+from alora_flow.language.checking.scope import Scope
+from alora_flow.language.checking.values import value
+from alora_flow.language.meaning import program
+from alora_flow.language.meaning.folding import fold
+from alora_flow.language.meaning.types import (
+    ERROR,
+    Type,
+)
+from alora_flow.language.report.source import Span
+from alora_flow.language.syntax import nodes
+
+Inside = OneOf["flow", "test", "for", "repeat", "else"]
+
+
+@dataclass
+class Frame:
+    """Where a block stands. `result` is what `return` must give, with the place that says so.
+
+    `top` at the top level of the body of a fan-out or loop, where `keep`, `accept` and `next` belong.
+    """
+
+    inside: Inside
+    result: Type | None = None
+    result_span: Span | None = None
+    top: bool = True
+    states: dict[str, program.Binding] = field(default_factory=dict)
+    given: list[program.Expression] = field(default_factory=list)
+    fan_out: bool = False
+
+    @property
+    def takes_accept(self) -> bool:
+        return self.top and self.inside in ("repeat", "else")
+
+    def nested(self) -> Frame:
+        return replace(self, top=False)
+
+    def body(self, inside: Inside) -> Frame:
+        return Frame(inside, self.result, self.result_span, fan_out=self.fan_out or inside == "for")
+
+
+def misplaced(scope: Scope, span: Span, word: str, where: str) -> None:
+    scope.unit.report.add("E0604", f"'{word}' stands only {where}", span)
+
+
+def when(scope: Scope, node: nodes.Expression | None) -> program.Expression | None:
+    return condition(scope, value(scope, node), "a condition") if node is not None else None
+
+
+def constant_int(scope: Scope, node: nodes.Expression, what: str) -> int:
+    """A whole number, 1 or more, that is known before the run."""
+    found = value(scope, node)
+    constant = fold(found)
+    if found.type == ERROR:
+        return 1
+    number = constant.value if isinstance(constant, program.Literal) else None
+    if isinstance(number, int) and not isinstance(number, bool):
+        if number >= 1:
+            return number
+        scope.unit.report.add("E0401", f"{what} must be 1 or more, found {number}", node.span)
+    elif constant is None:
+        help = "the plan must know it: write a number or a const"
+        scope.unit.report.add("E0208", f"{what} must be a constant", node.span, help)
+    else:
+        scope.unit.report.add("E0401", f"{what} must be a whole number, found {described(found)}", node.span)
+    return 1

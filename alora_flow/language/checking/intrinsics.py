@@ -1,0 +1,157 @@
+"""An intrinsic's contract: what is appended, what the adapter may write, what the flow sees of it."""
+
+from __future__ import annotations
+
+from typing import Literal as OneOf
+
+from alora_flow.language.checking.arguments import settings
+from alora_flow.language.checking.fit import conversion, described
+from alora_flow.language.checking.scope import Scope, Unit
+from alora_flow.language.checking.types import resolve_data, resolve_result
+from alora_flow.language.checking.values import value
+from alora_flow.language.meaning.program import Binding, Choices, Expression, Intrinsic, Parameter, Text
+from alora_flow.language.meaning.settings import SAMPLING
+from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type, assignable
+from alora_flow.language.report.diagnostics import Note, did_you_mean
+from alora_flow.language.report.source import Span
+from alora_flow.language.syntax import nodes
+
+Head = tuple[str, str, str, Span]
+
+
+def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[Parameter, ...]) -> Intrinsic:
+    result = resolve_result(unit, node.result, "the result of an intrinsic")
+    scope = Scope(unit, in_value=True)
+    for parameter in parameters:
+        scope.adopt(parameter.binding)
+    given = settings(scope, node.settings.arguments, SAMPLING, "an intrinsic", value) if node.settings else ()
+    items = _items(unit, node)
+    emits = _emits(unit, items.get("emits"))
+    it = _it(unit, items["value"], emits) if "value" in items else None
+    return Intrinsic(
+        *head,
+        parameters,
+        result,
+        adapter=_adapter(unit, node, items),
+        invoke=_invoke(scope, items.get("invoke")),
+        emits=emits,
+        value=_value(scope, node, items, result, emits, it),
+        activate=_activate(unit, items.get("activate")),
+        from_library=_text(unit, node.library) if node.library else None,
+        settings=given,
+        it=it,
+    )
+
+
+def _items(unit: Unit, node: nodes.Intrinsic) -> dict[str, nodes.Item]:
+    found: dict[str, nodes.Item] = {}
+    for item in node.items:
+        earlier = found.setdefault(item.keyword.text, item)
+        if earlier is not item:
+            note = Note("it stands here first", earlier.span)
+            unit.report.add("E0207", f"a second '{item.keyword.text}'", item.span, None, note)
+    if node.library is None and "adapter" not in found:
+        help = 'write \'adapter "name"\', or the short form: from "name"'
+        unit.report.add("E0207", f"'{node.name.text}' names no adapter", node.name.span, help)
+    return found
+
+
+def _adapter(unit: Unit, node: nodes.Intrinsic, items: dict[str, nodes.Item]) -> str | None:
+    item = items.get("adapter")
+    return _text(unit, item.value) if item and isinstance(item.value, nodes.String) else None
+
+
+def _text(unit: Unit, string: nodes.String) -> str:
+    if any(not isinstance(part, str) for part in string.parts):
+        unit.report.add("E0208", "the name of an adapter must be a constant: it has a hole", string.span)
+    elif not string.text:
+        unit.report.add("E0205", "the name of an adapter is empty", string.span)
+    return string.text
+
+
+def _invoke(scope: Scope, item: nodes.Item | None) -> Text | None:
+    if item is None or not isinstance(item.value, nodes.String):
+        return None
+    found = value(scope, item.value)
+    return found if isinstance(found, Text) else None
+
+
+def _emits(unit: Unit, item: nodes.Item | None) -> Choices | Type | None:
+    if item is None:
+        return None
+    if isinstance(item.value, nodes.Choices):
+        return _choices(unit, item.value)
+    assert not isinstance(item.value, nodes.Identifier)
+    found = resolve_data(unit, item.value, "what an adapter emits")  # type: ignore[arg-type]
+    return None if found == ERROR else found
+
+
+def _choices(unit: Unit, node: nodes.Choices) -> Choices:
+    seen: dict[str, nodes.String] = {}
+    for option in node.options:
+        if any(not isinstance(part, str) for part in option.parts):
+            unit.report.add("E0208", "what may be emitted must be a constant: it has a hole", option.span)
+        elif not option.text:
+            unit.report.add("E0205", "nothing cannot be emitted: this string is empty", option.span)
+        elif option.text in seen:
+            note = Note("it stands here first", seen[option.text].span)
+            unit.report.add("E0203", f"a second choice {option.span.text}", option.span, None, note)
+        seen.setdefault(option.text, option)
+    return Choices(tuple(seen))
+
+
+def _it(unit: Unit, item: nodes.Item, emits: Choices | Type | None) -> Binding:
+    type: Type = STR if emits is None or isinstance(emits, Choices) else emits
+    return unit.binding(nodes.Identifier(item.keyword.span, "it"), "it", type)
+
+
+def _value(
+    scope: Scope,
+    node: nodes.Intrinsic,
+    items: dict[str, nodes.Item],
+    result: Type,
+    emits: Choices | Type | None,
+    it: Binding | None,
+) -> Expression | None:
+    wanted: Type = result.of if isinstance(result, ProbType) else result
+    if it is None:
+        _emitted_is_result(scope.unit, node, items.get("emits"), emits, wanted)
+        return None
+    scope.adopt(it)
+    found = value(scope, items["value"].value, wanted)  # type: ignore[arg-type]
+    if not assignable(found.type, wanted):
+        note = Note("the result stands here", node.result.span)
+        message = f"the value must be {wanted}, found {described(found)}"
+        scope.unit.report.add("E0401", message, found.span, conversion(found.type, wanted), note)
+    return found
+
+
+def _emitted_is_result(
+    unit: Unit, node: nodes.Intrinsic, item: nodes.Item | None, emits: Choices | Type | None, wanted: Type
+) -> None:
+    """Without a `value`, what is emitted is the result."""
+    if item is None or emits is None or wanted == ERROR:
+        return
+    if isinstance(emits, Choices):
+        fits = assignable(STR, wanted) or (isinstance(wanted, EnumType) and set(emits.options) <= set(wanted.members))
+        what = "one of its strings"
+    else:
+        fits, what = assignable(emits, wanted), str(emits)
+    if not fits:
+        note = Note("the result stands here", node.result.span)
+        help = "say what it means with 'value', as in 'value it == \"Y\"'"
+        message = f"'{node.name.text}' emits {what}, but gives {node.result.span.text}"
+        unit.report.add("E0207", message, item.span, help, note)
+
+
+def _activate(unit: Unit, item: nodes.Item | None) -> OneOf["start", "end"] | None:
+    if item is None or not isinstance(item.value, nodes.Identifier):
+        return None
+    match item.value.text:
+        case "start":
+            return "start"
+        case "end":
+            return "end"
+    help = did_you_mean(item.value.text, ["start", "end"]) or "write 'start' or 'end'"
+    unit.report.add("E0207", f"an adapter cannot activate at '{item.value.text}'", item.value.span, help)
+    return None

@@ -1,0 +1,198 @@
+"""The arms of a match: what each pattern means, which cases it covers, whether one is missed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from alora_flow.language.checking.fit import described
+from alora_flow.language.checking.scope import Scope
+from alora_flow.language.checking.types import TYPE_NAMES, find_symbol, is_silent, resolve, written
+from alora_flow.language.checking.values import value
+from alora_flow.language.meaning.operators import overlapping
+from alora_flow.language.meaning.program import (
+    EnumMember,
+    Expression,
+    Literal,
+    Pattern,
+    Text,
+    TypePattern,
+    ValuePattern,
+)
+from alora_flow.language.meaning.types import (
+    BOOL,
+    ERROR,
+    BoolType,
+    EnumType,
+    NoneType,
+    Type,
+    alternatives,
+    assignable,
+    union,
+)
+from alora_flow.language.report.diagnostics import did_you_mean, one_of
+from alora_flow.language.report.source import Span
+from alora_flow.language.syntax import nodes
+
+
+@dataclass(frozen=True)
+class Case:
+    """An arm's patterns, and the type that the subject has in it."""
+
+    patterns: tuple[Pattern, ...]
+    type: Type
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the finitely many cases: a member of an enum, `true`, or a whole type (`value` is None)."""
+
+    type: Type
+    value: Any = None
+
+    def __str__(self) -> str:
+        return str(self.type) if self.value is None else str(self.value).lower() if self.type == BOOL else self.value
+
+
+def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> list[Case]:
+    """A case for each arm; reports what they miss together."""
+    left = _parts(subject.type)
+    seen: list[Any] = []
+    cases = []
+    open_end = False
+    for arm in node.arms:
+        before = left
+        if not arm.patterns:
+            _report_unreached(scope, arm, subject, open_end or not before)
+            open_end = True
+            cases.append(Case((), union(part.type for part in left) if left else subject.type))
+            left = []
+            continue
+        patterns = []
+        for item in arm.patterns:
+            pattern = _pattern(scope, item, subject.type)
+            if pattern is not None:
+                patterns.append(pattern)
+                left = _without(scope, left, pattern, seen, subject.type)
+        _report_unreached(scope, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
+        cases.append(Case(tuple(patterns), _type(patterns, subject.type)))
+    if left and subject.type != ERROR and not open_end:
+        _report_missing(scope, node, left)
+    return cases
+
+
+def _report_unreached(scope: Scope, arm: nodes.Arm, subject: Expression, unreached: bool) -> None:
+    if unreached and subject.type != ERROR:
+        scope.unit.report.add("E0603", "this arm is never reached: those before it take everything", arm.span)
+
+
+def _parts(type: Type) -> list[_Part]:
+    found: list[_Part] = []
+    for part in alternatives(type):
+        if isinstance(part, EnumType):
+            found += [_Part(part, member) for member in part.members]
+        elif isinstance(part, BoolType):
+            found += [_Part(part, True), _Part(part, False)]
+        else:
+            found.append(_Part(part))
+    return found
+
+
+def _pattern(scope: Scope, node: nodes.TypePattern | nodes.ValuePattern, subject: Type) -> Pattern | None:
+    if isinstance(node, nodes.ValuePattern):
+        return _value_pattern(scope, node, subject)
+    if isinstance(node.type, nodes.NamedType):
+        member = _member(scope, node.type.name, node.span, subject)
+        if member is not None:
+            return ValuePattern(member)
+        if _is_unknown(scope, node.type.name):
+            _report_unknown(scope, node.type.name, subject)
+            return None
+    type = resolve(scope.unit, node.type)
+    if type == ERROR or subject == ERROR:
+        return None
+    if not any(assignable(part, type) or assignable(type, part) for part in alternatives(subject)):
+        scope.unit.report.add("E0405", f"{subject} is never {type}", node.span)
+        return None
+    return TypePattern(type, node.span)
+
+
+def _member(scope: Scope, name: nodes.Qualified, span: Span, subject: Type) -> EnumMember | None:
+    """`input`, `Stage.input` of the subject's enum."""
+    for part in alternatives(subject):
+        fits = isinstance(part, EnumType) and (name.qualifier is None or name.qualifier.text == part.name)
+        if isinstance(part, EnumType) and fits and name.name.text in part.members:
+            return EnumMember(part, span, name.name.text)
+    return None
+
+
+def _is_unknown(scope: Scope, name: nodes.Qualified) -> bool:
+    known = written(name) in TYPE_NAMES or find_symbol(scope.unit, name) is not None
+    return not known and not is_silent(scope.unit, name)
+
+
+def _report_unknown(scope: Scope, name: nodes.Qualified, subject: Type) -> None:
+    enums = [part for part in alternatives(subject) if isinstance(part, EnumType)]
+    members = [member for enum in enums for member in enum.members]
+    known = [*members, *(str(part) for part in alternatives(subject) if not isinstance(part, EnumType))]
+    help = did_you_mean(written(name), known) or f"{subject} can be {one_of(known)}"
+    if subject != ERROR:
+        code = "E0304" if len(enums) == len(alternatives(subject)) else "E0301"
+        scope.unit.report.add(code, f"'{written(name)}' is no case of {subject}", name.span, help)
+
+
+def _value_pattern(scope: Scope, node: nodes.ValuePattern, subject: Type) -> Pattern | None:
+    found = value(scope, node.value, subject)
+    if isinstance(found, Text) and found.constant is None:
+        scope.unit.report.add("E0208", "a pattern must be a constant: it has a hole", node.span)
+        return None
+    if ERROR in (found.type, subject):
+        return None
+    if not overlapping(found.type, subject):
+        scope.unit.report.add("E0401", f"{subject} is never {described(found)}", node.span)
+        return None
+    return ValuePattern(found)
+
+
+def _without(scope: Scope, left: list[_Part], pattern: Pattern, seen: list[Any], subject: Type) -> list[_Part]:
+    """The cases that remain after this pattern; a pattern that takes none is reported."""
+    if isinstance(pattern, TypePattern):
+        kept = [part for part in left if not assignable(part.type, pattern.type)]
+        taken = len(kept) < len(left) or any(assignable(pattern.type, part.type) for part in left)
+    else:
+        constant = _constant(pattern.value)
+        kept = [part for part in left if part.value is None or part != _Part(pattern.value.type, constant)]
+        finite = isinstance(pattern.value.type, (EnumType, BoolType))
+        taken = len(kept) < len(left) if finite else constant not in seen and bool(left)
+        seen.append(constant)
+    if not taken and left and subject != ERROR:
+        span = pattern.span if isinstance(pattern, TypePattern) else pattern.value.span
+        scope.unit.report.add("E0603", "this case was taken before", span)
+    return kept
+
+
+def _constant(found: Expression) -> Any:
+    if isinstance(found, EnumMember):
+        return found.member
+    return found.value if isinstance(found, Literal) else found.constant if isinstance(found, Text) else None
+
+
+def _type(patterns: list[Pattern], subject: Type) -> Type:
+    """What the subject is in an arm: one of the patterns' types."""
+    types = [pattern.type if isinstance(pattern, TypePattern) else pattern.value.type for pattern in patterns]
+    if ERROR in (subject, *types) or not types:
+        return ERROR
+    parts = [part for part in alternatives(subject) if any(assignable(part, type) for type in types)]
+    narrower = [type for type in types if not any(assignable(part, type) for part in alternatives(subject))]
+    return union([*parts, *(_widest(type, subject) for type in narrower)])
+
+
+def _widest(type: Type, subject: Type) -> Type:
+    return next((part for part in alternatives(subject) if assignable(type, part)), type)
+
+
+def _report_missing(scope: Scope, node: nodes.Match, left: list[_Part]) -> None:
+    head = Span(node.span.source, node.span.start, node.span.start + len("match"))
+    missed = ["none" if isinstance(part.type, NoneType) else str(part) for part in left]
+    help = f"add an arm for {'it' if len(left) == 1 else 'each'}, or 'else => {{ … }}'"
+    scope.unit.report.add("E0602", f"this match misses {one_of(missed, 'and')}", head, help)

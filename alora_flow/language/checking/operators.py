@@ -1,0 +1,171 @@
+"""Operators and `is`: what they take, what they give, what they say about names."""
+
+from __future__ import annotations
+
+from alora_flow.language.checking.fit import as_turns, condition, conversion, described
+from alora_flow.language.checking.scope import Check, Scope, bad
+from alora_flow.language.checking.types import resolve
+from alora_flow.language.meaning.narrowing import facts
+from alora_flow.language.meaning.operators import binary_type, negative_type
+from alora_flow.language.meaning.program import (
+    Binary,
+    Expression,
+    IsTest,
+    Join,
+    Literal,
+    Unary,
+)
+from alora_flow.language.meaning.types import (
+    BOOL,
+    ERROR,
+    FLOAT,
+    STR,
+    THREAD,
+    ChatType,
+    DocumentType,
+    EnumType,
+    OptionalType,
+    ProbType,
+    RecordType,
+    ReplyType,
+    ThreadType,
+    Type,
+    alternatives,
+    assignable,
+    is_data,
+    union,
+)
+from alora_flow.language.report.diagnostics import Note
+from alora_flow.language.syntax import nodes
+
+
+def enum_with(expected: Type | None, member: str) -> EnumType | None:
+    for part in alternatives(expected) if expected is not None else ():
+        if isinstance(part, EnumType) and member in part.members:
+            return part
+    return None
+
+
+def unary(scope: Scope, node: nodes.Unary, check: Check) -> Expression:
+    if node.operator == "not":
+        return Unary(BOOL, node.span, "not", condition(scope, check(scope, node.operand, None), "the operand of 'not'"))
+    operand = check(scope, node.operand, None)
+    type = negative_type(operand.type)
+    if isinstance(operand, Literal) and isinstance(operand.value, (int, float)) and type is not None:
+        return Literal(type, node.span, -operand.value)
+    if type is None:
+        if operand.type != ERROR:
+            scope.unit.report.add("E0402", f"'-' needs a number, found {described(operand)}", operand.span)
+        return bad(node.span)
+    return Unary(type, node.span, "-", operand)
+
+
+def binary(scope: Scope, node: nodes.Binary, expected: Type | None, check: Check) -> Expression:
+    left, right = _operands(scope, node, expected, check)
+    if ERROR in (left.type, right.type):
+        logical = node.operator in ("and", "or")
+        return Binary(ERROR, node.span, node.operator, left, right) if logical else bad(node.span)  # type: ignore[arg-type]
+    if node.operator == "+" and (_is_turns(left.type) or _is_turns(right.type)):
+        return _join(scope, node, left, right)
+    type = binary_type(node.operator, left.type, right.type)
+    if type is None:
+        _report_operands(scope, node, left, right)
+        return bad(node.span)
+    return Binary(type, node.span, node.operator, left, right)  # type: ignore[arg-type]
+
+
+def _operands(scope: Scope, node: nodes.Binary, expected: Type | None, check: Check) -> tuple[Expression, Expression]:
+    """Both sides; a bare enum member finds its enum through the other side, narrowing runs from left to right."""
+    if node.operator in ("and", "or"):
+        left = condition(scope, check(scope, node.left, None), f"an operand of '{node.operator}'")
+        inner = scope.child(facts(left, node.operator == "and"))
+        return left, condition(inner, check(inner, node.right, None), f"an operand of '{node.operator}'")
+    if node.operator in ("==", "!=") and _is_unbound(scope, node.left) and not _is_unbound(scope, node.right):
+        right = check(scope, node.right, None)
+        return check(scope, node.left, right.type), right
+    side = expected if node.operator in ("+", "??") else None
+    if node.operator == "??" and expected is not None:
+        side = union([OptionalType(expected)])
+    left = check(scope, node.left, side)
+    return left, check(scope, node.right, _hint(node.operator, left.type, side))
+
+
+def _hint(operator: str, left: Type, expected: Type | None) -> Type | None:
+    if operator in ("==", "!=", "in"):
+        return left
+    return left.inner if operator == "??" and isinstance(left, OptionalType) else expected
+
+
+def _is_unbound(scope: Scope, node: nodes.Expression) -> bool:
+    return isinstance(node, nodes.Name) and scope.find(node.text) is None and node.text not in scope.unit.declared
+
+
+def _is_turns(type: Type) -> bool:
+    return isinstance(type, (ThreadType, ChatType, ReplyType, DocumentType))
+
+
+def _join(scope: Scope, node: nodes.Binary, left: Expression, right: Expression) -> Expression:
+    sides = [as_turns(scope, left), as_turns(scope, right)]
+    if any(side.type == ERROR for side in sides):
+        return bad(node.span)
+    parts: list[Expression] = []
+    for side in sides:
+        parts += side.parts if isinstance(side, Join) else [side]
+    return Join(THREAD, node.span, tuple(parts))
+
+
+def _report_operands(scope: Scope, node: nodes.Binary, left: Expression, right: Expression) -> None:
+    message = f"'{node.operator}' does not take {described(left)} and {described(right)}"
+    help = _operand_help(node.operator, left.type, right.type)
+    notes = (Note(f"this is {described(left)}", left.span), Note(f"this is {described(right)}", right.span))
+    scope.unit.report.add("E0402", message, node.mark, help, *notes)
+
+
+def _operand_help(operator: str, left: Type, right: Type) -> str | None:
+    if operator == "??":
+        return "'??' gives a default for what may be none, and this never is"
+    for given, other in ((left, right), (right, left)):
+        if isinstance(given, ProbType):
+            return conversion(given, other if operator != "+" else FLOAT) or "ask for '.p(outcome)'"
+        if isinstance(given, OptionalType) and binary_type(operator, given.inner, other) is not None:
+            return conversion(given, given.inner)
+        if given == STR and operator == "+" and is_data(other):
+            return 'put it into a string, as in "{…}"'
+    if operator in ("==", "!=") and is_data(left) and is_data(right):
+        return f"{left} never equals {right}"
+    if BOOL in (left, right) and operator in ("<", ">", "<=", ">="):
+        return "comparisons do not chain: write 'a < b and b < c'"
+    return None
+
+
+def is_test(scope: Scope, node: nodes.IsTest, check: Check) -> Expression:
+    operand = check(scope, node.operand, None)
+    if isinstance(node.tested, nodes.NamedType) and node.tested.name.qualifier is None:
+        enum = enum_with(operand.type, node.tested.name.name.text)
+        if enum is not None and scope.unit.find(node.tested.name.name.text) is None:
+            return _report_member_test(scope, node, operand)
+    tested = resolve(scope.unit, node.tested)
+    if ERROR in (operand.type, tested):
+        return IsTest(ERROR, node.span, operand, ERROR, node.negated)
+    parts = alternatives(operand.type)
+    inside = [assignable(part, tested) or assignable(tested, part) for part in parts]
+    if not any(inside):
+        always = "always" if node.negated else "never"
+        message = f"this is {always} so: {operand.type} is never {tested}"
+        scope.unit.report.add("E0405", message, node.span, _declared_at(operand))
+    elif all(assignable(part, tested) for part in parts):
+        always = "never" if node.negated else "always"
+        message = f"this is {always} so: {operand.type} is always {tested}"
+        scope.unit.report.add("E0405", message, node.span, _declared_at(operand))
+    return IsTest(BOOL, node.span, operand, tested, node.negated)
+
+
+def _report_member_test(scope: Scope, node: nodes.IsTest, operand: Expression) -> Expression:
+    member = node.tested.span.text
+    help = f"compare values with '{'!=' if node.negated else '=='} {member}'; 'is' tests a type"
+    scope.unit.report.add("E0305", f"'{member}' is a member of {operand.type}, not a type", node.tested.span, help)
+    return bad(node.span)
+
+
+def _declared_at(operand: Expression) -> str | None:
+    return None if isinstance(operand.type, RecordType) else "leave the test out"

@@ -1,0 +1,136 @@
+"""Calls of what the language itself has: turns, documents, functions, `expected`, `calls`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alora_flow.language.checking.arguments import Slot, bind, counted, ignored
+from alora_flow.language.checking.callees import callee, qualified
+from alora_flow.language.checking.fit import as_turns, described
+from alora_flow.language.checking.scope import Check, Scope, bad
+from alora_flow.language.meaning.builtins import TURNS, Function, result_of
+from alora_flow.language.meaning.folding import constant_text
+from alora_flow.language.meaning.program import (
+    Builtin,
+    Calls,
+    DocumentValue,
+    Expected,
+    Expression,
+    Text,
+    Turn,
+)
+from alora_flow.language.meaning.types import (
+    DOCUMENT,
+    ERROR,
+    STR,
+    THREAD,
+    DocumentType,
+    FloatType,
+    IntType,
+    ListType,
+    RecordType,
+    Type,
+    union,
+)
+from alora_flow.language.report.diagnostics import did_you_mean
+from alora_flow.language.syntax import nodes
+
+ON_THREAD = (*TURNS, "document")
+
+
+def own_call(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression:
+    if name in ON_THREAD:
+        return _turn(scope, node, name, check)
+    match name:
+        case "expected" if scope.in_value:
+            return _expected(scope, node, check)
+        case "calls" if scope.in_test:
+            return _calls(scope, node)
+        case "generate":
+            help = "write 'generate(…) on thread'"
+            scope.unit.report.add("E0506", "'generate' runs on a thread", node.span, help)
+            return ignored(scope, node, check)
+    where = {"expected": "the value of an intrinsic", "calls": "tests", "plan": "tests"}[name]
+    scope.unit.report.add("E0305", f"'{name}(…)' stands only in {where}", node.callee.span)
+    return ignored(scope, node, check)
+
+
+def _turn(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression:
+    if name == "document":
+        return _document(scope, node, check)
+    wanted: Type = ListType(DOCUMENT) if name == "documents" else STR
+    arguments = bind(
+        scope, node, f"'{name}'", [Slot("content", wanted, None, True, label=f"the content of '{name}'")], check
+    )
+    if not arguments or arguments[0].value.type == ERROR:
+        return Turn(THREAD, node.span, name, bad(node.span))  # type: ignore[arg-type]
+    return Turn(THREAD, node.span, name, arguments[0].value)  # type: ignore[arg-type]
+
+
+def _document(scope: Scope, node: nodes.Call, check: Check) -> Expression:
+    """`document("text", title: "…")` makes a value, `document(doc)` a turn of one that is there."""
+    text = Slot("text", union([STR, DOCUMENT]) if len(node.arguments) == 1 else STR, None, True)
+    title = Slot("title", STR, Text(STR, node.span, ()), False)
+    arguments = bind(scope, node, "'document'", [text, title], check)
+    if len(arguments) < 2:
+        return bad(node.span)
+    content = arguments[0].value
+    if isinstance(content.type, DocumentType):
+        return as_turns(scope, content)
+    return DocumentValue(DOCUMENT, node.span, content, arguments[1].value)
+
+
+def function_call(scope: Scope, node: nodes.Call, function: Function, name: str, check: Check) -> Expression:
+    named = next((item for item in node.arguments if item.name is not None), None)
+    takes = f"'{name}' takes ({', '.join(function.parameters)})"
+    if named is not None and named.name is not None:
+        scope.unit.report.add("E0502", f"'{name}' has no named arguments", named.name.span, takes)
+        return ignored(scope, node, check)
+    hints = function.hints or (None,) * len(function.parameters)
+    if len(node.arguments) != len(function.parameters):
+        code = "E0504" if len(node.arguments) > len(function.parameters) else "E0501"
+        span = node.arguments[len(function.parameters)].span if code == "E0504" else node.callee.span
+        scope.unit.report.add(code, f"'{name}' needs {counted(len(function.parameters))}", span, takes)
+        return ignored(scope, node, check)
+    values = tuple(check(scope, item.value, hint) for item, hint in zip(node.arguments, hints, strict=True))
+    type = result_of(function, [item.type for item in values])
+    if type is None:
+        given = ", ".join(described(item) for item in values)
+        scope.unit.report.add("E0401", f"'{name}' does not take ({given})", node.span, takes)
+        return bad(node.span)
+    if name == "best" and not _names_number(scope, values):
+        return bad(node.span)
+    return Builtin(type, node.span, name, values)
+
+
+def _names_number(scope: Scope, values: Sequence[Expression]) -> bool:
+    """Is the second argument of `best` the name of a numeric field?"""
+    field = constant_text(values[1])
+    record = values[0].type.element if isinstance(values[0].type, ListType) else None
+    if not isinstance(record, RecordType) or ERROR in (values[1].type, record):
+        return True
+    numeric = [item.name for item in record.fields if isinstance(item.type, (IntType, FloatType))]
+    if field in numeric:
+        return True
+    help = did_you_mean(field or "", numeric) or f"its fields with numbers are {', '.join(numeric) or 'none'}"
+    scope.unit.report.add("E0303", f"'{record}' has no field of that name with a number", values[1].span, help)
+    return False
+
+
+def _expected(scope: Scope, node: nodes.Call, check: Check) -> Expression:
+    arguments = bind(scope, node, "'expected'", [Slot("value", FloatType(), None, True)], check)
+    if not arguments or arguments[0].value.type == ERROR:
+        return bad(node.span)
+    operand = arguments[0].value
+    assert isinstance(operand.type, (IntType, FloatType))
+    low, high = (None if bound is None else float(bound) for bound in (operand.type.low, operand.type.high))
+    return Expected(FloatType(low, high), node.span, operand)
+
+
+def _calls(scope: Scope, node: nodes.Call) -> Expression:
+    name = qualified(node.arguments[0].value) if len(node.arguments) == 1 else None
+    if name is None:
+        scope.unit.report.add("E0501", "'calls' needs the name of an intrinsic, tool or flow, or 'generate'", node.span)
+        return bad(node.span)
+    target = callee(scope, name)
+    return bad(node.span) if target is None else Calls(IntType(0), node.span, target)

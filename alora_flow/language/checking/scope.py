@@ -1,0 +1,176 @@
+"""What the checker knows while it reads: the findings so far, the files, the names that are bound at a place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from alora_flow.language.meaning import program
+from alora_flow.language.meaning.program import Binding, BindingKind
+from alora_flow.language.meaning.types import ERROR, Type
+from alora_flow.language.report.diagnostics import Diagnostic, Note
+from alora_flow.language.report.source import Source, Span
+from alora_flow.language.syntax import nodes
+
+Symbol = (
+    program.EnumDecl
+    | program.RecordDecl
+    | program.AliasDecl
+    | program.ConstDecl
+    | program.ModelDecl
+    | program.Import
+    | program.Intrinsic
+    | program.ToolDecl
+    | program.FlowDecl
+)
+
+KINDS: dict[type[Symbol], str] = {
+    program.EnumDecl: "an enum",
+    program.RecordDecl: "a record",
+    program.AliasDecl: "a type",
+    program.ConstDecl: "a const",
+    program.ModelDecl: "a model",
+    program.Import: "an import",
+    program.Intrinsic: "an intrinsic",
+    program.ToolDecl: "a tool",
+    program.FlowDecl: "a flow",
+}
+
+
+def kind_of(symbol: Symbol) -> str:
+    return KINDS[type(symbol)]
+
+
+class Report:
+    """Collects diagnostics; `quiet` lets a place be looked at without saying anything."""
+
+    def __init__(self) -> None:
+        self.found: list[Diagnostic] = []
+
+    def add(self, code: str, message: str, span: Span, help: str | None = None, *notes: Note) -> None:
+        self.found.append(Diagnostic(code, message, span, help, notes))
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        before = len(self.found)
+        yield
+        del self.found[before:]
+
+    @property
+    def wrong(self) -> bool:
+        return any(item.severity == "error" for item in self.found)
+
+
+@dataclass
+class Unit:
+    """One file. `prefix` goes before the keys of its declarations (`"checks."`); a broken import is None.
+
+    A declared name is in `symbols` once it has been elaborated; `need` elaborates it when it is wanted earlier.
+    """
+
+    source: Source
+    file: nodes.File
+    report: Report
+    ids: Iterator[int] = field(default_factory=count)
+    prefix: str = ""
+    imports: dict[str, Unit | None] = field(default_factory=dict)
+    declared: dict[str, nodes.Declaration] = field(default_factory=dict)
+    symbols: dict[str, Symbol] = field(default_factory=dict)
+    tests: list[program.TestDecl] = field(default_factory=list)
+    need: Callable[[str], None] = lambda name: None
+    used: set[str] = field(default_factory=set)
+    bindings: list[tuple[Binding, bool]] = field(default_factory=list)
+    used_ids: set[int] = field(default_factory=set)
+    calls: list[tuple[str, str, Span]] = field(default_factory=list)
+
+    def find(self, name: str) -> Symbol | None:
+        if name in self.declared and name not in self.symbols:
+            self.need(name)
+        self.used.add(name)
+        return self.symbols.get(name)
+
+    def names(self, *kinds: type) -> list[str]:
+        """Declared names for suggestions, all or of some kinds, those of imports with their alias."""
+        own = [name for name, symbol in self.symbols.items() if not kinds or isinstance(symbol, kinds)]
+        for alias, unit in self.imports.items():
+            own += [f"{alias}.{name}" for name in (unit.names(*kinds) if unit else []) if "." not in name]
+        return own
+
+    def binding(self, name: nodes.Identifier, kind: BindingKind, type: Type, counted: bool = False) -> Binding:
+        """`counted` when it is worth a warning that nothing uses it."""
+        binding = Binding(next(self.ids), name.text, kind, type, name.span)
+        self.bindings.append((binding, counted))
+        return binding
+
+
+@dataclass
+class Scope:
+    """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about them.
+
+    `on_trial` while a loop's body is read ahead: loops inside it are not read ahead again.
+    `owner` is the key of the flow around, empty in a test or an intrinsic.
+    """
+
+    unit: Unit
+    parent: Scope | None = None
+    bound: dict[str, Binding] = field(default_factory=dict)
+    narrowed: dict[int, Type] = field(default_factory=dict)
+    owner: str = ""
+    in_test: bool = False
+    in_value: bool = False
+    on_trial: bool = False
+
+    def child(self, narrowed: dict[int, Type] | None = None) -> Scope:
+        flags = (self.owner, self.in_test, self.in_value, self.on_trial)
+        return Scope(self.unit, self, {}, dict(narrowed or {}), *flags)
+
+    def find(self, name: str) -> Binding | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.bound:
+                return scope.bound[name]
+            scope = scope.parent
+        return None
+
+    def type_of(self, binding: Binding) -> Type:
+        scope: Scope | None = self
+        while scope is not None:
+            if binding.id in scope.narrowed:
+                return scope.narrowed[binding.id]
+            scope = scope.parent
+        return binding.type
+
+    def names(self) -> list[str]:
+        outer = self.parent.names() if self.parent else []
+        return [*self.bound, *outer]
+
+    def bind(self, name: nodes.Identifier, kind: BindingKind, type: Type) -> Binding:
+        """Names are bound once: not again inside, and not over a declaration."""
+        binding = self.unit.binding(name, kind, type, counted=not self.in_test)
+        earlier = self.find(name.text)
+        declared = self.unit.declared.get(name.text)
+        if earlier is not None:
+            note = Note(f"'{name.text}' is bound here", earlier.span)
+            message = f"'{name.text}' is bound already"
+            self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
+            binding = replace(binding, type=ERROR)
+        elif declared is not None and not isinstance(declared, nodes.Test):
+            note = Note(f"'{name.text}' is declared here", declared.name.span)
+            message = f"'{name.text}' is declared already"
+            self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
+        self.adopt(binding)
+        return binding
+
+    def adopt(self, binding: Binding) -> None:
+        """A parameter, or `it`."""
+        self.bound[binding.name] = binding
+
+
+def bad(span: Span) -> program.Expression:
+    """Stands for what was wrong and is reported; says nothing more."""
+    return program.Literal(ERROR, span, None)
+
+
+Check = Callable[[Scope, nodes.Expression, Type | None], program.Expression]

@@ -1,0 +1,1 @@
+"""Trees and programs as text again."""

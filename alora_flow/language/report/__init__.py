@@ -1,0 +1,1 @@
+"""Where something stands in a file, and what is wrong with it."""

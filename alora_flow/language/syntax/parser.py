@@ -1,0 +1,138 @@
+"""Text → syntax tree, or every syntax error of the text."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+from lark import Lark
+from lark import __version__ as lark_version
+from lark.exceptions import UnexpectedInput
+
+from alora_flow.language.report.diagnostics import Diagnostic, in_order
+from alora_flow.language.report.source import Source
+from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.builder import Builder
+from alora_flow.language.syntax.depth import too_deep
+from alora_flow.language.syntax.problems import Problem, explain
+from alora_flow.language.syntax.recovery import blank_fault
+from alora_flow.language.syntax.scan import Comment, comments, docs_by_line, file_doc
+from alora_flow.language.syntax.strings import HoleText
+
+MOST_ERRORS = 50
+
+_builder = Builder()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """`file` is None when `diagnostics` is not empty."""
+
+    file: nodes.File | None
+    comments: tuple[Comment, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def parse(source: Source) -> Parsed:
+    """Reads a file; after an error the faulty statement is blanked and the rest is read again."""
+    found = comments(source)
+    file, wrong, text = None, [], source.text
+    for _ in range(MOST_ERRORS):
+        attempt = _attempt(source, text, docs_by_line(found))
+        wrong += attempt.wrong
+        if attempt.problem is not None and not _swallowed(attempt.problem, wrong):
+            wrong.append(attempt.problem.diagnostic)
+        if attempt.file is not None:
+            file = replace(attempt.file, doc=file_doc(source, found))
+            break
+        blanked = attempt.recovered(text)
+        if blanked is None or blanked == text:
+            break
+        text = blanked
+    wrong += too_deep(file) if file and not wrong else []
+    return Parsed(None if wrong else file, found, in_order(wrong))
+
+
+def _swallowed(problem: Problem, wrong: list[Diagnostic]) -> bool:
+    """A string that is not closed may have taken the bracket along that is missed now."""
+    return problem.closer is not None and any(item.code == "E0102" for item in wrong)
+
+
+def parse_file(source: Source) -> nodes.File:
+    """For text that is known to be right; asserts it."""
+    parsed = parse(source)
+    assert parsed.file is not None, parsed.diagnostics
+    return parsed.file
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    file: nodes.File | None
+    wrong: list[Diagnostic]
+    problem: Problem | None = None
+
+    def recovered(self, text: str) -> str | None:
+        assert self.problem is not None
+        return blank_fault(text, self.problem)
+
+
+def _attempt(source: Source, text: str, docs: dict[int, str]) -> _Attempt:
+    wrong = _builder.begin(source, 0, docs, lambda hole: _parse_hole(source, hole, docs))
+    try:
+        file = lark().parse(text, start="start")
+    except UnexpectedInput as error:
+        problem = explain(error, source, text)
+        return _Attempt(None, wrong, problem)
+    assert isinstance(file, nodes.File)
+    return _Attempt(file, wrong)
+
+
+def _parse_hole(source: Source, hole: HoleText, docs: dict[int, str]) -> nodes.Expression | None:
+    """Reads a hole in the middle of the parse of its file; the builder then goes on where it was."""
+    outer = vars(_builder).copy()
+    wrong = _builder.begin(source, hole.span.start, docs, lambda inner: None)
+    expression = None
+    try:
+        expression = lark().parse(hole.text, start="expression")
+    except UnexpectedInput as error:
+        problem = explain(error, source, hole.text, hole.span.start).diagnostic
+        wrong.append(replace(problem, code="E0106", message=f"in this hole: {problem.message}"))
+    vars(_builder).update(outer)
+    _builder.wrong += wrong
+    return cast("nodes.Expression | None", expression)
+
+
+@cache
+def lark() -> Lark:
+    """The parser. Its tables are kept in the user's cache folder; without one they are made anew in each process."""
+    return made(resources.files("alora_flow.grammar").joinpath("flow.lark").read_text(encoding="utf-8"))
+
+
+def made(grammar: str) -> Lark:
+    """The parser of a grammar, from the cache where it is there and whole."""
+    return Lark(
+        grammar,
+        parser="lalr",
+        lexer="contextual",
+        start=["start", "expression"],
+        keep_all_tokens=True,
+        maybe_placeholders=True,
+        transformer=_builder,
+        cache=_cache_file(grammar) or False,
+    )
+
+
+def _cache_file(grammar: str) -> str | None:
+    digest = sha256(f"{grammar}{lark_version}{sys.version_info[:2]}".encode()).hexdigest()[:16]
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alora-flow"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # a home that cannot be written, or none at all
+        return None
+    return str(folder / f"grammar-{digest}") if os.access(folder, os.W_OK) else None

@@ -1,0 +1,191 @@
+"""A syntax error in people's words: what was expected, what stands there, what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lark.exceptions import UnexpectedInput
+
+from alora_flow.language.report.diagnostics import Diagnostic, Note, did_you_mean, one_of
+from alora_flow.language.report.source import Source, Span
+from alora_flow.language.syntax.brackets import OPENING, open_at
+from alora_flow.language.syntax.scan import TOKEN
+from alora_flow.language.syntax.words import (
+    CONTINUATIONS,
+    DECLARATIONS,
+    FOREIGN,
+    GROUPS,
+    MEMBERS,
+    PUNCTUATION,
+    RESERVED,
+    STATEMENTS,
+    TERMINALS,
+)
+
+CLOSING = {"{": "}", "(": ")", "[": "]"}
+CLOSERS = {"{": "RBRACE", "(": "RPAR", "[": "RSQB"}
+QUOTES = {"'": "a single quote", "`": "a backquote"}
+KNOWN_CHARACTERS = '_"{}()[]=<>+-*/%.,:?|'
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`faulty` is the offset of the wrong word, `closer` the bracket that is missing before it.
+
+    `complete` when what stood before the word could have ended there: then the fault begins with the word itself.
+    `is_name` when the word, a keyword, was meant as a name: then it does not begin anything.
+    """
+
+    diagnostic: Diagnostic
+    faulty: int
+    complete: bool = False
+    is_name: bool = False
+    closer: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The wrong word: its text (empty at the end of the file) and span; what could have stood there; what is open."""
+
+    text: str
+    span: Span
+    after: str
+    accepted: frozenset[str]
+    opened: tuple[tuple[int, str], ...]
+
+    @property
+    def at_end(self) -> bool:
+        return not self.text
+
+    @property
+    def is_name(self) -> bool:
+        """Is it a keyword where only a name could stand?"""
+        return self.text in RESERVED and "NAME" in self.accepted and not self.accepted & {"INT", "LET"}
+
+    @property
+    def starts_statement(self) -> bool:
+        return "LET" in self.accepted
+
+
+def explain(error: UnexpectedInput, source: Source, text: str, base: int = 0) -> Problem:
+    """`text` is what was parsed, `base` its place in `source`."""
+    place = _place(error, source, text, base)
+    faulty = place.span.start - base
+    if _lacks_closer(place):
+        closer = CLOSING[place.opened[-1][1]]
+        notes = tuple(
+            Note(f"this '{bracket}' is still open", source.span(offset + base, offset + base + 1))
+            for offset, bracket in place.opened[: -MOST_NAMED - 1 : -1]
+        )
+        found = Diagnostic("E0103", f"expected '{closer}' before {_found(place)}", place.span, notes=notes)
+        return Problem(found, faulty, closer=closer)
+    return Problem(_diagnostic(place), faulty, bool(place.accepted & {"LET", "FLOW"}), place.is_name)
+
+
+def expected_words(accepted: Iterable[str]) -> list[str]:
+    """Names of terminals in people's words, groups first."""
+    left = set(accepted)
+    words = []
+    for group, needed in GROUPS.items():
+        if needed <= left:
+            words.append(group)
+            left -= MEMBERS[group] | needed
+    if left - CONTINUATIONS or words:
+        left -= CONTINUATIONS
+    named = sorted({TERMINALS.get(name) or f"'{PUNCTUATION.get(name, name.lower())}'" for name in left})
+    return words + named
+
+
+def _place(error: UnexpectedInput, source: Source, text: str, base: int) -> _Place:
+    accepted = frozenset(error.interactive_parser.accepts())  # type: ignore[no-untyped-call]
+    offset = error.pos_in_stream
+    if offset is None or getattr(getattr(error, "token", None), "type", "") == "$END":
+        end = len(source.text[base : base + len(text)].rstrip())
+        return _Place("", source.span(base + max(end - 1, 0), base + end), "", accepted, open_at(text, len(text)))
+    match = TOKEN.match(text, offset)
+    found = match.group() if match else text[offset]
+    shown = offset + (3 if _is_unclosed_block(found) else len(found))
+    after = text[offset + len(found) : offset + len(found) + 20].lstrip()
+    return _Place(found, source.span(base + offset, base + shown), after, accepted, open_at(text, offset))
+
+
+def _found(place: _Place) -> str:
+    if place.at_end:
+        return "the end"
+    if place.text.startswith('"'):
+        return "a string"
+    if not place.text.isprintable():
+        return f"U+{ord(place.text[0]):04X}"
+    return QUOTES.get(place.text) or f"'{place.text}'"
+
+
+def _lacks_closer(place: _Place) -> bool:
+    """Should a bracket have been closed before the end, or before the declaration that begins a line?"""
+    begins = place.at_end or (place.text in DECLARATIONS and place.span.column == 1)
+    return begins and bool(place.opened) and CLOSERS[place.opened[-1][1]] in place.accepted
+
+
+def _closes_nothing(place: _Place) -> bool:
+    partner = OPENING.get(place.text)
+    return partner is not None and all(bracket != partner for _, bracket in place.opened)
+
+
+def _diagnostic(place: _Place) -> Diagnostic:
+    if _is_unclosed_block(place.text):
+        return Diagnostic("E0102", "this text is not closed", place.span, 'close it with \'"""\'')
+    if place.text.startswith('"') and not _closed(place.text):
+        help = "close it with '\"' on the same line; a text of several lines stands between '\"\"\"'"
+        return Diagnostic("E0102", "this string is not closed", place.span, help)
+    if _closes_nothing(place):
+        return Diagnostic("E0103", f"'{place.text}' closes nothing", place.span)
+    if place.text and not (place.text[0].isalnum() or place.text[0] in KNOWN_CHARACTERS):
+        return Diagnostic("E0104", f"{_found(place)} has no meaning here", place.span, FOREIGN.get(place.text))
+    words = expected_words(place.accepted)
+    wanted = one_of(words[:MOST_NAMED]) if words else "nothing more"
+    return Diagnostic("E0101", f"expected {wanted}, found {_found(place)}", place.span, _help(place))
+
+
+def _is_unclosed_block(text: str) -> bool:
+    return text.startswith('"""') and not (len(text) >= 6 and text.endswith('"""'))
+
+
+def _closed(text: str) -> bool:
+    return len(text) > 1 and text.endswith('"') and not text.endswith('\\"')
+
+
+def _help(place: _Place) -> str | None:
+    """A suggestion comes from what the grammar would have accepted here, or from the tables."""
+    word = place.text
+    if place.is_name:
+        return f"'{word}' is a word of the language and cannot be a name"
+    if word == "=":
+        return _help_with_equals(place)
+    if word == "," and place.starts_statement:
+        if "ELSE" in place.accepted:
+            return "a message stands after 'else'"
+        return "nothing separates statements: leave it out"
+    if word in DECLARATIONS and place.starts_statement:
+        return "declarations stand at the top of a file, not in a block"
+    if word in FOREIGN:
+        return FOREIGN[word]
+    return _help_with_word(place) if word[:1].isalpha() and word not in RESERVED else None
+
+
+def _help_with_equals(place: _Place) -> str | None:
+    if place.opened and place.opened[-1][1] == "(":
+        return "an argument is written 'name: value'"
+    return "compare with '=='; a name is bound with 'let'" if "COMPARE" in place.accepted else None
+
+
+def _help_with_word(place: _Place) -> str | None:
+    keywords = [name.lower() for name in place.accepted if name not in TERMINALS and name not in PUNCTUATION]
+    near = did_you_mean(place.text, keywords)
+    if near is None and place.starts_statement:
+        if place.after.startswith("=") and not place.after.startswith("=="):
+            return f"a name is bound once, with 'let {place.text} = …'"
+        if place.after.startswith(("(", ".")):
+            return "what is done for its effect is written 'let _ = …'"
+        return f"every statement begins with a word such as {one_of([repr(name) for name in STATEMENTS[:5]])}"
+    return near

@@ -1,0 +1,1 @@
+"""A flow as a graph: its nodes, and what they read."""

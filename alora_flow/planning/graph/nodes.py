@@ -1,0 +1,314 @@
+"""A flow as a graph: what runs, what each node reads, and what must hold before it may run.
+
+Loops are unrolled and flow calls inlined, so the graph that is drawn is the graph that runs. A node runs when every
+node that it reads is decided and all its guards hold; a guard that does not hold skips the node and all behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+from typing import Literal as OneOf
+from typing import TypeAlias, get_args
+
+import networkx
+
+from alora_flow.language.meaning.program import (
+    Argument,
+    Expression,
+    FlowDecl,
+    Hole,
+    Intrinsic,
+    Limit,
+    MayInvoke,
+    Parameter,
+    ToolDecl,
+)
+from alora_flow.language.meaning.types import ChatType, ReplyType, ThreadType, Type
+from alora_flow.language.report.source import Span
+
+EdgeKind = OneOf["data", "thread", "guard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Node `condition` came out as `holds`."""
+
+    condition: str
+    holds: bool = True
+
+
+Path: TypeAlias = tuple[Guard, ...]
+"""All of these guards hold; the empty path always does."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeValue(Expression):
+    """The value of another node, where the program had a name or a call."""
+
+    node: str
+
+
+# ------------------------------------------------- what a node does, one class a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A parameter of the flow: given by the caller, else its default."""
+
+    parameter: Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A pure expression with a name: `let x = a + b`."""
+
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread with a name: `thread ask = system("…") + user(question)`."""
+
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A bool that guards other nodes."""
+
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """The base model writes on a thread: `generate(max_tokens: 128) on grounded`."""
+
+    thread: Expression
+    settings: tuple[Argument, ...]
+    as_type: Type | None
+    may_invoke: MayInvoke | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """An intrinsic runs on a branch of a thread: `safety() on ask`."""
+
+    thread: Expression
+    intrinsic: Intrinsic
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Python is called: `search(query)`."""
+
+    tool: ToolDecl
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """True when one of these paths was taken: code after an `if` of which only some ways return."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """The value whose path was taken: the result of an inlined flow (then `flow` is its key), or of a `repeat`."""
+
+    choices: tuple[tuple[Path, Expression], ...]
+    flow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """The values whose paths were taken, in order: the result of a `for`."""
+
+    items: tuple[tuple[Path, Expression], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """`require c else "message"`: true, or the run fails."""
+
+    condition: Expression
+    message: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class TooDeep:
+    """Where a flow would call itself beyond its `max_depth`: the run fails if it comes here."""
+
+    flow: str
+    max_depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """`return Answer(…)`"""
+
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Mocked:
+    """A call of a flow for which a test has mocks."""
+
+    flow: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallCount:
+    """`calls(search)` in a test: how many of `among` ran."""
+
+    among: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`plan.reused` in a test: a figure of the model calls `among`."""
+
+    name: str
+    among: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`expect r is Refusal` in a test: true, or the test fails."""
+
+    condition: Expression
+
+
+Operation: TypeAlias = (
+    Input
+    | Value
+    | Thread
+    | Condition
+    | Generate
+    | Invoke
+    | Tool
+    | Merge
+    | Select
+    | Collect
+    | Require
+    | TooDeep
+    | Return
+    | Mocked
+    | CallCount
+    | Figure
+    | Expect
+)
+
+MODEL_CALLS = (Generate, Invoke)
+
+
+@dataclass(frozen=True, slots=True)
+class MockRule:
+    """`mock search(q: "x") = [] then found`: what a test has a call give instead. `number` tells rules apart."""
+
+    number: int
+    arguments: tuple[Argument, ...]
+    values: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `id` is readable and unique: the bound name, or the callee's, with a number where it repeats.
+
+    `mocks`: in a test, the rules for this call, the one that wins first. `speculative`: may start before its guards are
+    decided, since it has no effect but its cost.
+    """
+
+    id: str
+    operation: Operation
+    type: Type
+    guards: Path
+    span: Span = field(compare=False, repr=False)
+    mocks: tuple[MockRule, ...] = ()
+    speculative: bool = False
+
+    @property
+    def kind(self) -> str:
+        return type(self.operation).__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`budget { invokes <= 24 }` of a flow, for the nodes whose ids begin with `prefix`."""
+
+    flow: str
+    prefix: str
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True)
+class FlowGraph:
+    """The graph of one flow; `nodes` in the order of the source, which is a topological order."""
+
+    flow: FlowDecl
+    nodes: Mapping[str, Node]
+    budgets: tuple[Budget, ...] = ()
+
+    @cached_property
+    def digraph(self) -> networkx.DiGraph[str]:
+        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`.
+
+        One node may both read and be guarded by another, or be guarded both ways: each is an edge.
+        """
+        graph: networkx.DiGraph[str] = networkx.MultiDiGraph()
+        graph.add_nodes_from((node.id, {"kind": node.kind}) for node in self.nodes.values())
+        for node in self.nodes.values():
+            for source, kind in reads(node):
+                graph.add_edge(source, node.id, kind=kind)
+            for guard in guards(node):
+                graph.add_edge(guard.condition, node.id, kind="guard", holds=guard.holds)
+        assert graph.number_of_nodes() == len(self.nodes), "an edge names a node that does not exist"
+        assert networkx.is_directed_acyclic_graph(graph)
+        return graph
+
+    @property
+    def model_calls(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes.values() if isinstance(node.operation, MODEL_CALLS))
+
+
+def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:
+    """The nodes whose values a node reads, each once, in order, with the kind of the edge."""
+    found: dict[str, EdgeKind] = {}
+    for value in (*node_values(node.operation), *node_values(node.mocks)):
+        threaded = isinstance(node.operation, (Thread, *MODEL_CALLS)) and isinstance(
+            value.type, (ThreadType, ChatType, ReplyType)
+        )
+        found.setdefault(value.node, "thread" if threaded else "data")
+    if isinstance(node.operation, (CallCount, Figure)):
+        found.update(dict.fromkeys(node.operation.among, "data"))
+    return tuple(found.items())
+
+
+def guards(node: Node) -> tuple[Guard, ...]:
+    """The node's own guards, and those of the paths that it chooses among."""
+    match node.operation:
+        case Merge(paths):
+            inner = paths
+        case Select(choices):
+            inner = tuple(path for path, _ in choices)
+        case Collect(items):
+            inner = tuple(path for path, _ in items)
+        case _:
+            inner = ()
+    return tuple(dict.fromkeys((*node.guards, *(guard for path in inner for guard in path))))
+
+
+def node_values(part: object) -> Iterator[NodeValue]:
+    """Every NodeValue inside an operation or expression."""
+    if isinstance(part, NodeValue):
+        yield part
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from node_values(item)
+    elif isinstance(part, (Expression, Argument, Hole, MockRule, *get_args(Operation))) and is_dataclass(part):
+        for item in fields(part):
+            yield from node_values(getattr(part, item.name))

@@ -1,0 +1,330 @@
+"""Program → FlowGraph: every call becomes a node, every branch a guard, every loop its unrolled worst case."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from alora_flow.language.meaning import program as p
+from alora_flow.language.meaning.program import Argument, Binding, Block, Expression, FlowDecl, Hole, Program
+from alora_flow.language.meaning.types import BOOL, INT, NONE, THREAD
+from alora_flow.language.report.source import Span
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path
+from alora_flow.planning.lowering.building import Builder, Names, Place, State, alive, callee_of, key_of
+
+T = TypeVar("T")
+
+
+def lower(program: Program, flow: FlowDecl) -> FlowGraph:
+    """The graph of one flow of a checked program."""
+    lowering = _Lowering(program)
+    names = {
+        parameter.binding.id: lowering.add(
+            g.Input(parameter), parameter.type, Place((), "", {}), parameter.binding.span, parameter.name
+        )
+        for parameter in flow.parameters
+    }
+    lowering.budget(flow, "")
+    lowering.block(flow.body, State(names, Place((), "", {flow.key: 1}, flow.speculate)))
+    return FlowGraph(flow, alive(lowering.nodes), tuple(lowering.budgets))
+
+
+def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
+    """The graph of one test: its flows run with its mocks, its expectations are nodes."""
+    flow = FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
+    lowering = _Lowering(program)
+    lowering.block(test.body, State({}, Place((), "", {})))
+    return FlowGraph(flow, lowering.nodes, tuple(lowering.budgets))
+
+
+Exits = list[tuple[Path, Expression]]
+"""The values that leave a block early, each with the path on which it does."""
+
+
+class _Lowering(Builder):
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+        self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
+        self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
+        self._next: Names = {}  # what the round that is being lowered hands to the next
+
+    def condition(self, expression: Expression, state: State, name: str) -> str:
+        """The id of a node that decides `expression`."""
+        lowered = self.value(expression, state)
+        return self.add(g.Condition(lowered), BOOL, state.place, expression.span, name).node
+
+    # ------------------------------------------------------------ expressions
+
+    def value(self, expression: Expression, state: State, name: str | None = None) -> Expression:
+        """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
+        match expression:
+            case p.Reference(binding=binding, type=type, span=span):
+                return replace(state.names[binding.id], type=type, span=span)
+            case p.Generate():
+                return self._generate(expression, state, name or "reply")
+            case p.Invoke():
+                return self._invoke(expression, state, name or expression.intrinsic.name)
+            case p.ToolCall():
+                operation = g.Tool(expression.tool, self._parts(expression.arguments, state))
+                return self._node(operation, expression, state, name or expression.tool.name)
+            case p.FlowCall():
+                return self._flow_call(expression, state, name)
+            case p.Calls(target=target):
+                among = tuple(n.id for n in self.nodes.values() if callee_of(n.operation) == key_of(target))
+                return self._node(g.CallCount(among), expression, state, "calls")
+            case p.PlanField(name=figure):
+                among = tuple(node.id for node in self.nodes.values() if isinstance(node.operation, g.MODEL_CALLS))
+                return self._node(g.Figure(figure, among), expression, state, "plan")
+            case p.For():
+                return self._for(expression, state, name or "for")
+            case p.Repeat():
+                return self._repeat(expression, state, name or "repeat")[0]
+            case p.Binary(operator="and" | "or" | "??"):
+                return self._lazy(expression, state)
+        changes = {item.name: self._parts(getattr(expression, item.name), state) for item in fields(expression)}
+        return replace(expression, **changes)
+
+    def _parts(self, part: T, state: State) -> T:
+        """`value` for whatever an expression holds: expressions, tuples of them, arguments, holes; the rest stays."""
+        lowered: Any = part
+        if isinstance(part, Expression):
+            lowered = self.value(part, state)
+        elif isinstance(part, tuple):
+            lowered = tuple(self._parts(item, state) for item in part)
+        elif isinstance(part, (Argument, Hole)):
+            lowered = replace(part, value=self.value(part.value, state))
+        return lowered  # type: ignore[no-any-return]
+
+    def _node(self, operation: g.Operation, expression: Expression, state: State, name: str) -> NodeValue:
+        return self.add(operation, expression.type, state.place, expression.span, name)
+
+    def _generate(self, call: p.Generate, state: State, name: str) -> NodeValue:
+        thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
+        return self._node(g.Generate(thread, settings, call.as_type, call.may_invoke), call, state, name)
+
+    def _invoke(self, call: p.Invoke, state: State, name: str) -> NodeValue:
+        thread, arguments = self.value(call.thread, state), self._parts(call.arguments, state)
+        return self._node(g.Invoke(thread, call.intrinsic, arguments), call, state, name)
+
+    def _lazy(self, expression: p.Binary, state: State) -> Expression:
+        """`a and f()`: where the right side calls something, the left side guards it."""
+        left = self.value(expression.left, state)
+        before = len(self.nodes)
+        tried = self.value(expression.right, state)
+        if len(self.nodes) == before:
+            return replace(expression, left=left, right=tried)
+        self._forget(before)
+        tested = p.IsTest(BOOL, left.span, left, NONE, False) if expression.operator == "??" else left
+        decided = self.add(g.Condition(tested), BOOL, state.place, left.span, "left").node
+        guarded = state._replace(place=state.place.when(Guard(decided, expression.operator != "or")))
+        kept = left if expression.operator == "??" else NodeValue(BOOL, left.span, decided)
+        return replace(expression, left=kept, right=self.value(expression.right, guarded))
+
+    def _forget(self, count: int) -> None:
+        for node_id in list(self.nodes)[count:]:
+            del self.nodes[node_id]
+
+    # ------------------------------------------------------- flows and loops
+
+    def _flow_call(self, call: p.FlowCall, state: State, name: str | None) -> Expression:
+        """The called flow in place of the call: its parameters are values, its returns are selected among."""
+        flow = self.program.flows[call.flow]
+        if callee_of(g.Mocked(flow.key, ())) in self.mocks:
+            operation = g.Mocked(flow.key, self._parts(call.arguments, state))
+            return self._node(operation, call, state, name or flow.name)
+        place = state.place.inside(name or flow.name)
+        depth = place.depth.get(flow.key, 0) + 1
+        if flow.max_depth is not None and depth > flow.max_depth:
+            return self.add(g.TooDeep(flow.name, flow.max_depth), call.type, place, call.span, "too_deep")
+        place = place._replace(depth={**place.depth, flow.key: depth}, speculate=flow.speculate or place.speculate)
+        self.budget(flow, place.prefix)
+        names = {
+            parameter.binding.id: self._bound(self.value(argument.value, state), parameter.binding, place)
+            for argument, parameter in zip(call.arguments, flow.parameters, strict=True)
+        }
+        self._returned.append([])
+        self.block(flow.body, State(names, place))
+        choices = tuple(self._returned.pop())
+        return self.add(g.Select(choices, flow.key), call.type, state.place, call.span, name or flow.name)
+
+    def _for(self, loop: p.For, state: State, name: str) -> NodeValue:
+        """`limit` copies of the body, side by side; copy i runs when the list is that long."""
+        source = self.value(loop.source, state)
+        if not isinstance(source, NodeValue):
+            source = self.add(g.Value(source), source.type, state.place, source.span, f"{name}_source")
+        self._kept.append([])
+        for index in range(loop.limit):
+            place = state.place.inside(f"{name}[{index}]")
+            self._element(loop, source, index, state._replace(place=place))
+        return self.add(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
+
+    def _element(self, loop: p.For, source: NodeValue, index: int, state: State) -> None:
+        span = loop.source.span
+        longer = p.Binary(BOOL, span, ">", p.Builtin(INT, span, "len", (source,)), p.Literal(INT, span, index))
+        there = self.add(g.Condition(longer), BOOL, state.place, span, "there").node
+        state = state._replace(place=state.place.when(Guard(there)))
+        element = p.Index(loop.binding.type, span, source, p.Literal(INT, span, index))
+        bound = self.add(g.Value(element), loop.binding.type, state.place, span, loop.binding.name)
+        self.block(loop.body, state.bind(loop.binding, bound))
+
+    def _repeat(self, loop: p.Repeat, state: State, name: str) -> tuple[NodeValue, Place]:
+        """`rounds` copies of the body, one after the other; the value accepted first, and where the run goes on."""
+        self._kept.append([])
+        place = state.place
+        names = {**state.names, **{s.binding.id: self._named(s.initial, s.binding, state) for s in loop.states}}
+        for index in range(loop.rounds):
+            self._next = {}
+            ended = self.block(loop.body, State(names, place.inside(f"{name}[{index}]")))
+            names = {**names, **self._next}
+            if ended is None:
+                break
+            place = place._replace(path=ended.path)
+        else:
+            self.block(loop.otherwise, State(names, place.inside(f"{name}.else")))
+        accepted = self._kept.pop()
+        value = self.add(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
+        return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
+
+    def _named(self, value: Expression, binding: Binding, state: State) -> Expression:
+        """What a `let`, a `thread` or a state of a loop stands for."""
+        return self._bound(self.value(value, state, binding.name), binding, state.place)
+
+    def _bound(self, value: Expression, binding: Binding, place: Place) -> Expression:
+        """A node that bears the binding's name; another node's value is that node itself, only chats become threads."""
+        threaded = binding.kind == "thread" or binding.type == THREAD
+        if isinstance(value, NodeValue) and (not threaded or value.type == THREAD):
+            return value
+        operation = g.Thread(value) if threaded else g.Value(value)
+        return self.add(operation, binding.type, place, value.span, binding.name)
+
+    # ------------------------------------------------------------- statements
+
+    def block(self, block: Block, state: State) -> Place | None:
+        """Lower statements in order. Returns where the run goes on after them, None where it never does."""
+        for statement in block:
+            going = self._statement(statement, state)
+            if going is None:
+                return None
+            state = going
+        return state.place
+
+    def _statement(self, statement: p.Statement, state: State) -> State | None:
+        match statement:
+            case p.Let(binding=None, value=value):
+                self.value(value, state)
+            case p.Let(binding=p.Binding() as binding, value=p.Repeat() as loop):
+                value, place = self._repeat(loop, state, binding.name)
+                return state._replace(place=place).bind(binding, value)
+            case p.Let(binding=p.Binding() as binding, value=value):
+                return state.bind(binding, self._named(value, binding, state))
+            case p.Do(value=p.Repeat() as loop):
+                return state._replace(place=self._repeat(loop, state, "repeat")[1])
+            case p.Do(value=loop):
+                self.value(loop, state)
+            case p.If():
+                return self._if(statement, state)
+            case p.Match():
+                return self._match(statement, state)
+            case p.Return():
+                self._return(statement, state)
+                return None
+            case p.Require():
+                return self._require(statement, state)
+            case p.Mock():
+                self._mock(statement, state)
+            case p.Expect(condition=condition, span=span):
+                self.add(g.Expect(self.value(condition, state)), BOOL, state.place, span, "expect")
+            case p.Keep() | p.Accept():
+                return self._keep(statement, state)
+            case p.Next(values=values):
+                self._next = {binding.id: self._named(value, binding, state) for binding, value in values}
+            case _:
+                raise AssertionError(f"a flow holds no {type(statement).__name__}")
+        return state
+
+    def _if(self, branch: p.If, state: State) -> State | None:
+        decided = self.condition(branch.condition, state, "if")
+        returned = len(self._returned[-1])
+        ends = [
+            self.block(body, state._replace(place=state.place.when(Guard(decided, holds))))
+            for body, holds in ((branch.then, True), (branch.otherwise, False))
+        ]
+        return self._after(state, ends, returned, branch.span)
+
+    def _after(self, state: State, ends: list[Place | None], returned: int, span: Span) -> State | None:
+        """Where a branching goes on: as before where no branch returned, else only on the paths that did not."""
+        if len(self._returned[-1]) == returned:
+            return state
+        going = [end.path for end in ends if end is not None]
+        return state._replace(place=self._continue(state.place, going, span)) if going else None
+
+    def _continue(self, place: Place, paths: list[Path], span: Span) -> Place:
+        """One place to go on from after several paths, guarded by a Merge where there is more than one."""
+        if len(paths) == 1:
+            return place._replace(path=paths[0])
+        merged = self.add(g.Merge(tuple(paths)), BOOL, place, span, "merge")
+        return place.when(Guard(merged.node))
+
+    def _match(self, match: p.Match, state: State) -> State | None:
+        """Arms are tried in order: an arm's guards are its own test and that no earlier one held."""
+        subject = self.value(match.subject, state)
+        returned = len(self._returned[-1])
+        ends: list[Place | None] = []
+        left: State | None = state
+        for arm in match.arms:
+            assert left is not None, "an arm stands behind one that always fits"
+            inside, left = self._arm(arm, subject, left, last=arm is match.arms[-1])
+            if arm.binding:
+                inside = inside.bind(arm.binding, self._bound(subject, arm.binding, inside.place))
+            ends.append(self.block(arm.body, inside))
+        return self._after(state, ends, returned, match.span)
+
+    def _arm(self, arm: p.Arm, subject: Expression, state: State, last: bool) -> tuple[State, State | None]:
+        """The state inside an arm and the one for the arms after it; the last arm needs no test."""
+        if last or not arm.patterns:
+            return state, None
+        tests = [_test(pattern, subject) for pattern in arm.patterns]
+        either = tests[0]
+        for test in tests[1:]:
+            either = p.Binary(BOOL, arm.span, "or", either, test)
+        decided = self.add(g.Condition(either), BOOL, state.place, arm.span, "case").node
+        inside, after = (state._replace(place=state.place.when(Guard(decided, on))) for on in (True, False))
+        return inside, after
+
+    def _return(self, statement: p.Return, state: State) -> None:
+        value = self.value(statement.value, state)
+        operation = g.Return(value) if len(self._returned) == 1 else g.Value(value)
+        node = self.add(operation, value.type, state.place, statement.span, "return")
+        self._returned[-1].append((state.place.path, node))
+
+    def _require(self, statement: p.Require, state: State) -> State:
+        """What follows is guarded by the requirement, so that nothing starts that a failed run would throw away."""
+        condition = self.value(statement.condition, state)
+        message = None if statement.message is None else self.value(statement.message, state)
+        node = self.add(g.Require(condition, message), BOOL, state.place, statement.span, "require")
+        return state._replace(place=state.place.when(Guard(node.node)))
+
+    def _mock(self, mock: p.Mock, state: State) -> None:
+        """From here on, calls of the target are answered by this rule where it fits."""
+        self.mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
+
+    def _keep(self, statement: p.Keep | p.Accept, state: State) -> State | None:
+        """`keep x when c`, `accept v when c`: the value is lowered on the path on which it counts."""
+        place = state.place
+        if statement.condition is not None:
+            name = type(statement).__name__.lower()
+            place = place.when(Guard(self.condition(statement.condition, state, name)))
+        self._kept[-1].append((place.path, self.value(statement.value, state._replace(place=place))))
+        if statement.condition is None:
+            return None
+        return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
+
+
+def _test(pattern: p.Pattern, subject: Expression) -> Expression:
+    match pattern:
+        case p.TypePattern(type=tested, span=span):
+            return p.IsTest(BOOL, span, subject, tested, False)
+        case p.ValuePattern(value=value):
+            return p.Binary(BOOL, value.span, "==", subject, value)

@@ -1,0 +1,1 @@
+"""Which tokens every call finds in the cache, and which it computes."""

@@ -1,0 +1,1 @@
+"""Adapters: their configuration, their weights, and which rows carry them."""

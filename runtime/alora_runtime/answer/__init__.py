@@ -1,0 +1,1 @@
+"""How an answer is chosen, limited and told: choices, grammars, sampling, text."""

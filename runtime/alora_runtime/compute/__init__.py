@@ -1,0 +1,1 @@
+"""The forward pass: batches in, rows and logits out."""

@@ -1,0 +1,114 @@
+"""The plain way: transformers' own forward pass, masked attention in float32, adapters layer by layer.
+
+The oracle for the decoder, and what serves a model whose parts the decoder does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from alora_runtime.adapters.routing import Routing
+from alora_runtime.adapters.weights import LowRank
+from alora_runtime.compute.attention import read, reference
+from alora_runtime.compute.batch import Batch
+from alora_runtime.compute.decoder import linears
+
+NAME = "alora_reference"
+"""What transformers knows our attention by. It is unknown to its mask functions, so that no mask is built."""
+
+
+class AdaptedLinear(nn.Module):
+    """A Linear plus, on each row, the low-rank update of the row's adapter."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = base.weight, base.bias
+        self.routing = Routing()
+        self.updates: dict[int, LowRank] = {}
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[1, rows, inputs]` → `[1, rows, outputs]`."""
+        output = F.linear(hidden, self.weight, self.bias)
+        for adapter, rows in self.routing.adapters:
+            update = self.updates.get(adapter)
+            if update is not None:
+                output[0, rows] += F.linear(F.linear(hidden[0, rows], update.down), update.up)
+        return output
+
+
+class Reference:
+    """A transformers model with its Linear layers wrapped; attributes as in Decoder."""
+
+    def __init__(self, model: Any, vocabulary: int) -> None:
+        config = model.config
+        self.model, self.vocabulary = model, vocabulary
+        self.dtype: torch.dtype = model.dtype
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.divisor = float(getattr(config, "logits_scaling", 1.0))
+        self.wrapped = {name: AdaptedLinear(linear) for name, linear in list(linears(model))}
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.modules = {name: tuple(linear.weight.shape) for name, linear in self.wrapped.items()}
+        self.layers = list(model.model.layers)
+        for name, linear in self.wrapped.items():
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, linear)
+
+    def put(self, number: int, updates: Mapping[str, LowRank]) -> None:
+        """Add an adapter under a number."""
+        for name, update in updates.items():
+            self.wrapped[name].updates[number] = update
+
+    def drop(self, number: int) -> None:
+        """Forget an adapter."""
+        for linear in self.wrapped.values():
+            linear.updates.pop(number, None)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
+        for linear in self.wrapped.values():
+            linear.routing = batch.routing
+        output = self.model.model(
+            input_ids=batch.tokens[None], position_ids=batch.positions[None], use_cache=False, batch=batch
+        )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden if batch.kept is None else hidden[batch.kept]
+
+    def head(self, rows: Tensor) -> Tensor:
+        """`[n, hidden]` → `[n, vocabulary]` in float32."""
+        logits: Tensor = self.model.lm_head(rows).float() / self.divisor
+        return logits[:, : self.vocabulary]
+
+
+def over_arena(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    batch: Batch,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Write this layer's K and V, then attend. query `[1, heads, rows, dim]` → `[1, rows, heads, dim]`.
+
+    All rows are written before any is read: pieces of one step may see each other's tokens.
+    """
+    arena = batch.arena[module.layer_idx]
+    arena[batch.slots] = torch.stack([key[0], value[0]]).permute(2, 0, 1, 3)
+    outputs = []
+    for cluster in (part for whole in batch.clusters for part in whole.by_row()):
+        rows = query[:, :, cluster.first : cluster.last]
+        outputs.append(reference(rows, *read(arena, cluster), cluster, scaling))
+    return torch.cat(outputs, dim=2).transpose(1, 2), None
+
+
+def register() -> None:
+    """Make the attention known to transformers; once is enough, twice does no harm."""
+    AttentionInterface.register(NAME, over_arena)
