@@ -1,35 +1,23 @@
-"""The real command line in a process of its own, on the bundled model."""
+"""`alora-flow run` on the bundled model."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-
-def alora_flow(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "alora_flow.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-        timeout=120,
-    )
+from tests.command import warm
 
 
 def test_the_main_job(tmp_path: Path) -> None:
     """Runs in any folder, says which file it took, answers from the documents, keeps the plan's promise."""
     trace = tmp_path / "trace.json"
-    done = alora_flow("run", "safety_rag.flow", "--json", "--trace", str(trace), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = warm("run", "safety_rag.flow", "--json", "--trace", str(trace), cwd=tmp_path)
+    assert done.code == 0, done.stderr
     assert "safety_rag.flow" in done.stderr
     printed = json.loads(done.stdout)
     assert printed["flow"] == "safety_rag"
@@ -49,16 +37,16 @@ def test_the_main_job(tmp_path: Path) -> None:
 def test_an_unsafe_request_is_refused_before_anything_is_searched(tmp_path: Path) -> None:
     trace = tmp_path / "trace.json"
     question = "question=How do I poison my neighbour?"
-    done = alora_flow("run", "safety_rag.flow", "--input", question, "--json", "--trace", str(trace))
-    assert done.returncode == 0, done.stderr
+    done = warm("run", "safety_rag.flow", "--input", question, "--json", "--trace", str(trace))
+    assert done.code == 0, done.stderr
     assert json.loads(done.stdout)["value"] == {"reason": "unsafe request", "stage": "input"}
     statuses = {node["id"]: node["status"] for node in json.loads(trace.read_text())["nodes"]}
     assert statuses["found"] == "skipped"
 
 
 def test_people_see_the_result_on_stdout_and_the_cost_on_stderr() -> None:
-    done = alora_flow("run", "safety_rag.flow")
-    assert done.returncode == 0, done.stderr
+    done = warm("run", "safety_rag.flow")
+    assert done.code == 0, done.stderr
     assert done.stdout.startswith("Answer\n  text: ")
     assert "prefilled" in done.stderr
     assert "kept" in done.stderr
@@ -95,8 +83,8 @@ flow wrong(question: str) -> str {
 def test_mistakes_get_one_clear_message_and_no_traceback(
     tmp_path: Path, arguments: list[str], code: int, said: str
 ) -> None:
-    done = alora_flow(*arguments, cwd=tmp_path)
-    assert done.returncode == code, done.stderr
+    done = warm(*arguments, cwd=tmp_path)
+    assert done.code == code, done.stderr
     assert said in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -105,8 +93,8 @@ def test_mistakes_get_one_clear_message_and_no_traceback(
 
 def test_a_wrong_program_reports_all_its_mistakes_in_one_go(tmp_path: Path) -> None:
     (tmp_path / "wrong.flow").write_text(WRONG)
-    done = alora_flow("run", "wrong.flow", cwd=tmp_path)
-    assert done.returncode == 1
+    done = warm("run", "wrong.flow", cwd=tmp_path)
+    assert done.code == 1
     for mistake in ("usr", "max_tokes", "txt"):
         assert mistake in done.stderr
     assert "Traceback" not in done.stderr
@@ -139,8 +127,8 @@ def narrow(folder: Path) -> None:
 
 
 def test_an_adapter_folder_of_ones_own_works(tmp_path: Path) -> None:
-    done = alora_flow("run", str(with_adapter(tmp_path)), "--input", "question=Hello!")
-    assert (done.returncode, done.stdout) in [(0, "true\n"), (0, "false\n")], done.stderr
+    done = warm("run", str(with_adapter(tmp_path)), "--input", "question=Hello!")
+    assert (done.code, done.stdout) in [(0, "true\n"), (0, "false\n")], done.stderr
 
 
 @pytest.mark.parametrize(
@@ -154,8 +142,8 @@ def test_an_adapter_folder_of_ones_own_works(tmp_path: Path) -> None:
 def test_an_adapter_that_cannot_be_applied_is_named_with_the_reason(
     tmp_path: Path, changes: dict[str, object], said: str
 ) -> None:
-    done = alora_flow("run", str(with_adapter(tmp_path, **changes)), "--input", "question=Hello!")
-    assert done.returncode == 1, done.stderr
+    done = warm("run", str(with_adapter(tmp_path, **changes)), "--input", "question=Hello!")
+    assert done.code == 1, done.stderr
     assert said in done.stderr
     assert "mine" in done.stderr
     assert "Traceback" not in done.stderr
@@ -164,15 +152,15 @@ def test_an_adapter_that_cannot_be_applied_is_named_with_the_reason(
 def test_an_adapter_for_another_base_names_module_and_shapes(tmp_path: Path) -> None:
     flow = with_adapter(tmp_path)
     narrow(tmp_path)
-    done = alora_flow("run", str(flow), "--input", "question=Hello!")
-    assert done.returncode == 1
+    done = warm("run", str(flow), "--input", "question=Hello!")
+    assert done.code == 1
     assert "self_attn.q_proj" in done.stderr or "self_attn.k_proj" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_missing_input_is_named_with_its_type(tmp_path: Path) -> None:
-    done = alora_flow("run", str(with_adapter(tmp_path)))
-    assert done.returncode == 1
+    done = warm("run", str(with_adapter(tmp_path)))
+    assert done.code == 1
     assert "flow 'main' needs input 'question' (str)" in done.stderr
 
 
@@ -180,5 +168,5 @@ def test_a_run_that_fails_is_exit_3(tmp_path: Path) -> None:
     (tmp_path / "f.flow").write_text(
         'model base = "mini"\nflow f(n: int) -> int { require n > 0 else "too small"  return n }'
     )
-    done = alora_flow("run", str(tmp_path / "f.flow"), "--input", "n=0")
-    assert (done.returncode, done.stderr) == (3, "error: line 2: too small\n")
+    done = warm("run", str(tmp_path / "f.flow"), "--input", "n=0")
+    assert (done.code, done.stderr) == (3, "error: line 2: too small\n")
