@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from alora_flow.planning.budget import check_budgets
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.lowering.lowering import lower, lower_test
+from alora_flow.planning.passes.table import run_passes
 from alora_flow.planning.prefix.plan import PrefixPlan, plan
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.template import ChatTemplate
@@ -30,10 +31,11 @@ from alora_flow.values.models import declare_defaults, nesting
 class Compilation:
     """A flow file on its way from text to plan."""
 
-    def __init__(self, path: Path, model: str | None = None) -> None:
-        """`model` replaces the file's own model."""
+    def __init__(self, path: Path, model: str | None = None, left_out: Sequence[str] = ()) -> None:
+        """`model` replaces the file's own model; `left_out` are passes that its graphs do without."""
         self.path = path
         self._model = model
+        self._left_out = frozenset(left_out)
         self.graph = lru_cache(maxsize=None)(self._graph)
 
     @cached_property
@@ -75,7 +77,7 @@ class Compilation:
 
     def test_graph(self, test: TestDecl) -> FlowGraph:
         """The graph of one of its tests."""
-        return lower_test(self.program, test)
+        return run_passes(lower_test(self.program, test), self._left_out)
 
     def doc(self, flow: FlowDecl) -> str:
         """What a flow is for: its own documentation, for the file's main flow else the file's."""
@@ -84,7 +86,7 @@ class Compilation:
 
     def _graph(self, flow: FlowDecl) -> FlowGraph:
         """The graph of one of its flows."""
-        return lower(self.program, flow)
+        return run_passes(lower(self.program, flow), self._left_out)
 
     @cached_property
     def model(self) -> ModelFiles:

@@ -39,6 +39,7 @@ NODES = {
     "collect": NodeStyle("box", "#eceff5", "#6b7690", "all values that ran"),
     "require": NodeStyle("hexagon", "#fde4e1", "#c8574a", "requirement"),
     "toodeep": NodeStyle("pill", "#fde4e1", "#c8574a", "too deep: fails"),
+    "mock": NodeStyle("box", "#f6ecf6", "#a06aa0", "mock of a test"),
     "mocked": NodeStyle("box", "#f6ecf6", "#a06aa0", "mocked by a test"),
     "callcount": NodeStyle("box", "#f3f4f6", "#8a94a3", "count of calls"),
     "figure": NodeStyle("box", "#f3f4f6", "#8a94a3", "figure of the plan"),

@@ -7,18 +7,18 @@ node that it reads is decided and all its guards hold; a guard that does not hol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal as OneOf
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import networkx
 
 from alora_flow.language.meaning.program import (
     Argument,
+    Callee,
     Expression,
     FlowDecl,
-    Hole,
     Intrinsic,
     Limit,
     MayInvoke,
@@ -27,6 +27,7 @@ from alora_flow.language.meaning.program import (
 )
 from alora_flow.language.meaning.types import ChatType, ReplyType, ThreadType, Type
 from alora_flow.language.report.source import Span
+from alora_flow.planning.graph.walk import every
 
 EdgeKind = OneOf["data", "thread", "guard"]
 
@@ -154,6 +155,18 @@ class Return:
 
 
 @dataclass(frozen=True, slots=True)
+class Mock:
+    """`mock search(q: "x") = [] then found` in a test, for the calls of `callee` (a key of `callee_of`) after it.
+
+    The pass "mocking" turns it into rules at these calls.
+    """
+
+    callee: str
+    arguments: tuple[Argument, ...]
+    values: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Mocked:
     """A call of a flow for which a test has mocks."""
 
@@ -197,6 +210,7 @@ Operation: TypeAlias = (
     | Require
     | TooDeep
     | Return
+    | Mock
     | Mocked
     | CallCount
     | Figure
@@ -245,21 +259,35 @@ class Budget:
     limits: tuple[Limit, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Inlined:
+    """A called flow in place of its call: the nodes from `first` on up to the Select `node`, which gives its result."""
+
+    flow: str
+    arguments: tuple[Argument, ...]
+    first: str
+    node: str
+
+
 @dataclass(frozen=True)
 class FlowGraph:
-    """The graph of one flow; `nodes` in the order of the source, which is a topological order."""
+    """The graph of one flow; `nodes` in the order of the source, which is a topological order.
+
+    `inlined`: the calls of flows as lowering leaves them, for the passes that treat one as a whole.
+    """
 
     flow: FlowDecl
     nodes: Mapping[str, Node]
     budgets: tuple[Budget, ...] = ()
+    inlined: tuple[Inlined, ...] = ()
 
     @cached_property
-    def digraph(self) -> networkx.DiGraph[str]:
+    def digraph(self) -> networkx.MultiDiGraph[str]:
         """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`.
 
         One node may both read and be guarded by another, or be guarded both ways: each is an edge.
         """
-        graph: networkx.DiGraph[str] = networkx.MultiDiGraph()
+        graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
         graph.add_nodes_from((node.id, {"kind": node.kind}) for node in self.nodes.values())
         for node in self.nodes.values():
             for source, kind in reads(node):
@@ -278,7 +306,7 @@ class FlowGraph:
 def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:
     """The nodes whose values a node reads, each once, in order, with the kind of the edge."""
     found: dict[str, EdgeKind] = {}
-    for value in (*node_values(node.operation), *node_values(node.mocks)):
+    for value in node_values((node.operation, node.mocks)):
         threaded = isinstance(node.operation, (Thread, *MODEL_CALLS)) and isinstance(
             value.type, (ThreadType, ChatType, ReplyType)
         )
@@ -303,12 +331,24 @@ def guards(node: Node) -> tuple[Guard, ...]:
 
 
 def node_values(part: object) -> Iterator[NodeValue]:
-    """Every NodeValue inside an operation or expression."""
-    if isinstance(part, NodeValue):
-        yield part
-    elif isinstance(part, tuple):
-        for item in part:
-            yield from node_values(item)
-    elif isinstance(part, (Expression, Argument, Hole, MockRule, *get_args(Operation))) and is_dataclass(part):
-        for item in fields(part):
-            yield from node_values(getattr(part, item.name))
+    """Every NodeValue inside an operation or expression, at any depth."""
+    return (item for item in every((part,)) if isinstance(item, NodeValue))
+
+
+def key_of(target: Callee) -> str:
+    """What mocks and counts know a callee by."""
+    return target if isinstance(target, str) else f"{type(target).__name__} {target.key}"
+
+
+def callee_of(operation: Operation) -> str | None:
+    """The key of what a node calls."""
+    match operation:
+        case Generate():
+            return "generate"
+        case Invoke(intrinsic=intrinsic):
+            return key_of(intrinsic)
+        case Tool(tool=tool):
+            return key_of(tool)
+        case Mocked(flow=str() as flow) | Select(flow=str() as flow):
+            return f"{FlowDecl.__name__} {flow}"
+    return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
 
 from alora_flow.language.meaning import program as p
-from alora_flow.language.meaning.program import Argument, Binding, Block, Expression, FlowDecl, Hole, Program
+from alora_flow.language.meaning.program import Argument, Binding, Block, Expression, FlowDecl, Program
 from alora_flow.language.meaning.types import BOOL, INT, NONE, THREAD
 from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path
-from alora_flow.planning.lowering.building import Builder, Names, Place, State, alive, callee_of, key_of
+from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, key_of
+from alora_flow.planning.graph.walk import every, mapped
+from alora_flow.planning.lowering.building import Builder, Names, Place, State
 
 T = TypeVar("T")
 
@@ -27,15 +29,15 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
     }
     lowering.budget(flow, "")
     lowering.block(flow.body, State(names, Place((), "", {flow.key: 1}, flow.speculate)))
-    return FlowGraph(flow, alive(lowering.nodes), tuple(lowering.budgets))
+    return lowering.graph(flow)
 
 
 def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
-    """The graph of one test: its flows run with its mocks, its expectations are nodes."""
+    """The graph of one test: its mocks and its expectations are nodes."""
     flow = FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
     lowering = _Lowering(program)
     lowering.block(test.body, State({}, Place((), "", {})))
-    return FlowGraph(flow, lowering.nodes, tuple(lowering.budgets))
+    return lowering.graph(flow)
 
 
 Exits = list[tuple[Path, Expression]]
@@ -83,19 +85,11 @@ class _Lowering(Builder):
                 return self._repeat(expression, state, name or "repeat")[0]
             case p.Binary(operator="and" | "or" | "??"):
                 return self._lazy(expression, state)
-        changes = {item.name: self._parts(getattr(expression, item.name), state) for item in fields(expression)}
-        return replace(expression, **changes)
+        return self._parts(expression, state)
 
     def _parts(self, part: T, state: State) -> T:
-        """`value` for whatever an expression holds: expressions, tuples of them, arguments, holes; the rest stays."""
-        lowered: Any = part
-        if isinstance(part, Expression):
-            lowered = self.value(part, state)
-        elif isinstance(part, tuple):
-            lowered = tuple(self._parts(item, state) for item in part)
-        elif isinstance(part, (Argument, Hole)):
-            lowered = replace(part, value=self.value(part.value, state))
-        return lowered  # type: ignore[no-any-return]
+        """`value` for the expressions directly inside something."""
+        return mapped(part, lambda inner: self.value(inner, state))
 
     def _node(self, operation: g.Operation, expression: Expression, state: State, name: str) -> NodeValue:
         return self.add(operation, expression.type, state.place, expression.span, name)
@@ -110,55 +104,54 @@ class _Lowering(Builder):
 
     def _lazy(self, expression: p.Binary, state: State) -> Expression:
         """`a and f()`: where the right side calls something, the left side guards it."""
+        if not calls_something(expression.right):
+            return self._parts(expression, state)
         left = self.value(expression.left, state)
-        before = len(self.nodes)
-        tried = self.value(expression.right, state)
-        if len(self.nodes) == before:
-            return replace(expression, left=left, right=tried)
-        self._forget(before)
         tested = p.IsTest(BOOL, left.span, left, NONE, False) if expression.operator == "??" else left
         decided = self.add(g.Condition(tested), BOOL, state.place, left.span, "left").node
         guarded = state._replace(place=state.place.when(Guard(decided, expression.operator != "or")))
         kept = left if expression.operator == "??" else NodeValue(BOOL, left.span, decided)
         return replace(expression, left=kept, right=self.value(expression.right, guarded))
 
-    def _forget(self, count: int) -> None:
-        for node_id in list(self.nodes)[count:]:
-            del self.nodes[node_id]
-
     # ------------------------------------------------------- flows and loops
 
     def _flow_call(self, call: p.FlowCall, state: State, name: str | None) -> Expression:
         """The called flow in place of the call: its parameters are values, its returns are selected among."""
-        flow = self.program.flows[call.flow]
-        if callee_of(g.Mocked(flow.key, ())) in self.mocks:
-            operation = g.Mocked(flow.key, self._parts(call.arguments, state))
-            return self._node(operation, call, state, name or flow.name)
-        place = state.place.inside(name or flow.name)
+        flow, arguments = self.program.flows[call.flow], self._parts(call.arguments, state)
+        name = self.name(state.place, name or flow.name)
+        place = state.place.inside(name)
         depth = place.depth.get(flow.key, 0) + 1
         if flow.max_depth is not None and depth > flow.max_depth:
             return self.add(g.TooDeep(flow.name, flow.max_depth), call.type, place, call.span, "too_deep")
         place = place._replace(depth={**place.depth, flow.key: depth}, speculate=flow.speculate or place.speculate)
+        before = len(self.nodes)
+        choices = self._inline(flow, arguments, place)
+        result = self.put(g.Select(tuple(choices), flow.key), call.type, state.place, call.span, name)
+        first = next(islice(self.nodes, before, None))
+        self.inlined.append(g.Inlined(flow.key, arguments, first, result.node))
+        return result
+
+    def _inline(self, flow: FlowDecl, arguments: tuple[Argument, ...], place: Place) -> Exits:
+        """The body of a flow at a place; the values that it returns, each with the path on which it does."""
         self.budget(flow, place.prefix)
         names = {
-            parameter.binding.id: self._bound(self.value(argument.value, state), parameter.binding, place)
-            for argument, parameter in zip(call.arguments, flow.parameters, strict=True)
+            parameter.binding.id: self._bound(argument.value, parameter.binding, place)
+            for argument, parameter in zip(arguments, flow.parameters, strict=True)
         }
         self._returned.append([])
         self.block(flow.body, State(names, place))
-        choices = tuple(self._returned.pop())
-        return self.add(g.Select(choices, flow.key), call.type, state.place, call.span, name or flow.name)
+        return self._returned.pop()
 
     def _for(self, loop: p.For, state: State, name: str) -> NodeValue:
         """`limit` copies of the body, side by side; copy i runs when the list is that long."""
-        source = self.value(loop.source, state)
+        source, name = self.value(loop.source, state), self.name(state.place, name)
         if not isinstance(source, NodeValue):
             source = self.add(g.Value(source), source.type, state.place, source.span, f"{name}_source")
         self._kept.append([])
         for index in range(loop.limit):
             place = state.place.inside(f"{name}[{index}]")
             self._element(loop, source, index, state._replace(place=place))
-        return self.add(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
+        return self.put(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
 
     def _element(self, loop: p.For, source: NodeValue, index: int, state: State) -> None:
         span = loop.source.span
@@ -172,7 +165,7 @@ class _Lowering(Builder):
     def _repeat(self, loop: p.Repeat, state: State, name: str) -> tuple[NodeValue, Place]:
         """`rounds` copies of the body, one after the other; the value accepted first, and where the run goes on."""
         self._kept.append([])
-        place = state.place
+        place, name = state.place, self.name(state.place, name)
         names = {**state.names, **{s.binding.id: self._named(s.initial, s.binding, state) for s in loop.states}}
         for index in range(loop.rounds):
             self._next = {}
@@ -184,7 +177,7 @@ class _Lowering(Builder):
         else:
             self.block(loop.otherwise, State(names, place.inside(f"{name}.else")))
         accepted = self._kept.pop()
-        value = self.add(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
+        value = self.put(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
         return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
 
     def _named(self, value: Expression, binding: Binding, state: State) -> Expression:
@@ -307,8 +300,8 @@ class _Lowering(Builder):
         return state._replace(place=state.place.when(Guard(node.node)))
 
     def _mock(self, mock: p.Mock, state: State) -> None:
-        """From here on, calls of the target are answered by this rule where it fits."""
-        self.mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
+        operation = g.Mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
+        self.add(operation, NONE, state.place, mock.span, "mock")
 
     def _keep(self, statement: p.Keep | p.Accept, state: State) -> State | None:
         """`keep x when c`, `accept v when c`: the value is lowered on the path on which it counts."""
@@ -328,3 +321,12 @@ def _test(pattern: p.Pattern, subject: Expression) -> Expression:
             return p.IsTest(BOOL, span, subject, tested, False)
         case p.ValuePattern(value=value):
             return p.Binary(BOOL, value.span, "==", subject, value)
+
+
+CALLS = (p.Generate, p.Invoke, p.ToolCall, p.FlowCall, p.For, p.Repeat, p.Calls, p.PlanField)
+"""Expressions that become nodes of their own."""
+
+
+def calls_something(expression: Expression) -> bool:
+    """Does computing this take more than arithmetic?"""
+    return any(isinstance(item, CALLS) for item in every((expression,)))

@@ -1,0 +1,60 @@
+"""The mocks of a test become rules at the calls that come after them; a mocked flow is not run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph, Inlined, MockRule, Node, callee_of
+
+
+def apply_mocks(graph: FlowGraph) -> FlowGraph:
+    """In place of the nodes of an inlined flow that is mocked there is one, `Mocked`; the mocks themselves are gone."""
+    mocked = _mocked_flows(graph)
+    budgets = tuple(b for b in graph.budgets if not any(b.prefix.startswith(f"{call.node}.") for call in mocked))
+    nodes = _without_bodies(graph, mocked)
+    rules: dict[str, tuple[MockRule, ...]] = {}  # callee → its rules, the last first
+    answered: dict[str, Node] = {}
+    for node in nodes:
+        if isinstance(node.operation, g.Mock):
+            mock, number = node.operation, sum(map(len, rules.values()))
+            rules[mock.callee] = (MockRule(number, mock.arguments, mock.values), *rules.get(mock.callee, ()))
+        else:
+            callee = callee_of(node.operation)
+            answered[node.id] = replace(node, mocks=rules.get(callee, ())) if callee else node
+    return replace(
+        graph, nodes={i: _among(node, answered) for i, node in answered.items()}, budgets=budgets, inlined=()
+    )
+
+
+def _mocked_flows(graph: FlowGraph) -> list[Inlined]:
+    """The calls of flows that stand after a mock of theirs."""
+    by_node = {call.node: call for call in graph.inlined}
+    seen: set[str] = set()
+    found = []
+    for node in graph.nodes.values():
+        if isinstance(node.operation, g.Mock):
+            seen.add(node.operation.callee)
+        elif node.id in by_node and callee_of(node.operation) in seen:
+            found.append(by_node[node.id])
+    return found
+
+
+def _without_bodies(graph: FlowGraph, mocked: list[Inlined]) -> list[Node]:
+    """The nodes, with one for each mocked call in place of those of the flow that it calls."""
+    ids = list(graph.nodes)
+    places = {node_id: place for place, node_id in enumerate(ids)}
+    gone: set[str] = set()
+    for call in mocked:
+        gone.update(ids[places[call.first] : places[call.node]])
+    instead = {call.node: g.Mocked(call.flow, call.arguments) for call in mocked}
+    nodes = (node for node in graph.nodes.values() if node.id not in gone)
+    return [replace(node, operation=instead.get(node.id, node.operation)) for node in nodes]
+
+
+def _among(node: Node, nodes: dict[str, Node]) -> Node:
+    """What a test counts, less what is not there any more."""
+    if not isinstance(node.operation, (g.CallCount, g.Figure)):
+        return node
+    among = tuple(other for other in node.operation.among if other in nodes)
+    return replace(node, operation=replace(node.operation, among=among))
