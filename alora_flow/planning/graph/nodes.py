@@ -23,9 +23,10 @@ from alora_flow.language.meaning.program import (
     Limit,
     MayInvoke,
     Parameter,
+    TestDecl,
     ToolDecl,
 )
-from alora_flow.language.meaning.types import ChatType, ReplyType, ThreadType, Type
+from alora_flow.language.meaning.types import NONE, ChatType, ReplyType, ThreadType, Type
 from alora_flow.language.report.source import Span
 from alora_flow.planning.graph.walk import every
 
@@ -294,13 +295,16 @@ class FlowGraph:
                 graph.add_edge(source, node.id, kind=kind)
             for guard in guards(node):
                 graph.add_edge(guard.condition, node.id, kind="guard", holds=guard.holds)
-        assert graph.number_of_nodes() == len(self.nodes), "an edge names a node that does not exist"
-        assert networkx.is_directed_acyclic_graph(graph)
         return graph
 
     @property
     def model_calls(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes.values() if isinstance(node.operation, MODEL_CALLS))
+
+
+def flow_of_test(test: TestDecl) -> FlowDecl:
+    """A test as a flow without parameters and without a result."""
+    return FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
 
 
 def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:

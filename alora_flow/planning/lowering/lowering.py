@@ -11,7 +11,7 @@ from alora_flow.language.meaning.program import Argument, Binding, Block, Expres
 from alora_flow.language.meaning.types import BOOL, INT, NONE, THREAD
 from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, key_of
+from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, flow_of_test, key_of
 from alora_flow.planning.graph.walk import every, mapped
 from alora_flow.planning.lowering.building import Builder, Names, Place, State
 
@@ -34,10 +34,9 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
 
 def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
     """The graph of one test: its mocks and its expectations are nodes."""
-    flow = FlowDecl(test.key, test.name, test.doc, test.span, (), NONE, test.body, None, False, ())
     lowering = _Lowering(program)
     lowering.block(test.body, State({}, Place((), "", {})))
-    return lowering.graph(flow)
+    return lowering.graph(flow_of_test(test))
 
 
 Exits = list[tuple[Path, Expression]]

@@ -12,11 +12,11 @@ PURE = (g.Value, g.Thread, g.Merge)
 
 
 def remove_dead_nodes(graph: FlowGraph) -> FlowGraph:
-    """The nodes that have an effect, and all that these need."""
+    """The nodes that have an effect, and all that these need. Which of them stand for which call is not kept."""
     alive: list[Node] = []
     needed: set[str] = set()
     for node in reversed(list(graph.nodes.values())):
         if node.id in needed or not isinstance(node.operation, PURE):
             alive.append(node)
             needed |= {source for source, _ in g.reads(node)} | {guard.condition for guard in g.guards(node)}
-    return replace(graph, nodes={node.id: node for node in reversed(alive)})
+    return replace(graph, nodes={node.id: node for node in reversed(alive)}, inlined=())

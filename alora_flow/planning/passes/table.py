@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.graph.verify import verify
 from alora_flow.planning.passes.dead_nodes import remove_dead_nodes
 from alora_flow.planning.passes.mocking import apply_mocks
 
@@ -25,8 +26,10 @@ PASSES = (
 
 
 def run_passes(graph: FlowGraph, left_out: Container[str] = ()) -> FlowGraph:
-    """A graph as lowering gives it, through all passes but those left out by name."""
+    """A graph as lowering gives it, through all passes but those left out by name; verified after each."""
+    verify(graph)
     for each in PASSES:
         if each.name not in left_out:
             graph = each.run(graph)
+            verify(graph)
     return graph

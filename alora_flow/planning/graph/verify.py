@@ -1,0 +1,89 @@
+"""What is true of every graph, between any two passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from alora_flow.language.meaning.types import BOOL
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import FlowGraph
+
+
+class BrokenGraph(AssertionError):
+    """A pass, or lowering, has made a graph that can't be: a mistake of ours, never of a flow file."""
+
+
+def verify(graph: FlowGraph) -> None:
+    """Raises BrokenGraph with the name of the first invariant that does not hold, and where."""
+    for name, check in INVARIANTS.items():
+        for fault in check(graph):
+            raise BrokenGraph(f"{name}: {fault}")
+
+
+def _ids(graph: FlowGraph) -> Iterator[str]:
+    yield from (f"'{node.id}' stands under '{key}'" for key, node in graph.nodes.items() if key != node.id)
+
+
+def _order(graph: FlowGraph) -> Iterator[str]:
+    before: set[str] = set()
+    for node in graph.nodes.values():
+        for source in (*(source for source, _ in g.reads(node)), *(guard.condition for guard in g.guards(node))):
+            if source not in before:
+                yield f"'{node.id}' needs '{source}', which {'comes later' if source in graph.nodes else 'is missing'}"
+        before.add(node.id)
+
+
+def _guards(graph: FlowGraph) -> Iterator[str]:
+    for node in graph.nodes.values():
+        for guard in g.guards(node):
+            if graph.nodes[guard.condition].type != BOOL:
+                yield f"'{node.id}' is guarded by '{guard.condition}', a {graph.nodes[guard.condition].type}"
+
+
+def _inputs(graph: FlowGraph) -> Iterator[str]:
+    given = [node.operation.parameter.name for node in graph.nodes.values() if isinstance(node.operation, g.Input)]
+    for name in given:
+        if given.count(name) > 1:
+            yield f"parameter '{name}' has {given.count(name)} nodes"
+
+
+def _results(graph: FlowGraph) -> Iterator[str]:
+    kinds = {type(node.operation) for node in graph.nodes.values()}
+    if g.Return in kinds and g.Expect in kinds:
+        yield "a flow returns, a test expects; this graph does both"
+
+
+def _speculation(graph: FlowGraph) -> Iterator[str]:
+    for node in graph.nodes.values():
+        if node.speculative and isinstance(node.operation, g.Tool) and not node.operation.tool.pure:
+            yield f"'{node.id}' may start early and has an effect"
+
+
+def _mocks(graph: FlowGraph) -> Iterator[str]:
+    for node in graph.nodes.values():
+        if node.mocks and g.callee_of(node.operation) is None:
+            yield f"'{node.id}' has mocks and calls nothing"
+        if isinstance(node.operation, g.Mocked) and not node.mocks:
+            yield f"'{node.id}' is mocked by nothing"
+
+
+def _inlined(graph: FlowGraph) -> Iterator[str]:
+    places = {node_id: place for place, node_id in enumerate(graph.nodes)}
+    for call in graph.inlined:
+        if call.node not in places or call.first not in places:
+            yield f"'{call.node}' or '{call.first}' of a call of '{call.flow}' is missing"
+        elif places[call.first] > places[call.node]:
+            yield f"the call '{call.node}' of '{call.flow}' ends before it begins"
+
+
+INVARIANTS: dict[str, Callable[[FlowGraph], Iterator[str]]] = {
+    "each node stands under its own id": _ids,
+    "what a node needs stands before it": _order,
+    "guards are bool": _guards,
+    "each parameter has one node": _inputs,
+    "a graph returns or expects": _results,
+    "what starts early has no effect": _speculation,
+    "mocks stand at calls": _mocks,
+    "an inlined call is there as a whole": _inlined,
+}
+"""Name → what is wrong with it. Later ones may rely on those before them."""
