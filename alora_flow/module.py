@@ -23,11 +23,12 @@ from alora_flow.execution.inputs import check_inputs
 from alora_flow.execution.run import Progress, Run, quiet
 from alora_flow.execution.tools import find_tool
 from alora_flow.execution.trace import Stats, Trace
-from alora_flow.execution.work import State
 from alora_flow.language.meaning.program import FlowDecl, ToolDecl
+from alora_flow.planning.budget import within_budgets
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph, Tool
+from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
 
 OpenBackend = Callable[..., Backend]
@@ -60,23 +61,29 @@ class Flow:
 
     def run(self, inputs: Mapping[str, Any], progress: Progress = quiet) -> Result:
         """As a call, with the inputs as a mapping; `progress` is told of every node."""
-        return self._run([inputs], progress)[0]
+        return self.perform([self.prepare(inputs)], progress)[0]
 
     def map(self, inputs: Iterable[Mapping[str, Any]], progress: Progress = quiet) -> list[Result]:
         """Run it for each of many inputs, in step: their model calls share batches and cache. Results are in order.
 
         A wrong input is raised before anything runs; a run that fails, after all are ended.
         """
-        return self._run(list(inputs), progress)
+        return self.perform([self.prepare(one) for one in inputs], progress)
 
-    def _run(self, inputs: Sequence[Mapping[str, Any]], progress: Progress) -> list[Result]:
-        checked = [check_inputs(self.declaration, one) for one in inputs]
+    def perform(self, schedules: Sequence[Schedule], progress: Progress = quiet) -> list[Result]:
+        """Run what `prepare` gave, side by side."""
+        return [Result(*done) for done in self.module.run(schedules, progress)]
+
+    def prepare(self, inputs: Mapping[str, Any]) -> Schedule:
+        """All that can be wrong before anything is computed: inputs, tools that are missing, budgets too small."""
+        checked = check_inputs(self.declaration, inputs)
         for node in self.graph.nodes.values():
             if isinstance(node.operation, Tool):
-                self.module.find_tool(node.operation.tool)  # before anything is computed that a missing one would waste
-        for one in checked if self.graph.budgets else ():
-            self.module.compilation.plan(self.declaration, one)
-        return [Result(*done) for done in self.module.run(self.graph, checked, progress)]
+                self.module.find_tool(node.operation.tool)
+        schedule = self.module.compilation.schedule(self.declaration, checked)
+        if self.graph.budgets:
+            within_budgets(schedule)
+        return schedule
 
     @property
     def graph(self) -> FlowGraph:
@@ -108,8 +115,12 @@ class Module:
     def conductor(self) -> Conductor:
         """What runs the flows, of all threads; the model is loaded when it is first wanted."""
         with self._opening:
-            self._conductor = self._conductor or Conductor(self._open_backend(self.compilation.setup))
+            self._conductor = self._conductor or self._open()
         return self._conductor
+
+    def _open(self) -> Conductor:
+        setup = self.compilation.setup
+        return Conductor(self._open_backend(setup), setup.prompter)
 
     @property
     def backend(self) -> Backend:
@@ -120,16 +131,13 @@ class Module:
         """Empty the cache, so that the next run pays for all that it reads. Only while no flow runs."""
         self.conductor.forget()
 
-    def run(
-        self, graph: FlowGraph, inputs: Sequence[Mapping[str, Any]], progress: Progress = quiet
-    ) -> list[tuple[Any, Trace]]:
-        """Run one of the file's graphs (a flow's, or a test's) once for each of the inputs, side by side.
+    def run(self, schedules: Sequence[Schedule], progress: Progress = quiet) -> list[tuple[Any, Trace]]:
+        """Run schedules of the file's graphs (a flow's, or a test's), side by side.
 
-        Inputs are checked already. A run that fails is raised after all are ended.
+        A run that fails is raised after all are ended.
         """
-        conductor, setup = self.conductor, self.compilation.setup
-        states = [State(graph, setup, one) for one in inputs]
-        runs = [Run(state, conductor.backend, conductor.ledger, self.find_tool, progress) for state in states]
+        conductor = self.conductor
+        runs = [Run(schedule, conductor.shared, self.find_tool, progress) for schedule in schedules]
         conductor.perform(runs)
         for run in runs:
             if run.error:

@@ -11,6 +11,7 @@ from alora_flow.errors import FlowError
 from alora_flow.execution.expectations import ExpectationFailed
 from alora_flow.language.meaning.program import TestDecl
 from alora_flow.module import Module
+from alora_flow.planning.schedule import schedule
 
 Outcome = Literal["passed", "failed", "error"]
 
@@ -53,7 +54,7 @@ def run_tests(module: Module, tests: list[TestDecl]) -> Iterator[TestResult]:
 def _run(module: Module, test: TestDecl) -> tuple[Outcome, str, tuple[tuple[str, Any], ...]]:
     try:
         module.forget()
-        module.run(module.compilation.test_graph(test), [{}])
+        module.run([schedule(module.compilation.test_graph(test), module.compilation.setup, {})])
     except ExpectationFailed as failed:
         return "failed", failed.message, tuple(failed.values)
     except FlowError as error:

@@ -16,6 +16,7 @@ from alora_flow.execution.inputs import parse_text
 from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.render import render
+from alora_flow.planning.passes.table import PASSES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,6 +100,29 @@ def input_options(command: Command) -> Command:
         help="A JSON object of inputs by name.",
     )
     return one(several(command))
+
+
+def no_pass_option(command: Command) -> Command:
+    """`--no-pass NAME …`, as `left_out`."""
+    about = "; ".join(f"{each.name} ({each.about})" for each in PASSES)
+    return click.option(
+        "--no-pass",
+        "left_out",
+        metavar="NAME",
+        multiple=True,
+        callback=_pass_names,
+        help=f"Leave out a pass of the compiler: {about}.",
+    )(command)
+
+
+def _pass_names(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    names = [each.name for each in PASSES]
+    for name in given:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"the passes: {', '.join(names)}"
+            raise click.BadParameter(f"there is no pass '{name}'; {hint}", context, option)
+    return given
 
 
 def read_inputs(flow: FlowDecl, inputs: tuple[str, ...], inputs_file: Path | None) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
 
 from alora_flow.backends.base import Backend
-from alora_flow.execution.run import Run
+from alora_flow.execution.hints import Hints
+from alora_flow.execution.run import Run, Shared
 from alora_flow.planning.prefix.ledger import Ledger
+from alora_flow.prompts.thread import Prompter
 
 AT_ONCE = 8
 """Runs under way; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
@@ -29,15 +31,22 @@ INCOMPLETE = ("cancelled", "timeout", "error")
 class Conductor:
     """Owns a backend's cache: `ledger` says what is in it."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.ledger = Ledger()
+    def __init__(self, backend: Backend, prompter: Prompter) -> None:
+        self.shared = Shared(backend, Ledger(), Hints(prompter))
         self._turn = threading.Condition()
         self._leader: int | None = None  # the thread that leads
         self._waiting: deque[Run] = deque()
         self._active: list[Run] = []
         self._calls: dict[int, Run] = {}
         self._spoilt = False  # the ledger is not sure any more
+
+    @property
+    def backend(self) -> Backend:
+        return self.shared.backend
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.shared.ledger
 
     def perform(self, runs: Sequence[Run]) -> None:
         """Return when all are ended, each with its result or its error."""
@@ -126,6 +135,7 @@ class Conductor:
     def _leave(self, run: Run) -> None:
         """A run is ended; a failed one takes back its calls, which the next step tells of."""
         self._active.remove(run)
+        self.shared.hints.leave(id(run))
         for ticket in run.calls:
             self.backend.cancel(ticket)
         if not self._active:
@@ -152,6 +162,7 @@ class Conductor:
         """The backend or the leader's thread was interrupted: no run can go on."""
         for run in [*self._active, *self._waiting]:
             run.error = run.error or error
+            self.shared.hints.leave(id(run))
             for ticket in run.calls:
                 self.backend.cancel(ticket)
         self._active.clear()

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from alora_flow.execution.hints import NextUse
 from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language.meaning import types as t
 from alora_flow.planning.evaluate import Values, evaluate
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.next_uses import NextUse
-from alora_flow.planning.prompts import Prompt, Setup, max_tokens_of
+from alora_flow.planning.prompts import Call, Prompt, Setup
 from alora_flow.prompts.thread import Hole
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Request, Run
 
 
-def request_for(
-    operation: g.Generate | g.Invoke, prompt: Prompt, setup: Setup, values: Values, next_use: NextUse | None = None
-) -> Request:
+def request_for(call: Call, setup: Setup, values: Values, next_use: NextUse | None = None) -> Request:
     """The request of one call whose thread, and so its prompt, is known. `next_use`: as in Request."""
-    runs = _runs(prompt)
-    limit = max_tokens_of(operation, setup)
+    operation, runs, limit = call.node.operation, _runs(call.prompt), call.max_tokens
+    assert isinstance(operation, (g.Generate, g.Invoke))
     if isinstance(operation, g.Invoke):
         contract = setup.contracts[operation.intrinsic.key]
         choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from heapq import heappop, heappush
-from typing import Any
+from heapq import heapify, heappop, heappush
+from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend
 from alora_flow.errors import RunFailed
+from alora_flow.execution.hints import Hints
 from alora_flow.execution.mocks import Mocks
 from alora_flow.execution.requests import request_for
 from alora_flow.execution.spending import check_spending
@@ -24,12 +25,11 @@ from alora_flow.execution.tools import call_tool
 from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
 from alora_flow.execution.work import State, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
-from alora_flow.planning.evaluate import thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.planning.next_uses import NextUses
 from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
-from alora_flow.planning.prompts import prompt_of
+from alora_flow.planning.prompts import Call, call_of
+from alora_flow.planning.schedule import Schedule
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion
 
@@ -44,21 +44,27 @@ def quiet(node: Node, status: Status | None) -> None:
     """Progress for nobody."""
 
 
+class Shared(NamedTuple):
+    """What runs side by side have in common: a backend, what its cache holds, and what their calls go on from."""
+
+    backend: Backend
+    ledger: Ledger
+    hints: Hints
+
+
 class Run:
     """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
-    Each of them raises RunFailed, and then the run is over. `ledger`: what the backend's cache holds; each call's
-    prediction is made from it when the call begins, before the backend is asked.
+    Each of them raises RunFailed, and then the run is over. Each call's prediction is made from the ledger when the
+    call begins, before the backend is asked.
     """
 
-    def __init__(
-        self, state: State, backend: Backend, ledger: Ledger, find_tool: FindTool, progress: Progress = quiet
-    ) -> None:
-        self.state, self.backend, self.ledger = state, backend, ledger
+    def __init__(self, schedule: Schedule, shared: Shared, find_tool: FindTool, progress: Progress = quiet) -> None:
+        self.state, self.shared = State(schedule), shared
         self.find_tool, self.progress = find_tool, progress
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
-        self.calls: dict[int, tuple[Node, list[Key]]] = {}
+        self.calls: dict[int, tuple[Call, list[Key]]] = {}
 
     @property
     def ended(self) -> bool:
@@ -68,18 +74,19 @@ class Run:
         """Its time runs from here."""
         graph = self.state.graph
         self.nodes = list(graph.nodes.values())
+        self._ranks = self.state.schedule.ranks
         self.mocks = Mocks(self.state.setup.prompter.tokenizer)
         self.tools: dict[Future[Any], list[Node]] = {}
         self.answers: dict[tuple[str, str], Future[Any]] = {}
         self.predicted: dict[str, Tokens] = {}
         self.began = time.perf_counter()
         self.times: dict[str, tuple[float, float]] = {}
-        self._place = {node.id: index for index, node in enumerate(self.nodes)}
         self._readers = {node.id: list(graph.digraph.successors(node.id)) for node in self.nodes}
         self._eager = {node.id for node in self.nodes if node.speculative}
-        self._next_uses = NextUses(graph, self.state.setup, self.state.inputs)
+        self.shared.hints.add(id(self), self.state.schedule)
         self._needs = {node.id: self._awaited(node) for node in self.nodes}
-        self._ready = [self._place[node_id] for node_id, needs in self._needs.items() if not needs]
+        self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
+        heapify(self._ready)
 
     def _awaited(self, node: Node) -> set[str]:
         """The nodes that this one waits for before it starts."""
@@ -99,14 +106,14 @@ class Run:
     def start(self) -> None:
         """Start every node that is ready."""
         while self._ready:
-            self._start(self.nodes[heappop(self._ready)])
+            self._start(self.state.graph.nodes[heappop(self._ready)[1]])
 
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
-        node, keys = self.calls.pop(ticket)
-        self.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
-        self.state.completions[node.id] = completion
-        self._finish(node, partial(completed_value, node, completion, self.state))
+        call, keys = self.calls.pop(ticket)
+        self.shared.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
+        self.state.completions[call.node.id] = completion
+        self._finish(call.node, partial(completed_value, call, completion, self.state))
 
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
@@ -144,24 +151,25 @@ class Run:
         if mocked:
             return self._learn(node, value)
         match node.operation:
-            case g.Generate() | g.Invoke() as call:
-                self._submit(node, call)
-            case g.Tool() as call:
-                self.tools.setdefault(self._call(call), []).append(node)
+            case g.Generate() | g.Invoke():
+                self._submit(call_of(node, self.state.setup, self.state.values))
+            case g.Tool() as tool:
+                self.tools.setdefault(self._call(tool), []).append(node)
             case _:
                 self._learn(node, pure_value(node, self.state))
 
-    def _submit(self, node: Node, call: g.Generate | g.Invoke) -> None:
-        prompt = prompt_of(call, self.state.setup, self.state.values)
-        next_use = self._next_uses.of(node, thread_of(call.thread, self.state.values), self.state.status)
+    def _submit(self, call: Call) -> None:
+        node, hints = call.node, self.shared.hints
+        hints.gone(id(self), node.id)
+        request = request_for(call, self.state.setup, self.state.values, hints.of(id(self), call))
         try:
-            ticket = self.backend.submit(request_for(call, prompt, self.state.setup, self.state.values, next_use))
+            ticket = self.shared.backend.submit(request)
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
-        keys = keys_of(prompt)
-        found = self.ledger.prompt(keys)
+        keys = keys_of(call.prompt)
+        found = self.shared.ledger.prompt(keys)
         self.predicted[node.id] = Tokens(found, len(keys) - found)
-        self.calls[ticket] = node, keys
+        self.calls[ticket] = call, keys
 
     def _call(self, call: g.Tool) -> Future[Any]:
         """A tool at work; a pure one works once for equal arguments."""
@@ -212,6 +220,7 @@ class Run:
             if node.id in self.state.status:
                 continue
             self.state.status[node.id] = status
+            self.shared.hints.gone(id(self), node.id)
             self.times[node.id] = (self.times.get(node.id, (self._now(),))[0], self._now())
             self.progress(node, status)
             for reader in map(self.state.graph.nodes.__getitem__, self._readers[node.id]):
@@ -225,7 +234,7 @@ class Run:
     def _no_longer_needs(self, reader: str, node_id: str) -> None:
         self._needs[reader].discard(node_id)
         if not self._needs[reader]:
-            heappush(self._ready, self._place[reader])
+            heappush(self._ready, (self._ranks[reader], reader))
 
     # --------------------------------------------------------------- trace
 

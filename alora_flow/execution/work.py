@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,9 @@ from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
-from alora_flow.planning.prompts import Setup
-from alora_flow.prompts.thread import Generated, Turn
+from alora_flow.planning.prompts import Call, Setup
+from alora_flow.planning.schedule import Schedule
+from alora_flow.prompts.thread import Generated, Thread, Turn
 from alora_flow.values.data import Reply
 from alora_runtime.requests import Completion
 
@@ -25,12 +26,18 @@ from alora_runtime.requests import Completion
 class State:
     """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated."""
 
-    graph: FlowGraph
-    setup: Setup
-    inputs: Mapping[str, Any]
+    schedule: Schedule
     values: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Status] = field(default_factory=dict)
     completions: dict[str, Completion] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> FlowGraph:
+        return self.schedule.graph
+
+    @property
+    def setup(self) -> Setup:
+        return self.schedule.setup
 
     def value(self, expression: Expression) -> Any:
         return evaluate(expression, self.values)
@@ -51,7 +58,7 @@ def pure_value(node: Node, state: State) -> Any:
     """The value of a node that calls nothing. Raises RunFailed where the program says so."""
     match node.operation:
         case g.Input(parameter):
-            return state.inputs[parameter.name]
+            return state.schedule.inputs[parameter.name]
         case g.Thread(expression):
             return thread_of(expression, state.values)
         case g.Value(expression) | g.Condition(expression) | g.Return(expression):
@@ -93,22 +100,22 @@ def _ran(among: Sequence[str], state: State) -> list[tuple[Node, Completion]]:
     return [(state.graph.nodes[n], state.completions[n]) for n in among if n in state.completions]
 
 
-def completed_value(node: Node, completion: Completion, state: State) -> Any:
+def completed_value(call: Call, completion: Completion, state: State) -> Any:
     """The value of a model call. Raises RunFailed where what was written does not fit its type."""
+    node = call.node
     if completion.error is not None:
         raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
     match node.operation:
         case g.Invoke(intrinsic=intrinsic):
             return intrinsic_value(state.setup.contracts[intrinsic.key], completion)
-        case g.Generate(as_type=None) as call:
-            return _reply(call, completion, state)
+        case g.Generate(as_type=None):
+            return _reply(call.thread, completion)
         case g.Generate(as_type=as_type) if as_type is not None:
             return generated_value(as_type, completion)
     raise AssertionError(f"{node.kind} is no model call")
 
 
-def _reply(call: g.Generate, completion: Completion, state: State) -> Reply:
+def _reply(thread: Thread, completion: Completion) -> Reply:
     """The reply and its thread; the stop token is left out of it: the template closes the turn."""
     tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
-    written = Turn("assistant", (Generated(tokens, completion.text),))
-    return Reply(completion.text, (*thread_of(call.thread, state.values), written))
+    return Reply(completion.text, (*thread, Turn("assistant", (Generated(tokens, completion.text),))))

@@ -7,22 +7,23 @@ from collections.abc import Iterator
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import FlowGraph, Invoke
-from alora_flow.planning.prompts import Setup, calls_of
+from alora_flow.planning.prompts import Setup
+from alora_flow.planning.schedule import Schedule
 
 
-def advise(graph: FlowGraph, setup: Setup) -> tuple[Diagnostic, ...]:
+def advise(made: Schedule) -> tuple[Diagnostic, ...]:
     """A warning for each intrinsic whose invocation the tokenizer would write otherwise inside a prompt, and one for a
     chat template that costs the flow reuse."""
-    return (*_rewriting(graph, setup), *_invocations(graph, setup))
+    return (*_rewriting(made), *_invocations(made.graph, made.setup))
 
 
-def _rewriting(graph: FlowGraph, setup: Setup) -> Iterator[Diagnostic]:
-    """At the first call that it concerns."""
-    for call in calls_of(graph, setup, {}):
-        if setup.prompter.template.rewriting:
-            message = f"the chat template of {setup.model.folder.name} {setup.prompter.template.rewriting}"
-            yield Diagnostic("W0902", message, call.node.span, "nothing goes wrong; what it rewrites is computed again")
-            return
+def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
+    """At the first call."""
+    template = made.setup.prompter.template
+    if template.rewriting and made.steps:
+        message = f"the chat template of {made.setup.model.folder.name} {template.rewriting}"
+        help = "nothing goes wrong; what it rewrites is computed again"
+        yield Diagnostic("W0902", message, made.steps[0].call.node.span, help)
 
 
 def _invocations(graph: FlowGraph, setup: Setup) -> Iterator[Diagnostic]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alora_flow.errors import BudgetTooSmall
-from alora_flow.planning.graph.nodes import Budget, FlowGraph, Guard, Invoke, Path
-from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
+from alora_flow.planning.graph.nodes import Budget, Guard, Invoke, Path
+from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan, plan
+from alora_flow.planning.schedule import Schedule
 
 Spending = Mapping[str, float]
 """Resource of `settings.BUDGET` → how much; a resource whose worst case is not known is missing."""
@@ -26,18 +27,24 @@ def spending(call: PlannedCall) -> Spending:
     return known
 
 
-def check_budgets(graph: FlowGraph, made: PrefixPlan) -> None:
-    """Raises BudgetTooSmall where a limit can be broken and the plan knows it."""
-    for budget in graph.budgets:
-        calls = [call for call in made.calls if call.node.id.startswith(budget.prefix)]
-        for limit in budget.limits:
-            amounts = [spending(call).get(limit.resource) for call in calls]
-            if limit.resource == "wall" or None in amounts:
-                continue
-            spent = [(call, amount) for call, amount in zip(calls, amounts, strict=True) if amount is not None]
-            worst = worst_case((call.node.guards, amount) for call, amount in spent)
-            if worst > limit.amount:
-                raise BudgetTooSmall(*_explain(budget, limit.resource, limit.amount, worst, spent))
+def within_budgets(scheduled: Schedule) -> PrefixPlan:
+    """The plan of a schedule. Raises BudgetTooSmall where a limit can be broken and the plan knows it."""
+    made = plan(scheduled)
+    for budget in scheduled.graph.budgets:
+        _check(budget, made)
+    return made
+
+
+def _check(budget: Budget, made: PrefixPlan) -> None:
+    calls = [call for call in made.calls if call.node.id.startswith(budget.prefix)]
+    for limit in budget.limits:
+        amounts = [spending(call).get(limit.resource) for call in calls]
+        if limit.resource == "wall" or None in amounts:
+            continue
+        spent = [(call, amount) for call, amount in zip(calls, amounts, strict=True) if amount is not None]
+        worst = worst_case((call.node.guards, amount) for call, amount in spent)
+        if worst > limit.amount:
+            raise BudgetTooSmall(*_explain(budget, limit.resource, limit.amount, worst, spent))
 
 
 def _explain(

@@ -13,15 +13,14 @@ from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
 from alora_flow.language.meaning.program import FlowDecl, Program, TestDecl
-from alora_flow.language.report.diagnostics import Diagnostic
-from alora_flow.planning.advice import advise
-from alora_flow.planning.budget import check_budgets
+from alora_flow.planning.budget import within_budgets
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.lowering.lowering import lower, lower_test
 from alora_flow.planning.passes.table import run_passes
-from alora_flow.planning.prefix.plan import PrefixPlan, plan
+from alora_flow.planning.prefix.plan import PrefixPlan
 from alora_flow.planning.prompts import Setup
+from alora_flow.planning.schedule import Schedule, schedule
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
@@ -108,15 +107,10 @@ class Compilation:
         }
         return Setup(self.model, prompter, contracts)
 
-    def advice(self, flow: FlowDecl) -> tuple[Diagnostic, ...]:
-        """Warnings that need the model's tokenizer."""
-        return advise(self.graph(flow), self.setup)
+    def schedule(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> Schedule:
+        """The schedule of one flow, with the inputs that are known; parameters that are not stay holes."""
+        return schedule(self.graph(flow), self.setup, inputs)
 
     def plan(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> PrefixPlan:
-        """The prefix plan of one flow, with the inputs that are known; parameters that are not stay holes.
-
-        Raises BudgetTooSmall where the worst case breaks a budget.
-        """
-        made = plan(self.graph(flow), self.setup, inputs)
-        check_budgets(self.graph(flow), made)
-        return made
+        """The prefix plan of that schedule. Raises BudgetTooSmall where the worst case breaks a budget."""
+        return within_budgets(self.schedule(flow, inputs))

@@ -5,20 +5,16 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract, choices_of
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.language.meaning import types as t
-from alora_flow.language.meaning.program import Expression
-from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
+from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
-from alora_flow.prompts.thread import Hole, Prompter, Symbol, Thread, Turn
-from alora_flow.values.data import Reply
+from alora_flow.planning.graph.nodes import Node
+from alora_flow.prompts.thread import Prompter, Symbol, Thread
 
 DEFAULT_MAX_TOKENS = 256
 """For a `generate` that does not say `max_tokens`."""
@@ -50,19 +46,27 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Call:
-    """A model call with its prompt, as far as that is known."""
+    """A model call with its thread and its prompt, as far as these are known."""
 
     node: Node
+    thread: Thread
     prompt: Prompt
     max_tokens: int
 
 
-def prompt_of(operation: g.Generate | g.Invoke, setup: Setup, values: Values) -> Prompt:
-    """The prompt of one call. A thread is closed turns; a generation opens the assistant's, an intrinsic is invoked."""
+def call_of(node: Node, setup: Setup, values: Values) -> Call:
+    """What a model call sends, by what is known of the values that it reads."""
+    operation = node.operation
+    assert isinstance(operation, (g.Generate, g.Invoke))
+    thread = thread_of(operation.thread, values)
+    return Call(node, thread, _prompt(operation, thread, setup), max_tokens_of(operation, setup))
+
+
+def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> Prompt:
+    """A thread is closed turns; a generation opens the assistant's, an intrinsic is invoked."""
     if isinstance(operation, g.Generate) and operation.may_invoke is not None:
         line = operation.thread.span.line
         raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
-    thread = thread_of(operation.thread, values)
     symbols = setup.prompter.thread_symbols(thread)
     if isinstance(operation, g.Generate):
         return Prompt(symbols + setup.prompter.generation_tokens(thread))
@@ -81,60 +85,3 @@ def max_tokens_of(operation: g.Generate | g.Invoke, setup: Setup) -> int:
         return max(len(setup.prompter.tokenizer.encode_data(text)) for text, _ in options)
     settings = {argument.name: argument.value for argument in operation.settings}
     return int(evaluate(settings["max_tokens"], {})) if "max_tokens" in settings else DEFAULT_MAX_TOKENS
-
-
-def calls_of(graph: FlowGraph, setup: Setup, known: Values) -> Iterator[Call]:
-    """Every call that may run, in the order of the source, with what `known` tells of the nodes' values."""
-    for node, values in reached(graph, setup, known):
-        operation = node.operation
-        assert isinstance(operation, (g.Generate, g.Invoke))
-        yield Call(node, prompt_of(operation, setup, values), max_tokens_of(operation, setup))
-
-
-def reached(graph: FlowGraph, setup: Setup, known: Values) -> Iterator[tuple[Node, Values]]:
-    """The nodes of those calls, each with what can be said of the values before it; to be looked at before the next."""
-    values: dict[str, Any] = dict(known)
-    out: set[str] = set()
-    for node in graph.nodes.values():
-        if not _may_run(node.guards, values, out):
-            out.add(node.id)
-            continue
-        if isinstance(node.operation, (g.Generate, g.Invoke)):
-            yield node, values
-        if node.id not in values:
-            _foresee(node, setup, values, out)
-
-
-def _may_run(path: Path, values: Values, out: set[str]) -> bool:
-    """No guard is known not to hold."""
-    return not any(guard.condition in out or values.get(guard.condition, guard.holds) != guard.holds for guard in path)
-
-
-def _foresee(node: Node, setup: Setup, values: dict[str, Any], out: set[str]) -> None:
-    """Put into `values` what can be said of a node before it has run: all, the shape of a thread, or nothing."""
-    match node.operation:
-        case g.Thread(expression):
-            values[node.id] = thread_of(expression, values)
-        case g.Generate(as_type=None) as call:
-            written = Turn("assistant", (Hole(node.id, max_tokens_of(call, setup)),))
-            thread: Thread = (*thread_of(call.thread, values), written)
-            values[node.id] = Reply(None, thread)
-        case g.Value(expression) if isinstance(node.type, t.ThreadType | t.ReplyType):
-            values[node.id] = thread_of(expression, values)
-        case g.Select(choices):
-            possible = [value for path, value in choices if _may_run(path, values, out)]
-            if len(possible) == 1 and isinstance(node.type, t.ThreadType | t.ReplyType):
-                values[node.id] = thread_of(possible[0], values)
-            elif len(possible) == 1:
-                _try(node.id, possible[0], values)
-        case g.Value(expression) | g.Condition(expression):
-            _try(node.id, expression, values)
-        case g.Input(parameter) if parameter.default is not None:
-            _try(node.id, parameter.default, values)
-
-
-def _try(node_id: str, expression: Expression, values: dict[str, Any]) -> None:
-    try:
-        values[node_id] = evaluate(expression, values)
-    except NotKnown:
-        return

@@ -11,9 +11,9 @@ import pytest
 from alora_flow.backends.base import Backend
 from alora_flow.backends.echo import Echo
 from alora_flow.backends.torch_engine import open_engine
+from alora_flow.execution.hints import Hints, NextUse
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.next_uses import NextUse, NextUses
 from alora_flow.planning.prompts import Setup
 from alora_flow.views.result import plain
 from alora_runtime import Engine, Request
@@ -141,7 +141,7 @@ def test_a_small_cache_computes_less_again(tmp_path: Path, monkeypatch: pytest.M
     def nothing(*_: object) -> NextUse | None:
         return None
 
-    monkeypatch.setattr(NextUses, "of", nothing)
+    monkeypatch.setattr(Hints, "of", nothing)
     blind, unhinted = run_back(tmp_path, 3 * longest)
     assert tight == blind == approximately(wide)
     assert unhinted.stats.evicted

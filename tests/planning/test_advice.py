@@ -7,6 +7,7 @@ from pathlib import Path
 
 import alora_flow
 from alora_flow.intrinsics.library import BUNDLED
+from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
 from tests import tiny
 
@@ -39,7 +40,7 @@ PLAIN = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '</>' }}{% 
 
 def test_an_invocation_that_merges_with_the_end_of_the_turn_is_warned_of(tmp_path: Path) -> None:
     made = compilation(tmp_path, PLAIN, (">", ">"))
-    (warning,) = made.advice(made.flow(None))
+    (warning,) = advise(made.schedule(made.flow(None), {}))
     assert (warning.code, warning.severity, warning.span.line) == ("W0901", "warning", 4)
     assert "'check' is invoked by the tokens" in warning.message
     assert "behind '</>'" in warning.message
@@ -47,15 +48,15 @@ def test_an_invocation_that_merges_with_the_end_of_the_turn_is_warned_of(tmp_pat
 
 def test_one_that_stays_as_it_is_is_not(tmp_path: Path) -> None:
     made = compilation(tmp_path, PLAIN)
-    assert made.advice(made.flow(None)) == ()
+    assert advise(made.schedule(made.flow(None), {})) == ()
 
 
 def test_a_template_that_rewrites_earlier_turns_is_warned_of_where_it_first_costs(tmp_path: Path) -> None:
     made = compilation(tmp_path, tiny.THINKS_LAST)
-    assert made.advice(made.flow(None)) == ()
+    assert advise(made.schedule(made.flow(None), {})) == ()
     (tmp_path / "case.flow").write_text(FLOW.replace("user(q)", "(user(q) + assistant(q) + user(q))"))
     made = Compilation(tmp_path / "case.flow")
-    (warning,) = made.advice(made.flow(None))
+    (warning,) = advise(made.schedule(made.flow(None), {}))
     assert (warning.code, warning.severity, warning.span.line) == ("W0902", "warning", 4)
     assert warning.message == "the chat template of model rewrites earlier turns when user follows user, assistant"
 

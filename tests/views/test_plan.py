@@ -16,6 +16,7 @@ from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.plan import PrefixPlan, plan
 from alora_flow.planning.prompts import Setup
+from alora_flow.planning.schedule import schedule
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Hole, Prompter
 from alora_flow.prompts.tokens import Tokenizer
@@ -54,13 +55,13 @@ def compact(text: str) -> str:
 
 
 def test_what_is_not_known_is_printed_as_lengths(setup: Setup) -> None:
-    text = printed(plan(GRAPH, setup, {"history": []}))
+    text = printed(plan(schedule(GRAPH, setup, {"history": []})))
     assert "16 + |question|" in compact(text)
     assert "not known before the run (|reply| ≤ 64)." in compact(text)
 
 
 def test_every_call_is_a_row_with_its_thread_and_adapter(setup: Setup) -> None:
-    rows = printed(plan(GRAPH, setup, KNOWN)).split("call ")[1].splitlines()
+    rows = printed(plan(schedule(GRAPH, setup, KNOWN))).split("call ")[1].splitlines()
     starts = [row.split()[:2] for row in rows if row[1:2].isalpha()]
     assert starts[:4] == [["safety", "ask"], ["query", "ask"], ["reply", "grounded"], ["sure", "reply"]]
     assert "query_rewrite" in "".join(rows)
@@ -69,7 +70,7 @@ def test_every_call_is_a_row_with_its_thread_and_adapter(setup: Setup) -> None:
 
 def test_the_table_comes_after_the_graph_and_both_fit_80_columns(setup: Setup) -> None:
     for known in ({}, KNOWN):
-        lines = printed(plan(GRAPH, setup, known)).splitlines()
+        lines = printed(plan(schedule(GRAPH, setup, known))).splitlines()
         assert lines[0].startswith("rag(question: str, history: chat) -> str")
         assert max(map(len, lines)) <= 80
         assert not any("\x1b" in line or line.endswith(" ") for line in lines)
@@ -77,7 +78,7 @@ def test_the_table_comes_after_the_graph_and_both_fit_80_columns(setup: Setup) -
 
 @pytest.mark.parametrize("width", [80, 60, 200])
 def test_no_number_is_cut(setup: Setup, width: int) -> None:
-    prefix_plan = plan(GRAPH, setup, KNOWN)
+    prefix_plan = plan(schedule(GRAPH, setup, KNOWN))
     text = printed(prefix_plan, width)
     for call in prefix_plan.calls:
         assert str(call.prefilled.tokens) in text.split()
@@ -86,7 +87,7 @@ def test_no_number_is_cut(setup: Setup, width: int) -> None:
 
 def test_totals_stand_beside_no_reuse_and_plain_lora(setup: Setup) -> None:
     two_calls = FlowGraph(GRAPH.flow, {node_id: GRAPH.nodes[node_id] for node_id in list(GRAPH.nodes)[:7]})
-    prefix_plan = plan(two_calls, setup, KNOWN)
+    prefix_plan = plan(schedule(two_calls, setup, KNOWN))
     text = compact(printed(prefix_plan))
     prompt = prefix_plan.calls[0].prefilled.tokens
     assert f"this plan {prompt + 1} to prefill" in text
@@ -175,14 +176,14 @@ def check(value: Any, schema: Any) -> None:
 
 @pytest.mark.parametrize("known", [{}, KNOWN])
 def test_json_has_the_documented_form(setup: Setup, known: dict[str, Any]) -> None:
-    content = json.loads(json.dumps(plan_json(GRAPH, plan(GRAPH, setup, known), "tiny")))
+    content = json.loads(json.dumps(plan_json(GRAPH, plan(schedule(GRAPH, setup, known)), "tiny")))
     check(content, SCHEMA)
     assert [call["id"] for call in content["calls"]] == ["safety", "query", "reply", "sure"]
     assert [call["extends"] for call in content["calls"]] == ["ask", "ask", "grounded", "reply"]
 
 
 def test_json_numbers_add_up(setup: Setup) -> None:
-    content = plan_json(GRAPH, plan(GRAPH, setup, {}), "tiny")
+    content = plan_json(GRAPH, plan(schedule(GRAPH, setup, {})), "tiny")
     prefilled = sum(call["prefilled"]["tokens"] for call in content["calls"])
     assert content["total"]["prefilled"]["tokens"] == prefilled
     reused = content["total"]["reused"]["tokens"]
@@ -191,7 +192,7 @@ def test_json_numbers_add_up(setup: Setup) -> None:
 
 
 def test_json_gives_the_saved_share_where_it_is_known(setup: Setup) -> None:
-    only_checked = plan(GRAPH, setup, {**KNOWN, "safety": False, "if": True})
+    only_checked = plan(schedule(GRAPH, setup, {**KNOWN, "safety": False, "if": True}))
     content = plan_json(GRAPH, only_checked, "tiny")
     prefilled = content["total"]["prefilled"]
     assert content["instead"]["no_reuse"] == {"prefilled": prefilled, "saved": 0.0, "saved_at_least": 0.0}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alora_flow.planning.evaluate import Values
-from alora_flow.planning.graph.nodes import FlowGraph, Generate, Node
+from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
-from alora_flow.planning.prompts import Call, Setup, calls_of
+from alora_flow.planning.prompts import Call
+from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Hole
 
 
@@ -50,9 +50,9 @@ class PrefixPlan:
         return sum(call.generated_at_most for call in self.calls)
 
 
-def plan(graph: FlowGraph, setup: Setup, known: Values) -> PrefixPlan:
-    """The plan of a graph on an empty cache, calls in the order of the source, as far as `known` tells."""
-    calls = list(calls_of(graph, setup, known))
+def plan(made: Schedule) -> PrefixPlan:
+    """The plan of a schedule on an empty cache."""
+    calls = [step.call for step in made.steps]
     ledger, plain = Ledger(), Ledger()
     return PrefixPlan(
         tuple(_planned(ledger, call) for call in calls),
