@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from alora_flow.language.checking.scope import Scope, kind_of
+from alora_flow.language.checking.checker import Checker
+from alora_flow.language.checking.scope import kind_of
 from alora_flow.language.checking.types import find_symbol, is_silent, written
 from alora_flow.language.meaning.program import (
     Callee,
@@ -26,18 +27,18 @@ def qualified(callee: nodes.Expression) -> nodes.Qualified | None:
     return None
 
 
-def callee(scope: Scope, name: nodes.Qualified) -> Callee | None:
+def callee(checker: Checker, name: nodes.Qualified) -> Callee | None:
     """What `calls(…)` and `mock` name; reports what cannot be called."""
     if written(name) == "generate":
         return "generate"
-    symbol = find_symbol(scope.unit, name)
+    symbol = find_symbol(checker.unit, name)
     if isinstance(symbol, CALLABLE):
         return symbol
     if symbol is not None:
         note = Note("it is declared here", symbol.span)
         message = f"expected an intrinsic, a tool or a flow, and '{written(name)}' is {kind_of(symbol)}"
-        scope.unit.report.add("E0305", message, name.span, None, note)
-    elif not is_silent(scope.unit, name):
-        help = did_you_mean(written(name), ["generate", *scope.unit.names(*CALLABLE)])
-        scope.unit.report.add("E0302", f"unknown name '{written(name)}'", name.span, help)
+        checker.report.add("E0305", message, name.span, None, note)
+    elif not is_silent(checker.unit, name):
+        help = did_you_mean(written(name), ["generate", *checker.unit.names(*CALLABLE)])
+        checker.report.add("E0302", f"unknown name '{written(name)}'", name.span, help)
     return None

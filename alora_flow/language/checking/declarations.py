@@ -13,7 +13,7 @@ from alora_flow.language.checking.scope import Scope, Symbol, Unit
 from alora_flow.language.checking.statements import block
 from alora_flow.language.checking.tools import tool
 from alora_flow.language.checking.types import TYPE_NAMES, resolve, resolve_data
-from alora_flow.language.checking.values import value
+from alora_flow.language.checking.values import reader
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.meaning.folding import fold
@@ -156,9 +156,10 @@ def constant(
     unit: Unit, node: nodes.Expression, type: Type | None, what: str, declared: Span | None = None
 ) -> program.Expression:
     """The value of an expression that must be known before the run."""
-    found = value(Scope(unit), node, type)
+    checker = reader(Scope(unit))
+    found = checker.value(node, type)
     if type is not None:
-        found = fit(Scope(unit), found, type, what, *([Note("its type stands here", declared)] if declared else []))
+        found = fit(checker, found, type, what, *([Note("its type stands here", declared)] if declared else []))
     folded = fold(found)
     if folded is None:
         help = "constants are made of literals, other consts, records and lists of them"
@@ -213,7 +214,7 @@ def _flow(unit: Unit, node: nodes.Flow) -> Symbol:
     marks = [clause for clause in node.clauses if isinstance(clause, nodes.Speculate)]
     for repeated in (*depths[1:], *budgets[1:], *marks[1:]):
         unit.report.add("E0210", "this clause stands here twice", repeated.span, "leave one of them out")
-    depth = constant_int(Scope(unit), depths[0].depth, "'max_depth'") if depths else None
+    depth = constant_int(reader(Scope(unit)), depths[0].depth, "'max_depth'") if depths else None
     limits = _limits(unit, budgets[0]) if budgets else ()
     return program.FlowDecl(*_head(unit, node), parameters, result, (), depth, bool(marks), limits)
 
@@ -237,7 +238,7 @@ def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.
     scope = Scope(unit, owner=flow.key)
     for parameter in flow.parameters:
         scope.adopt(parameter.binding)
-    body, ended = block(scope, node.body, Frame("flow", flow.result, node.result.span))
+    body, ended = block(reader(scope), node.body, Frame("flow", flow.result, node.result.span))
     if not ended and flow.result != ERROR:
         end = Span(node.span.source, node.body.span.end - 1, node.body.span.end)
         note = Note(f"'{node.name.text}' must give {flow.result}", node.result.span)
@@ -248,7 +249,7 @@ def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.
 
 def _test(unit: Unit, node: nodes.Test) -> program.TestDecl:
     _plain(unit, node.title, "the title of a test")
-    body, _ = block(Scope(unit, in_test=True), node.body, Frame("test"))
+    body, _ = block(reader(Scope(unit, in_test=True)), node.body, Frame("test"))
     title = node.title.text
     return program.TestDecl(f"{unit.prefix}{title}", title, node.doc, node.title.span, body)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from alora_flow.language.checking.scope import Scope, bad
+from alora_flow.language.checking.checker import Checker
+from alora_flow.language.checking.scope import bad
 from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, Turn
 from alora_flow.language.meaning.types import (
     BOOL,
@@ -27,17 +28,23 @@ from alora_flow.language.meaning.types import (
     assignable,
 )
 from alora_flow.language.report.diagnostics import Note
+from alora_flow.language.syntax import nodes
 
 
-def fit(scope: Scope, value: Expression, wanted: Type, what: str = "", *notes: Note) -> Expression:
+def fit(checker: Checker, value: Expression, wanted: Type, what: str = "", *notes: Note) -> Expression:
     """`value`, or the error expression with a report that `what` (`"argument 'k'"`) has the wrong type."""
     if assignable(value.type, wanted):
         return value
     if isinstance(wanted, ThreadType):
-        return as_turns(scope, value)
+        return as_turns(checker, value)
     message = f"{what + ' must be' if what else 'expected'} {wanted}, found {described(value)}"
-    scope.unit.report.add("E0401", message, value.span, conversion(value.type, wanted), *notes)
+    checker.report.add("E0401", message, value.span, conversion(value.type, wanted), *notes)
     return bad(value.span)
+
+
+def wanted(checker: Checker, node: nodes.Expression, type: Type, what: str = "", *notes: Note) -> Expression:
+    """The value of `node`, which must be of this type."""
+    return fit(checker, checker.value(node, type), type, what, *notes)
 
 
 def described(value: Expression) -> str:
@@ -93,16 +100,16 @@ def _number(given: IntType | FloatType, wanted: IntType | FloatType) -> str | No
     return None
 
 
-def condition(scope: Scope, value: Expression, what: str) -> Expression:
+def condition(checker: Checker, value: Expression, what: str) -> Expression:
     """What stands after `if`, `when`, `require`, `expect`."""
     if assignable(value.type, BOOL):
         return value
     help = conversion(value.type, BOOL)
-    scope.unit.report.add("E0403", f"{what} must be bool, found {described(value)}", value.span, help)
+    checker.report.add("E0403", f"{what} must be bool, found {described(value)}", value.span, help)
     return bad(value.span)
 
 
-def as_turns(scope: Scope, value: Expression) -> Expression:
+def as_turns(checker: Checker, value: Expression) -> Expression:
     """`value` as a part of a thread: a thread or chat, a reply's thread, a document as a turn of its own."""
     match value.type:
         case ReplyType():
@@ -111,25 +118,25 @@ def as_turns(scope: Scope, value: Expression) -> Expression:
             return Turn(THREAD, value.span, "documents", ListValue(ListType(DOCUMENT), value.span, (value,)))
     if assignable(value.type, THREAD):
         return value
-    report_no_turn(scope, value)
+    report_no_turn(checker, value)
     return bad(value.span)
 
 
-def report_no_turn(scope: Scope, value: Expression) -> None:
+def report_no_turn(checker: Checker, value: Expression) -> None:
     help = {
         StrType: "say whose turn it is: 'user(…)', 'assistant(…)' or 'system(…)'",
         ListType: "write 'documents(…)'",
     }.get(type(value.type))
     message = f"expected a turn or a thread, found {described(value)}"
-    scope.unit.report.add("E0407", message, value.span, help)
+    checker.report.add("E0407", message, value.span, help)
 
 
-def as_thread(scope: Scope, value: Expression) -> Expression:
+def as_thread(checker: Checker, value: Expression) -> Expression:
     """What stands after `on`."""
     if isinstance(value.type, ReplyType):
         return FieldAccess(THREAD, value.span, value, "thread")
     if assignable(value.type, THREAD) or value.type == ERROR:
         return value
     help = "give it a thread, a chat or a reply; a new thread is written 'user(…)'"
-    scope.unit.report.add("E0406", f"'on' needs a thread, found {described(value)}", value.span, help)
+    checker.report.add("E0406", f"'on' needs a thread, found {described(value)}", value.span, help)
     return bad(value.span)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal as OneOf
 
+from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import condition, described
-from alora_flow.language.checking.scope import Scope
-from alora_flow.language.checking.values import value
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.types import (
@@ -46,17 +45,17 @@ class Frame:
         return Frame(inside, self.result, self.result_span, fan_out=self.fan_out or inside == "for")
 
 
-def misplaced(scope: Scope, span: Span, word: str, where: str) -> None:
-    scope.unit.report.add("E0604", f"'{word}' stands only {where}", span)
+def misplaced(checker: Checker, span: Span, word: str, where: str) -> None:
+    checker.report.add("E0604", f"'{word}' stands only {where}", span)
 
 
-def when(scope: Scope, node: nodes.Expression | None) -> program.Expression | None:
-    return condition(scope, value(scope, node), "a condition") if node is not None else None
+def when(checker: Checker, node: nodes.Expression | None) -> program.Expression | None:
+    return condition(checker, checker.value(node), "a condition") if node is not None else None
 
 
-def constant_int(scope: Scope, node: nodes.Expression, what: str) -> int:
+def constant_int(checker: Checker, node: nodes.Expression, what: str) -> int:
     """A whole number, 1 or more, that is known before the run."""
-    found = value(scope, node)
+    found = checker.value(node)
     constant = fold(found)
     if found.type == ERROR:
         return 1
@@ -64,10 +63,10 @@ def constant_int(scope: Scope, node: nodes.Expression, what: str) -> int:
     if isinstance(number, int) and not isinstance(number, bool):
         if number >= 1:
             return number
-        scope.unit.report.add("E0401", f"{what} must be 1 or more, found {number}", node.span)
+        checker.report.add("E0401", f"{what} must be 1 or more, found {number}", node.span)
     elif constant is None:
         help = "the plan must know it: write a number or a const"
-        scope.unit.report.add("E0208", f"{what} must be a constant", node.span, help)
+        checker.report.add("E0208", f"{what} must be a constant", node.span, help)
     else:
-        scope.unit.report.add("E0401", f"{what} must be a whole number, found {described(found)}", node.span)
+        checker.report.add("E0401", f"{what} must be a whole number, found {described(found)}", node.span)
     return 1

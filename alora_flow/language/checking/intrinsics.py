@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal as OneOf
 
 from alora_flow.language.checking.arguments import settings
+from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import conversion, described
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
-from alora_flow.language.checking.values import value
+from alora_flow.language.checking.values import reader
 from alora_flow.language.meaning.program import Binding, Choices, Expression, Intrinsic, Parameter, Text
 from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type, assignable
@@ -21,10 +22,10 @@ Head = tuple[str, str, str, Span]
 
 def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[Parameter, ...]) -> Intrinsic:
     result = resolve_result(unit, node.result, "the result of an intrinsic")
-    scope = Scope(unit, in_value=True)
+    checker = reader(Scope(unit, in_value=True))
     for parameter in parameters:
-        scope.adopt(parameter.binding)
-    given = settings(scope, node.settings.arguments, SAMPLING, "an intrinsic", value) if node.settings else ()
+        checker.scope.adopt(parameter.binding)
+    given = settings(checker, node.settings.arguments, SAMPLING, "an intrinsic") if node.settings else ()
     items = _items(unit, node)
     emits = _emits(unit, items.get("emits"))
     it = _it(unit, items["value"], emits) if "value" in items else None
@@ -33,9 +34,9 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
         parameters,
         result,
         adapter=_adapter(unit, node, items),
-        invoke=_invoke(scope, items.get("invoke")),
+        invoke=_invoke(checker, items.get("invoke")),
         emits=emits,
-        value=_value(scope, node, items, result, emits, it),
+        value=_value(checker, node, items, result, emits, it),
         activate=_activate(unit, items.get("activate")),
         from_library=_text(unit, node.library) if node.library else None,
         settings=given,
@@ -69,10 +70,10 @@ def _text(unit: Unit, string: nodes.String) -> str:
     return string.text
 
 
-def _invoke(scope: Scope, item: nodes.Item | None) -> Text | None:
+def _invoke(checker: Checker, item: nodes.Item | None) -> Text | None:
     if item is None or not isinstance(item.value, nodes.String):
         return None
-    found = value(scope, item.value)
+    found = checker.value(item.value)
     return found if isinstance(found, Text) else None
 
 
@@ -106,7 +107,7 @@ def _it(unit: Unit, item: nodes.Item, emits: Choices | Type | None) -> Binding:
 
 
 def _value(
-    scope: Scope,
+    checker: Checker,
     node: nodes.Intrinsic,
     items: dict[str, nodes.Item],
     result: Type,
@@ -115,14 +116,14 @@ def _value(
 ) -> Expression | None:
     wanted: Type = result.of if isinstance(result, ProbType) else result
     if it is None:
-        _emitted_is_result(scope.unit, node, items.get("emits"), emits, wanted)
+        _emitted_is_result(checker.unit, node, items.get("emits"), emits, wanted)
         return None
-    scope.adopt(it)
-    found = value(scope, items["value"].value, wanted)  # type: ignore[arg-type]
+    checker.scope.adopt(it)
+    found = checker.value(items["value"].value, wanted)  # type: ignore[arg-type]
     if not assignable(found.type, wanted):
         note = Note("the result stands here", node.result.span)
         message = f"the value must be {wanted}, found {described(found)}"
-        scope.unit.report.add("E0401", message, found.span, conversion(found.type, wanted), note)
+        checker.report.add("E0401", message, found.span, conversion(found.type, wanted), note)
     return found
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alora_flow.language.checking.callees import callee
+from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.frames import constant_int, when
-from alora_flow.language.checking.scope import Scope, bad
+from alora_flow.language.checking.scope import bad
 from alora_flow.language.checking.types import written
-from alora_flow.language.checking.values import value
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.program import Intrinsic, ToolDecl
 from alora_flow.language.meaning.types import (
@@ -23,22 +23,22 @@ from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
 
 
-def may_invoke(scope: Scope, node: nodes.MayInvoke) -> program.Expression:
-    made = value(scope, node.call)
-    callees = tuple(item for item in (_invocable(scope, name) for name in node.callees) if item is not None)
-    _warn_of_conflicts(scope, node, callees)
-    budget = constant_int(scope, node.budget, "the budget") if node.budget else None
-    clauses = tuple(item for item in (_clause(scope, clause, callees) for clause in node.clauses) if item is not None)
+def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
+    made = checker.value(node.call)
+    callees = tuple(item for item in (_invocable(checker, name) for name in node.callees) if item is not None)
+    _warn_of_conflicts(checker, node, callees)
+    budget = constant_int(checker, node.budget, "the budget") if node.budget else None
+    clauses = tuple(item for item in (_clause(checker, clause, callees) for clause in node.clauses) if item is not None)
     if not isinstance(made, program.Generate):
         if made.type != ERROR:
-            scope.unit.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
+            checker.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
         return bad(node.span)
     type: Type = ReplyType(union(item.result for item in callees)) if made.type == REPLY else made.type
     may = program.MayInvoke(callees, budget, clauses)
     return replace(made, type=type, span=node.span, may_invoke=may)
 
 
-def _warn_of_conflicts(scope: Scope, node: nodes.MayInvoke, callees: Iterable[Intrinsic | ToolDecl]) -> None:
+def _warn_of_conflicts(checker: Checker, node: nodes.MayInvoke, callees: Iterable[Intrinsic | ToolDecl]) -> None:
     """The runtime hands over at the first token of an invocation: one must not begin like another."""
     seen: list[tuple[str, Intrinsic]] = []
     for item in callees:
@@ -50,32 +50,34 @@ def _warn_of_conflicts(scope: Scope, node: nodes.MayInvoke, callees: Iterable[In
                 note = Note(f"'{other.name}' is invoked by {earlier!r}", other.span)
                 message = f"when the model writes {text!r}, is that '{item.name}' or '{other.name}'?"
                 help = "give each an invocation that does not begin like another"
-                scope.unit.report.add("W0805", message, node.span, help, note)
+                checker.report.add("W0805", message, node.span, help, note)
         seen.append((text, item))
 
 
-def _invocable(scope: Scope, name: nodes.Qualified) -> Intrinsic | ToolDecl | None:
-    found = callee(scope, name)
+def _invocable(checker: Checker, name: nodes.Qualified) -> Intrinsic | ToolDecl | None:
+    found = callee(checker, name)
     if isinstance(found, (Intrinsic, ToolDecl)):
         return found
     if found is not None:
         what = "'generate'" if found == "generate" else f"the flow '{written(name)}'"
-        scope.unit.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span)
+        checker.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span)
     return None
 
 
-def _clause(scope: Scope, node: nodes.OnClause, callees: tuple[Intrinsic | ToolDecl, ...]) -> program.OnClause | None:
+def _clause(
+    checker: Checker, node: nodes.OnClause, callees: tuple[Intrinsic | ToolDecl, ...]
+) -> program.OnClause | None:
     found = next((item for item in callees if item.name == node.callee.name.text), None)
     if found is None:
         help = did_you_mean(node.callee.name.text, [item.name for item in callees])
         message = f"'{written(node.callee)}' is not among what may be invoked"
-        scope.unit.report.add("E0509", message, node.callee.span, help)
+        checker.report.add("E0509", message, node.callee.span, help)
         return None
-    inner = scope.child()
+    inner = checker.inside()
     binding = inner.bind(node.name, "pattern", found.result) if node.name else None
     action = node.action.text
     if action not in ("keep", "drop", "stop"):
         help = did_you_mean(action, ["keep", "drop", "stop"]) or "write 'keep', 'drop' or 'stop'"
-        scope.unit.report.add("E0509", f"there is no action '{action}'", node.action.span, help)
+        checker.report.add("E0509", f"there is no action '{action}'", node.action.span, help)
         return None
     return program.OnClause(found, binding, when(inner, node.condition), action, node.span)  # type: ignore[arg-type]

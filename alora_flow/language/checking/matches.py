@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import described
-from alora_flow.language.checking.scope import Scope
 from alora_flow.language.checking.types import TYPE_NAMES, find_symbol, is_silent, resolve, written
-from alora_flow.language.checking.values import value
 from alora_flow.language.meaning.operators import overlapping
 from alora_flow.language.meaning.program import (
     EnumMember,
@@ -54,7 +53,7 @@ class _Part:
         return str(self.type) if self.value is None else str(self.value).lower() if self.type == BOOL else self.value
 
 
-def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> list[Case]:
+def match_arms(checker: Checker, node: nodes.Match, subject: Expression) -> list[Case]:
     """A case for each arm; reports what they miss together."""
     left = _parts(subject.type)
     seen: list[Any] = []
@@ -63,27 +62,27 @@ def match_arms(scope: Scope, node: nodes.Match, subject: Expression) -> list[Cas
     for arm in node.arms:
         before = left
         if not arm.patterns:
-            _report_unreached(scope, arm, subject, open_end or not before)
+            _report_unreached(checker, arm, subject, open_end or not before)
             open_end = True
             cases.append(Case((), union(part.type for part in left) if left else subject.type))
             left = []
             continue
         patterns = []
         for item in arm.patterns:
-            pattern = _pattern(scope, item, subject.type)
+            pattern = _pattern(checker, item, subject.type)
             if pattern is not None:
                 patterns.append(pattern)
-                left = _without(scope, left, pattern, seen, subject.type)
-        _report_unreached(scope, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
+                left = _without(checker, left, pattern, seen, subject.type)
+        _report_unreached(checker, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
         cases.append(Case(tuple(patterns), _type(patterns, subject.type)))
     if left and subject.type != ERROR and not open_end:
-        _report_missing(scope, node, left)
+        _report_missing(checker, node, left)
     return cases
 
 
-def _report_unreached(scope: Scope, arm: nodes.Arm, subject: Expression, unreached: bool) -> None:
+def _report_unreached(checker: Checker, arm: nodes.Arm, subject: Expression, unreached: bool) -> None:
     if unreached and subject.type != ERROR:
-        scope.unit.report.add("E0603", "this arm is never reached: those before it take everything", arm.span)
+        checker.report.add("E0603", "this arm is never reached: those before it take everything", arm.span)
 
 
 def _parts(type: Type) -> list[_Part]:
@@ -98,26 +97,26 @@ def _parts(type: Type) -> list[_Part]:
     return found
 
 
-def _pattern(scope: Scope, node: nodes.TypePattern | nodes.ValuePattern, subject: Type) -> Pattern | None:
+def _pattern(checker: Checker, node: nodes.TypePattern | nodes.ValuePattern, subject: Type) -> Pattern | None:
     if isinstance(node, nodes.ValuePattern):
-        return _value_pattern(scope, node, subject)
+        return _value_pattern(checker, node, subject)
     if isinstance(node.type, nodes.NamedType):
-        member = _member(scope, node.type.name, node.span, subject)
+        member = _member(checker, node.type.name, node.span, subject)
         if member is not None:
             return ValuePattern(member)
-        if _is_unknown(scope, node.type.name):
-            _report_unknown(scope, node.type.name, subject)
+        if _is_unknown(checker, node.type.name):
+            _report_unknown(checker, node.type.name, subject)
             return None
-    type = resolve(scope.unit, node.type)
+    type = resolve(checker.unit, node.type)
     if type == ERROR or subject == ERROR:
         return None
     if not any(assignable(part, type) or assignable(type, part) for part in alternatives(subject)):
-        scope.unit.report.add("E0405", f"{subject} is never {type}", node.span)
+        checker.report.add("E0405", f"{subject} is never {type}", node.span)
         return None
     return TypePattern(type, node.span)
 
 
-def _member(scope: Scope, name: nodes.Qualified, span: Span, subject: Type) -> EnumMember | None:
+def _member(checker: Checker, name: nodes.Qualified, span: Span, subject: Type) -> EnumMember | None:
     """`input`, `Stage.input` of the subject's enum."""
     for part in alternatives(subject):
         fits = isinstance(part, EnumType) and (name.qualifier is None or name.qualifier.text == part.name)
@@ -126,35 +125,35 @@ def _member(scope: Scope, name: nodes.Qualified, span: Span, subject: Type) -> E
     return None
 
 
-def _is_unknown(scope: Scope, name: nodes.Qualified) -> bool:
-    known = written(name) in TYPE_NAMES or find_symbol(scope.unit, name) is not None
-    return not known and not is_silent(scope.unit, name)
+def _is_unknown(checker: Checker, name: nodes.Qualified) -> bool:
+    known = written(name) in TYPE_NAMES or find_symbol(checker.unit, name) is not None
+    return not known and not is_silent(checker.unit, name)
 
 
-def _report_unknown(scope: Scope, name: nodes.Qualified, subject: Type) -> None:
+def _report_unknown(checker: Checker, name: nodes.Qualified, subject: Type) -> None:
     enums = [part for part in alternatives(subject) if isinstance(part, EnumType)]
     members = [member for enum in enums for member in enum.members]
     known = [*members, *(str(part) for part in alternatives(subject) if not isinstance(part, EnumType))]
     help = did_you_mean(written(name), known) or f"{subject} can be {one_of(known)}"
     if subject != ERROR:
         code = "E0304" if len(enums) == len(alternatives(subject)) else "E0301"
-        scope.unit.report.add(code, f"'{written(name)}' is no case of {subject}", name.span, help)
+        checker.report.add(code, f"'{written(name)}' is no case of {subject}", name.span, help)
 
 
-def _value_pattern(scope: Scope, node: nodes.ValuePattern, subject: Type) -> Pattern | None:
-    found = value(scope, node.value, subject)
+def _value_pattern(checker: Checker, node: nodes.ValuePattern, subject: Type) -> Pattern | None:
+    found = checker.value(node.value, subject)
     if isinstance(found, Text) and found.constant is None:
-        scope.unit.report.add("E0208", "a pattern must be a constant: it has a hole", node.span)
+        checker.report.add("E0208", "a pattern must be a constant: it has a hole", node.span)
         return None
     if ERROR in (found.type, subject):
         return None
     if not overlapping(found.type, subject):
-        scope.unit.report.add("E0401", f"{subject} is never {described(found)}", node.span)
+        checker.report.add("E0401", f"{subject} is never {described(found)}", node.span)
         return None
     return ValuePattern(found)
 
 
-def _without(scope: Scope, left: list[_Part], pattern: Pattern, seen: list[Any], subject: Type) -> list[_Part]:
+def _without(checker: Checker, left: list[_Part], pattern: Pattern, seen: list[Any], subject: Type) -> list[_Part]:
     """The cases that remain after this pattern; a pattern that takes none is reported."""
     if isinstance(pattern, TypePattern):
         kept = [part for part in left if not assignable(part.type, pattern.type)]
@@ -167,7 +166,7 @@ def _without(scope: Scope, left: list[_Part], pattern: Pattern, seen: list[Any],
         seen.append(constant)
     if not taken and left and subject != ERROR:
         span = pattern.span if isinstance(pattern, TypePattern) else pattern.value.span
-        scope.unit.report.add("E0603", "this case was taken before", span)
+        checker.report.add("E0603", "this case was taken before", span)
     return kept
 
 
@@ -191,8 +190,8 @@ def _widest(type: Type, subject: Type) -> Type:
     return next((part for part in alternatives(subject) if assignable(type, part)), type)
 
 
-def _report_missing(scope: Scope, node: nodes.Match, left: list[_Part]) -> None:
+def _report_missing(checker: Checker, node: nodes.Match, left: list[_Part]) -> None:
     head = Span(node.span.source, node.span.start, node.span.start + len("match"))
     missed = ["none" if isinstance(part.type, NoneType) else str(part) for part in left]
     help = f"add an arm for {'it' if len(left) == 1 else 'each'}, or 'else => {{ … }}'"
-    scope.unit.report.add("E0602", f"this match misses {one_of(missed, 'and')}", head, help)
+    checker.report.add("E0602", f"this match misses {one_of(missed, 'and')}", head, help)

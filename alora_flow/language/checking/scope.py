@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -122,7 +122,7 @@ class Scope:
     in_value: bool = False
     on_trial: bool = False
 
-    def child(self, narrowed: dict[int, Type] | None = None) -> Scope:
+    def child(self, narrowed: Mapping[int, Type] | None = None) -> Scope:
         flags = (self.owner, self.in_test, self.in_value, self.on_trial)
         return Scope(self.unit, self, {}, dict(narrowed or {}), *flags)
 
@@ -171,6 +171,3 @@ class Scope:
 def bad(span: Span) -> program.Expression:
     """Stands for what was wrong and is reported; says nothing more."""
     return program.Literal(ERROR, span, None)
-
-
-Check = Callable[[Scope, nodes.Expression, Type | None], program.Expression]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alora_flow.language.checking.fit import condition, described, fit
+from alora_flow.language.checking.checker import Checker
+from alora_flow.language.checking.fit import condition, described, fit, wanted
 from alora_flow.language.checking.frames import Frame, constant_int, misplaced, when
 from alora_flow.language.checking.invocations import may_invoke
 from alora_flow.language.checking.matches import match_arms
-from alora_flow.language.checking.scope import Scope
 from alora_flow.language.checking.tests import expect, mock
 from alora_flow.language.checking.types import resolve
-from alora_flow.language.checking.values import value, wanted
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.narrowing import facts
@@ -34,7 +33,7 @@ from alora_flow.language.syntax import nodes
 Checked = tuple[program.Block, bool]
 
 
-def block(scope: Scope, node: nodes.Block, frame: Frame) -> Checked:
+def block(checker: Checker, node: nodes.Block, frame: Frame) -> Checked:
     """The statements, and whether the end of the block is never reached."""
     found: list[program.Statement] = []
     ended = warned = False
@@ -42,110 +41,110 @@ def block(scope: Scope, node: nodes.Block, frame: Frame) -> Checked:
     for position, item in enumerate(node.statements):
         if ended and not warned:
             warned = True
-            scope.unit.report.add("W0802", "this is never reached", item.span, "leave it out")
-            reached = len(scope.unit.bindings)
+            checker.report.add("W0802", "this is never reached", item.span, "leave it out")
+            reached = len(checker.unit.bindings)
         last = position == len(node.statements) - 1
-        statement, ends = _statement(scope, item, frame, last)
+        statement, ends = _statement(checker, item, frame, last)
         ended = ended or ends
         found.append(statement)
     if warned:
-        scope.unit.used_ids |= {binding.id for binding, _ in scope.unit.bindings[reached:]}
+        checker.unit.used_ids |= {binding.id for binding, _ in checker.unit.bindings[reached:]}
     return tuple(found), ended
 
 
-def _statement(scope: Scope, node: nodes.Statement, frame: Frame, last: bool) -> tuple[program.Statement, bool]:
+def _statement(checker: Checker, node: nodes.Statement, frame: Frame, last: bool) -> tuple[program.Statement, bool]:
     match node:
         case nodes.Let():
-            return _let(scope, node, frame), False
+            return _let(checker, node, frame), False
         case nodes.Thread():
-            return _thread(scope, node), False
+            return _thread(checker, node), False
         case nodes.If():
-            return _if(scope, node, frame)
+            return _if(checker, node, frame)
         case nodes.Match():
-            return _match(scope, node, frame)
+            return _match(checker, node, frame)
         case nodes.Return():
-            return _return(scope, node, frame), True
+            return _return(checker, node, frame), True
         case nodes.Require():
-            return _require(scope, node), False
+            return _require(checker, node), False
         case nodes.Do():
-            return program.Do(node.span, _loop(scope, node.value, frame)), False
+            return program.Do(node.span, _loop(checker, node.value, frame)), False
         case nodes.Keep():
-            return _keep(scope, node, frame, last), False
+            return _keep(checker, node, frame, last), False
         case nodes.Accept():
-            return _accept(scope, node, frame), node.condition is None and frame.takes_accept
+            return _accept(checker, node, frame), node.condition is None and frame.takes_accept
         case nodes.Next():
-            return _next(scope, node, frame, last), False
+            return _next(checker, node, frame, last), False
         case nodes.Mock():
-            return mock(scope, node, frame), False
+            return mock(checker, node, frame), False
         case nodes.Expect():
-            return expect(scope, node, frame), False
+            return expect(checker, node, frame), False
 
 
 # ------------------------------------------------------------- names and returns
 
 
-def _let(scope: Scope, node: nodes.Let, frame: Frame) -> program.Statement:
-    declared = resolve(scope.unit, node.type) if node.type else None
-    found = _value(scope, node.value, frame, declared)
+def _let(checker: Checker, node: nodes.Let, frame: Frame) -> program.Statement:
+    declared = resolve(checker.unit, node.type) if node.type else None
+    found = _value(checker, node.value, frame, declared)
     if declared is not None and node.type is not None:
-        found = fit(scope, found, declared, f"'{node.name.text}'", Note("its type stands here", node.type.span))
+        found = fit(checker, found, declared, f"'{node.name.text}'", Note("its type stands here", node.type.span))
     if node.name.text == "_":
         return program.Let(node.span, None, found)
-    return program.Let(node.span, scope.bind(node.name, "let", declared or found.type), found)
+    return program.Let(node.span, checker.bind(node.name, "let", declared or found.type), found)
 
 
-def _thread(scope: Scope, node: nodes.Thread) -> program.Statement:
-    found = wanted(scope, node.value, THREAD)
-    return program.Let(node.span, scope.bind(node.name, "thread", THREAD), found)
+def _thread(checker: Checker, node: nodes.Thread) -> program.Statement:
+    found = wanted(checker, node.value, THREAD)
+    return program.Let(node.span, checker.bind(node.name, "thread", THREAD), found)
 
 
-def _return(scope: Scope, node: nodes.Return, frame: Frame) -> program.Statement:
-    found = _value(scope, node.value, frame, frame.result)
+def _return(checker: Checker, node: nodes.Return, frame: Frame) -> program.Statement:
+    found = _value(checker, node.value, frame, frame.result)
     if frame.fan_out:
         help = "collect values with 'keep', and return after the fan-out"
-        scope.unit.report.add("E0604", "'return' cannot leave a fan-out", node.span, help)
+        checker.report.add("E0604", "'return' cannot leave a fan-out", node.span, help)
     elif frame.result is None:
-        misplaced(scope, node.span, "return", "in flows")
+        misplaced(checker, node.span, "return", "in flows")
     else:
         notes = (Note("the flow's result stands here", frame.result_span),)
-        found = fit(scope, found, frame.result, "the result", *notes)
+        found = fit(checker, found, frame.result, "the result", *notes)
     return program.Return(node.span, found)
 
 
-def _require(scope: Scope, node: nodes.Require) -> program.Statement:
-    holds = condition(scope, value(scope, node.condition), "what is required")
-    message = wanted(scope, node.message, STR, "the message") if node.message else None
-    scope.narrowed |= facts(holds, True)
+def _require(checker: Checker, node: nodes.Require) -> program.Statement:
+    holds = condition(checker, checker.value(node.condition), "what is required")
+    message = wanted(checker, node.message, STR, "the message") if node.message else None
+    checker.scope.narrowed |= facts(holds, True)
     return program.Require(node.span, holds, message)
 
 
 # ------------------------------------------------------------------- branches
 
 
-def _if(scope: Scope, node: nodes.If, frame: Frame) -> tuple[program.Statement, bool]:
-    holds = condition(scope, value(scope, node.condition), "a condition")
+def _if(checker: Checker, node: nodes.If, frame: Frame) -> tuple[program.Statement, bool]:
+    holds = condition(checker, checker.value(node.condition), "a condition")
     yes, no = facts(holds, True), facts(holds, False)
-    then, then_ends = block(scope.child(yes), node.then, frame.nested())
+    then, then_ends = block(checker.inside(yes), node.then, frame.nested())
     otherwise: program.Block = ()
     else_ends = False
     if isinstance(node.otherwise, nodes.If):
-        inner, else_ends = _if(scope.child(no), node.otherwise, frame.nested())
+        inner, else_ends = _if(checker.inside(no), node.otherwise, frame.nested())
         otherwise = (inner,)
     elif node.otherwise is not None:
-        otherwise, else_ends = block(scope.child(no), node.otherwise, frame.nested())
+        otherwise, else_ends = block(checker.inside(no), node.otherwise, frame.nested())
     if then_ends != else_ends:
-        scope.narrowed |= no if then_ends else yes
+        checker.scope.narrowed |= no if then_ends else yes
     return program.If(node.span, holds, then, otherwise), then_ends and else_ends
 
 
-def _match(scope: Scope, node: nodes.Match, frame: Frame) -> tuple[program.Statement, bool]:
-    subject = value(scope, node.subject)
+def _match(checker: Checker, node: nodes.Match, frame: Frame) -> tuple[program.Statement, bool]:
+    subject = checker.value(node.subject)
     arms: list[program.Arm] = []
     ended = True
-    cases = match_arms(scope, node, subject)
+    cases = match_arms(checker, node, subject)
     for arm, case in zip(node.arms, cases, strict=True):
         narrowed = {subject.binding.id: case.type} if isinstance(subject, program.Reference) else {}
-        inner = scope.child(narrowed)
+        inner = checker.inside(narrowed)
         binding = inner.bind(arm.name, "pattern", case.type) if arm.name else None
         body, ends = block(inner, arm.body, frame.nested())
         ended = ended and ends
@@ -156,26 +155,26 @@ def _match(scope: Scope, node: nodes.Match, frame: Frame) -> tuple[program.State
 # ------------------------------------------------- values with blocks of their own
 
 
-def _value(scope: Scope, node: nodes.Expression, frame: Frame, expected: Type | None) -> program.Expression:
+def _value(checker: Checker, node: nodes.Expression, frame: Frame, expected: Type | None) -> program.Expression:
     match node:
         case nodes.For() | nodes.Repeat():
-            return _loop(scope, node, frame)
+            return _loop(checker, node, frame)
         case nodes.MayInvoke():
-            return may_invoke(scope, node)
-    return value(scope, node, expected)
+            return may_invoke(checker, node)
+    return checker.value(node, expected)
 
 
-def _loop(scope: Scope, node: nodes.For | nodes.Repeat, frame: Frame) -> program.For | program.Repeat:
-    return _for(scope, node, frame) if isinstance(node, nodes.For) else _repeat(scope, node, frame)
+def _loop(checker: Checker, node: nodes.For | nodes.Repeat, frame: Frame) -> program.For | program.Repeat:
+    return _for(checker, node, frame) if isinstance(node, nodes.For) else _repeat(checker, node, frame)
 
 
-def _for(scope: Scope, node: nodes.For, frame: Frame) -> program.For:
-    source = value(scope, node.source)
+def _for(checker: Checker, node: nodes.For, frame: Frame) -> program.For:
+    source = checker.value(node.source)
     if not isinstance(source.type, ListType) and source.type != ERROR:
-        scope.unit.report.add("E0401", f"a fan-out needs a list, found {described(source)}", source.span)
+        checker.report.add("E0401", f"a fan-out needs a list, found {described(source)}", source.span)
     element = source.type.element if isinstance(source.type, ListType) else ERROR
-    limit = _limit(scope, node, source)
-    inner = scope.child()
+    limit = _limit(checker, node, source)
+    inner = checker.inside()
     binding = inner.bind(node.name, "loop", element)
     inside = frame.body("for")
     body, _ = block(inner, node.body, inside)
@@ -183,9 +182,9 @@ def _for(scope: Scope, node: nodes.For, frame: Frame) -> program.For:
     return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, limit, body)
 
 
-def _limit(scope: Scope, node: nodes.For, source: program.Expression) -> int:
+def _limit(checker: Checker, node: nodes.For, source: program.Expression) -> int:
     if node.limit is not None:
-        return constant_int(scope, node.limit, "the limit of a fan-out")
+        return constant_int(checker, node.limit, "the limit of a fan-out")
     if isinstance(source, program.ListValue):
         return len(source.items)
     if isinstance(source, program.Builtin) and source.function == "range":
@@ -193,47 +192,47 @@ def _limit(scope: Scope, node: nodes.For, source: program.Expression) -> int:
         if isinstance(count, program.Literal) and isinstance(count.value, int):
             return count.value
     help = "write 'limit 8' after the list: the plan must know how wide it can get"
-    scope.unit.report.add("E0605", "a fan-out over a list of unknown length needs a limit", node.source.span, help)
+    checker.report.add("E0605", "a fan-out over a list of unknown length needs a limit", node.source.span, help)
     return 1
 
 
-def _repeat(scope: Scope, node: nodes.Repeat, frame: Frame) -> program.Repeat:
-    rounds = constant_int(scope, node.rounds, "the number of rounds")
-    inner, inside = scope.child(), frame.body("repeat")
+def _repeat(checker: Checker, node: nodes.Repeat, frame: Frame) -> program.Repeat:
+    rounds = constant_int(checker, node.rounds, "the number of rounds")
+    inner, inside = checker.inside(), frame.body("repeat")
     states = []
     for item in node.states:
-        initial = value(scope, item.value)
-        binding = inner.bind(item.name, "state", _state_type(scope, node, item, initial))
+        initial = checker.value(item.value)
+        binding = inner.bind(item.name, "state", _state_type(checker, node, item, initial))
         inside.states[item.name.text] = binding
         states.append(program.State(binding, initial))
-    body, _ = block(inner.child(), node.body, inside)
+    body, _ = block(inner.inside(), node.body, inside)
     if not inside.given:
         help = "write 'accept value when condition'"
-        scope.unit.report.add("E0606", "this loop accepts nothing", _head(node, "repeat"), help)
-    otherwise = _otherwise(scope, node, frame, inside)
+        checker.report.add("E0606", "this loop accepts nothing", _head(node, "repeat"), help)
+    otherwise = _otherwise(checker, node, frame, inside)
     types = [item.type for item in inside.given]
     return program.Repeat(ERROR if ERROR in types else union(types), node.span, tuple(states), rounds, body, otherwise)
 
 
-def _state_type(scope: Scope, node: nodes.Repeat, item: nodes.State, initial: program.Expression) -> Type:
+def _state_type(checker: Checker, node: nodes.Repeat, item: nodes.State, initial: program.Expression) -> Type:
     """What a state may hold: the type of its first value without range; of `[]` and `none`, what `next` gives."""
     type = widened(initial.type)
     unsettled = isinstance(type, ReplyType) or type in (NONE, ListType(NEVER))
-    if unsettled and not scope.on_trial:
-        return _joined_with_next(scope, node, item, type)
+    if unsettled and not checker.scope.on_trial:
+        return _joined_with_next(checker, node, item, type)
     return type
 
 
-def _joined_with_next(scope: Scope, node: nodes.Repeat, item: nodes.State, type: Type) -> Type:
+def _joined_with_next(checker: Checker, node: nodes.Repeat, item: nodes.State, type: Type) -> Type:
     """Reads the body once, quietly, with the type so far."""
-    trial = scope.child()
-    trial.on_trial = True
+    trial = checker.inside()
+    trial.scope.on_trial = True
     frame = Frame("repeat")
-    with scope.unit.report.quiet():
+    with checker.report.quiet():
         for state in node.states:
-            kind = type if state is item else widened(value(scope, state.value).type)
+            kind = type if state is item else widened(checker.value(state.value).type)
             frame.states[state.name.text] = trial.bind(state.name, "state", kind)
-        body, _ = block(trial.child(), node.body, frame)
+        body, _ = block(trial.inside(), node.body, frame)
     binding = frame.states[item.name.text]
     given = [
         new.type
@@ -245,18 +244,18 @@ def _joined_with_next(scope: Scope, node: nodes.Repeat, item: nodes.State, type:
     return union([type, *(widened(new) for new in given if new != ERROR)])
 
 
-def _otherwise(scope: Scope, node: nodes.Repeat, frame: Frame, inside: Frame) -> program.Block:
+def _otherwise(checker: Checker, node: nodes.Repeat, frame: Frame, inside: Frame) -> program.Block:
     if node.otherwise is None:
         help = "add 'else { return … }', or 'else { accept … }'"
-        scope.unit.report.add(
+        checker.report.add(
             "E0606", "this loop does not say what happens when no round is accepted", _head(node, "repeat"), help
         )
         return ()
     after = replace(frame.body("else"), given=inside.given)
-    found, ended = block(scope.child(), node.otherwise, after)
+    found, ended = block(checker.inside(), node.otherwise, after)
     if not ended:
         help = "it must 'return', or 'accept' a value"
-        scope.unit.report.add("E0606", "this 'else' gives no value", node.otherwise.span, help)
+        checker.report.add("E0606", "this 'else' gives no value", node.otherwise.span, help)
     return found
 
 
@@ -264,40 +263,40 @@ def _head(node: nodes.Node, word: str) -> Span:
     return Span(node.span.source, node.span.start, node.span.start + len(word))
 
 
-def _keep(scope: Scope, node: nodes.Keep, frame: Frame, last: bool) -> program.Statement:
-    found = value(scope, node.value)
+def _keep(checker: Checker, node: nodes.Keep, frame: Frame, last: bool) -> program.Statement:
+    found = checker.value(node.value)
     if frame.inside != "for" or not frame.top:
-        misplaced(scope, node.span, "keep", "at the end of a 'for'")
+        misplaced(checker, node.span, "keep", "at the end of a 'for'")
     elif not last:
-        scope.unit.report.add("E0604", "'keep' must be the last statement of its 'for'", node.span)
+        checker.report.add("E0604", "'keep' must be the last statement of its 'for'", node.span)
     frame.given.append(found)
-    return program.Keep(node.span, found, when(scope, node.condition))
+    return program.Keep(node.span, found, when(checker, node.condition))
 
 
-def _accept(scope: Scope, node: nodes.Accept, frame: Frame) -> program.Statement:
-    found = _value(scope, node.value, frame, None)
+def _accept(checker: Checker, node: nodes.Accept, frame: Frame) -> program.Statement:
+    found = _value(checker, node.value, frame, None)
     if not frame.takes_accept:
-        misplaced(scope, node.span, "accept", "directly in a 'repeat' or its 'else'")
+        misplaced(checker, node.span, "accept", "directly in a 'repeat' or its 'else'")
     frame.given.append(found)
-    return program.Accept(node.span, found, when(scope, node.condition))
+    return program.Accept(node.span, found, when(checker, node.condition))
 
 
-def _next(scope: Scope, node: nodes.Next, frame: Frame, last: bool) -> program.Statement:
+def _next(checker: Checker, node: nodes.Next, frame: Frame, last: bool) -> program.Statement:
     elsewhere = frame.inside != "repeat" or not frame.top
     if elsewhere:
-        misplaced(scope, node.span, "next", "at the end of a 'repeat'")
+        misplaced(checker, node.span, "next", "at the end of a 'repeat'")
     elif not last:
-        scope.unit.report.add("E0604", "'next' must be the last statement of its 'repeat'", node.span)
+        checker.report.add("E0604", "'next' must be the last statement of its 'repeat'", node.span)
     values = []
     for item in node.states:
         binding = frame.states.get(item.name.text)
-        found = value(scope, item.value, binding.type if binding else None)
-        if binding is not None and scope.on_trial:
+        found = checker.value(item.value, binding.type if binding else None)
+        if binding is not None and checker.scope.on_trial:
             values.append((binding, found))
         elif binding is not None:
             note = Note("its first value stands here", binding.span)
-            values.append((binding, fit(scope, found, binding.type, f"'{item.name.text}'", note)))
+            values.append((binding, fit(checker, found, binding.type, f"'{item.name.text}'", note)))
         elif not elsewhere:
             help = did_you_mean(item.name.text, frame.states)
-            scope.unit.report.add("E0608", f"'{item.name.text}' is no state of the loop", item.name.span, help)
+            checker.report.add("E0608", f"'{item.name.text}' is no state of the loop", item.name.span, help)
     return program.Next(node.span, tuple(values))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alora_flow.language.checking.callees import CALLABLE
 from alora_flow.language.checking.calls import call, run
-from alora_flow.language.checking.fit import conversion, described, fit
+from alora_flow.language.checking.checker import Checker, Rule
+from alora_flow.language.checking.fit import conversion, described, wanted
 from alora_flow.language.checking.operators import binary, enum_with, is_test, unary
 from alora_flow.language.checking.scope import Scope, Symbol, bad, kind_of
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
@@ -56,87 +57,47 @@ from alora_flow.language.syntax.words import FOREIGN
 FOREIGN_VALUES = ("True", "False", "None", "null")
 
 
-def value(scope: Scope, node: nodes.Expression, expected: Type | None = None) -> Expression:
-    """`expected` only helps to find enum members; it is `fit` that demands. Where it is the error type, a bare name may
-    be a member of an enum that is not known, and nothing is said."""
-    match node:
-        case nodes.Number():
-            return _number(node)
-        case nodes.Duration():
-            return Literal(DURATION, node.span, node.seconds)
-        case nodes.Boolean():
-            return Literal(BOOL, node.span, node.value)
-        case nodes.NoneValue():
-            return Literal(NONE, node.span, None)
-        case nodes.String():
-            return _string(scope, node)
-        case nodes.Name():
-            return _name(scope, node, expected)
-        case nodes.List():
-            return _list(scope, node, expected)
-        case nodes.Access():
-            return _access(scope, node)
-        case nodes.Index():
-            return _index(scope, node)
-        case nodes.Call():
-            return call(scope, node, expected, value)
-        case nodes.Run():
-            return run(scope, node, value)
-        case nodes.Unary():
-            return unary(scope, node, value)
-        case nodes.Binary():
-            return binary(scope, node, expected, value)
-        case nodes.IsTest():
-            return is_test(scope, node, value)
-    raise AssertionError(f"{type(node).__name__} stands in statements only")
-
-
-def wanted(scope: Scope, node: nodes.Expression, type: Type, what: str = "", *notes: Note) -> Expression:
-    """The value of `node`, which must be of this type."""
-    return fit(scope, value(scope, node, type), type, what, *notes)
-
-
 def _number(node: nodes.Number) -> Expression:
     number = node.value
     type = IntType(number, number) if isinstance(number, int) else FloatType(number, number)
     return Literal(type, node.span, number)
 
 
-def _string(scope: Scope, node: nodes.String) -> Expression:
+def _string(checker: Checker, node: nodes.String) -> Expression:
     parts: list[str | Hole] = []
     for part in node.parts:
-        parts.append(part if isinstance(part, str) else Hole(_hole(scope, part)))
+        parts.append(part if isinstance(part, str) else Hole(_hole(checker, part)))
     return Text(STR, node.span, tuple(parts))
 
 
-def _hole(scope: Scope, node: nodes.Expression) -> Expression:
-    found = value(scope, node)
+def _hole(checker: Checker, node: nodes.Expression) -> Expression:
+    found = checker.value(node)
     if is_data(found.type):
         return found
     help = conversion(found.type, STR) if isinstance(found.type, (ReplyType, ProbType)) else None
-    scope.unit.report.add("E0408", f"a hole takes data, found {found.type}", found.span, help)
+    checker.report.add("E0408", f"a hole takes data, found {found.type}", found.span, help)
     return bad(node.span)
 
 
-def _name(scope: Scope, node: nodes.Name, expected: Type | None) -> Expression:
-    binding = scope.find(node.text)
+def _name(checker: Checker, node: nodes.Name, expected: Type | None) -> Expression:
+    binding = checker.find(node.text)
     if binding is not None:
-        scope.unit.used_ids.add(binding.id)
-        return Reference(scope.type_of(binding), node.span, binding)
-    symbol = scope.unit.find(node.text)
+        checker.unit.used_ids.add(binding.id)
+        return Reference(checker.scope.type_of(binding), node.span, binding)
+    symbol = checker.unit.find(node.text)
     if isinstance(symbol, ConstDecl):
         return folded(symbol.value, node.span)
     enum = enum_with(expected, node.text)
     if enum is not None:
         return EnumMember(enum, node.span, node.text)
-    silent = expected == ERROR or (node.text in scope.unit.declared and symbol is None)
+    silent = expected == ERROR or (node.text in checker.unit.declared and symbol is None)
     if not silent:
-        _report_name(scope, node, symbol, expected)
+        _report_name(checker, node, symbol, expected)
     return bad(node.span)
 
 
-def _report_name(scope: Scope, node: nodes.Name, symbol: Symbol | None, expected: Type | None) -> None:
-    report, text = scope.unit.report, node.text
+def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expected: Type | None) -> None:
+    report, text = checker.report, node.text
     if symbol is not None:
         note = Note(f"'{text}' is declared here", symbol.span)
         help = f"call it: {text}(…)" if isinstance(symbol, (RecordDecl, *CALLABLE)) else None
@@ -151,14 +112,14 @@ def _report_name(scope: Scope, node: nodes.Name, symbol: Symbol | None, expected
         help = did_you_mean(text, enums[0].members) or f"its members are {', '.join(enums[0].members)}"
         report.add("E0304", f"'{enums[0].name}' has no member '{text}'", node.span, help)
         return
-    known = [*scope.names(), *scope.unit.names(ConstDecl)]
+    known = [*checker.scope.names(), *checker.unit.names(ConstDecl)]
     help = FOREIGN[text] if text in FOREIGN_VALUES else did_you_mean(text, known)
     report.add("E0302", f"unknown name '{text}'", node.span, help)
 
 
-def _list(scope: Scope, node: nodes.List, expected: Type | None) -> Expression:
+def _list(checker: Checker, node: nodes.List, expected: Type | None) -> Expression:
     inner = next((part.element for part in _parts(expected) if isinstance(part, ListType)), None)
-    items = tuple(value(scope, item, inner) for item in node.items)
+    items = tuple(checker.value(item, inner) for item in node.items)
     element: Type = union(item.type for item in items) if items else NEVER
     if any(item.type == ERROR for item in items):
         element = ERROR
@@ -172,12 +133,12 @@ def _parts(expected: Type | None) -> tuple[Type, ...]:
 # ------------------------------------------------------------- fields and items
 
 
-def _access(scope: Scope, node: nodes.Access) -> Expression:
-    if isinstance(node.target, nodes.Name) and scope.find(node.target.text) is None:
-        found = _qualified(scope, node, node.target)
+def _access(checker: Checker, node: nodes.Access) -> Expression:
+    if isinstance(node.target, nodes.Name) and checker.find(node.target.text) is None:
+        found = _qualified(checker, node, node.target)
         if found is not None:
             return found
-    target = value(scope, node.target)
+    target = checker.value(node.target)
     name = node.name.text
     if target.type == ERROR:
         return bad(node.span)
@@ -187,20 +148,20 @@ def _access(scope: Scope, node: nodes.Access) -> Expression:
     types = [fields_of(part).get(name) for part in alternatives(target.type)]
     if all(type is not None for type in types):
         return FieldAccess(union(type for type in types if type is not None), node.span, target, name)
-    _report_field(scope, node, target)
+    _report_field(checker, node, target)
     return bad(node.span)
 
 
-def _qualified(scope: Scope, node: nodes.Access, qualifier: nodes.Name) -> Expression | None:
+def _qualified(checker: Checker, node: nodes.Access, qualifier: nodes.Name) -> Expression | None:
     """`Stage.input`, `checks.LIMIT`, `plan.reused`; None when the part before the dot is an ordinary value."""
-    unit, name = scope.unit, node.name.text
-    if qualifier.text == "plan" and scope.in_test:
-        return _plan_field(scope, node)
+    unit, name = checker.unit, node.name.text
+    if qualifier.text == "plan" and checker.scope.in_test:
+        return _plan_field(checker, node)
     if qualifier.text in unit.imports:
-        return _imported(scope, node, qualifier.text)
+        return _imported(checker, node, qualifier.text)
     symbol = unit.find(qualifier.text)
     if isinstance(symbol, EnumDecl):
-        return _member(scope, node, symbol.type)
+        return _member(checker, node, symbol.type)
     if symbol is not None and not isinstance(symbol, ConstDecl):
         note = Note(f"'{qualifier.text}' is declared here", symbol.span)
         message = f"'{qualifier.text}' is {kind_of(symbol)} and has no '{name}'"
@@ -209,40 +170,40 @@ def _qualified(scope: Scope, node: nodes.Access, qualifier: nodes.Name) -> Expre
     return None
 
 
-def _plan_field(scope: Scope, node: nodes.Access) -> Expression:
+def _plan_field(checker: Checker, node: nodes.Access) -> Expression:
     type = PLAN_FIELDS.get(node.name.text)
     if type is not None:
         return PlanField(type, node.span, node.name.text)
     help = did_you_mean(node.name.text, PLAN_FIELDS) or f"known are {', '.join(PLAN_FIELDS)}"
-    scope.unit.report.add("E0307", f"the plan has no figure '{node.name.text}'", node.name.span, help)
+    checker.report.add("E0307", f"the plan has no figure '{node.name.text}'", node.name.span, help)
     return bad(node.span)
 
 
-def _imported(scope: Scope, node: nodes.Access, alias: str) -> Expression:
-    scope.unit.used.add(alias)
-    imported = scope.unit.imports[alias]
+def _imported(checker: Checker, node: nodes.Access, alias: str) -> Expression:
+    checker.unit.used.add(alias)
+    imported = checker.unit.imports[alias]
     symbol = imported.find(node.name.text) if imported else None
     if isinstance(symbol, ConstDecl):
         return folded(symbol.value, node.span)
     if imported is not None and symbol is not None:
         help = f"call it: {alias}.{node.name.text}(…)" if isinstance(symbol, CALLABLE) else None
         message = f"expected a value, and '{alias}.{node.name.text}' is {kind_of(symbol)}"
-        scope.unit.report.add("E0305", message, node.span, help)
+        checker.report.add("E0305", message, node.span, help)
     elif imported is not None:
         help = did_you_mean(node.name.text, imported.names(ConstDecl))
-        scope.unit.report.add("E0302", f"'{alias}' declares no '{node.name.text}'", node.name.span, help)
+        checker.report.add("E0302", f"'{alias}' declares no '{node.name.text}'", node.name.span, help)
     return bad(node.span)
 
 
-def _member(scope: Scope, node: nodes.Access, enum: EnumType) -> Expression:
+def _member(checker: Checker, node: nodes.Access, enum: EnumType) -> Expression:
     if node.name.text in enum.members:
         return EnumMember(enum, node.span, node.name.text)
     help = did_you_mean(node.name.text, enum.members) or f"its members are {', '.join(enum.members)}"
-    scope.unit.report.add("E0304", f"'{enum.name}' has no member '{node.name.text}'", node.name.span, help)
+    checker.report.add("E0304", f"'{enum.name}' has no member '{node.name.text}'", node.name.span, help)
     return bad(node.span)
 
 
-def _report_field(scope: Scope, node: nodes.Access, target: Expression) -> None:
+def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> None:
     name = node.name.text
     known = [field for part in alternatives(target.type) for field in fields_of(part)]
     message = f"{described(target)} has no field '{name}'"
@@ -252,15 +213,40 @@ def _report_field(scope: Scope, node: nodes.Access, target: Expression) -> None:
         help = "test first which it is, with 'is' or 'match'"
     elif isinstance(target.type, ProbType):
         help = "ask for '.p(outcome)', '.top' or '.expected'"
-    scope.unit.report.add("E0303", message, node.name.span, help)
+    checker.report.add("E0303", message, node.name.span, help)
 
 
-def _index(scope: Scope, node: nodes.Index) -> Expression:
-    target = value(scope, node.target)
-    index = wanted(scope, node.index, INT, "an index")
+def _index(checker: Checker, node: nodes.Index) -> Expression:
+    target = checker.value(node.target)
+    index = wanted(checker, node.index, INT, "an index")
     if isinstance(target.type, ListType):
         return Index(target.type.element, node.span, target, index)
     if target.type != ERROR:
         message = f"only lists have elements, and this is {described(target)}"
-        scope.unit.report.add("E0402", message, target.span)
+        checker.report.add("E0402", message, target.span)
     return bad(node.span)
+
+
+# ------------------------------------------------------------------- the table
+
+RULES: dict[type, Rule] = {
+    nodes.Number: lambda checker, node, expected: _number(node),
+    nodes.Duration: lambda checker, node, expected: Literal(DURATION, node.span, node.seconds),
+    nodes.Boolean: lambda checker, node, expected: Literal(BOOL, node.span, node.value),
+    nodes.NoneValue: lambda checker, node, expected: Literal(NONE, node.span, None),
+    nodes.String: lambda checker, node, expected: _string(checker, node),
+    nodes.Name: _name,
+    nodes.List: _list,
+    nodes.Access: lambda checker, node, expected: _access(checker, node),
+    nodes.Index: lambda checker, node, expected: _index(checker, node),
+    nodes.Call: lambda checker, node, expected: call(checker, node),
+    nodes.Run: lambda checker, node, expected: run(checker, node),
+    nodes.Unary: lambda checker, node, expected: unary(checker, node),
+    nodes.Binary: binary,
+    nodes.IsTest: lambda checker, node, expected: is_test(checker, node),
+}
+
+
+def reader(scope: Scope) -> Checker:
+    """The checker for what stands in a scope."""
+    return Checker(scope, RULES)
