@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alora_flow.language.checking.scope import Report, Scope, Unit
+from alora_flow.language.meaning.narrowing import Path
 from alora_flow.language.meaning.program import Binding, BindingKind, Expression
 from alora_flow.language.meaning.types import Type
 from alora_flow.language.syntax import nodes
@@ -35,9 +36,9 @@ class Checker:
         may be a member of an enum that is not known, and nothing is said."""
         return self.rules[type(node)](self, node, expected)
 
-    def inside(self, narrowed: Mapping[int, Type] | None = None) -> Checker:
-        """In a block, where `narrowed` is known beside what is known here."""
-        return replace(self, scope=self.scope.child(narrowed))
+    def inside(self, known: Mapping[Path, Type] | None = None) -> Checker:
+        """In a block, where more is known of some values than here."""
+        return replace(self, scope=self.scope.child(known))
 
     def find(self, name: str) -> Binding | None:
         return self.scope.find(name)

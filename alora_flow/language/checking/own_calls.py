@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from alora_flow.language.checking.arguments import Slot, bind, counted, ignored
 from alora_flow.language.checking.callees import callee, qualified
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import as_turns, described
+from alora_flow.language.checking.fit import as_turns, conversion, described
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.meaning.builtins import TURNS, Function, result_of
 from alora_flow.language.meaning.folding import constant_text
@@ -29,6 +29,7 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    OptionalType,
     RecordType,
     Type,
     union,
@@ -97,7 +98,9 @@ def function_call(checker: Checker, node: nodes.Call, function: Function, name: 
     type = result_of(function, [item.type for item in values])
     if type is None:
         given = ", ".join(described(item) for item in values)
-        checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, takes)
+        optional = next((item.type for item in values if isinstance(item.type, OptionalType)), None)
+        help = takes if optional is None else conversion(optional, optional.inner)
+        checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, help)
         return bad(node.span)
     if name == "best" and not _names_number(checker, values):
         return bad(node.span)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from alora_flow.language.meaning import program
+from alora_flow.language.meaning.narrowing import Facts, Path, narrowed
 from alora_flow.language.meaning.program import Binding, BindingKind
 from alora_flow.language.meaning.types import ERROR, Type
 from alora_flow.language.report.diagnostics import Diagnostic, Note
@@ -107,7 +108,7 @@ class Unit:
 
 @dataclass
 class Scope:
-    """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about them.
+    """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about values.
 
     `on_trial` while a loop's body is read ahead: loops inside it are not read ahead again.
     `owner` is the key of the flow around, empty in a test or an intrinsic.
@@ -116,15 +117,15 @@ class Scope:
     unit: Unit
     parent: Scope | None = None
     bound: dict[str, Binding] = field(default_factory=dict)
-    narrowed: dict[int, Type] = field(default_factory=dict)
+    narrowed: Facts = field(default_factory=dict)
     owner: str = ""
     in_test: bool = False
     in_value: bool = False
     on_trial: bool = False
 
-    def child(self, narrowed: Mapping[int, Type] | None = None) -> Scope:
+    def child(self, known: Mapping[Path, Type] | None = None) -> Scope:
         flags = (self.owner, self.in_test, self.in_value, self.on_trial)
-        return Scope(self.unit, self, {}, dict(narrowed or {}), *flags)
+        return Scope(self.unit, self, {}, dict(known or {}), *flags)
 
     def find(self, name: str) -> Binding | None:
         scope: Scope | None = self
@@ -134,13 +135,15 @@ class Scope:
             scope = scope.parent
         return None
 
-    def type_of(self, binding: Binding) -> Type:
+    def known(self, path: Path, type: Type) -> Type:
+        """The type of a value here, where it is declared with `type`: tests have perhaps found out more."""
         scope: Scope | None = self
         while scope is not None:
-            if binding.id in scope.narrowed:
-                return scope.narrowed[binding.id]
+            if path in scope.narrowed:
+                found = scope.narrowed[path]
+                return found if found == ERROR or len(path) == 1 else narrowed(type, found, True)
             scope = scope.parent
-        return binding.type
+        return type
 
     def names(self) -> list[str]:
         outer = self.parent.names() if self.parent else []

@@ -13,7 +13,7 @@ from alora_flow.language.checking.tests import expect, mock
 from alora_flow.language.checking.types import resolve
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.folding import fold
-from alora_flow.language.meaning.narrowing import facts
+from alora_flow.language.meaning.narrowing import facts, path_of
 from alora_flow.language.meaning.operators import widened
 from alora_flow.language.meaning.types import (
     ERROR,
@@ -24,7 +24,7 @@ from alora_flow.language.meaning.types import (
     ListType,
     ReplyType,
     Type,
-    union,
+    join,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
@@ -143,8 +143,8 @@ def _match(checker: Checker, node: nodes.Match, frame: Frame) -> tuple[program.S
     ended = True
     cases = match_arms(checker, node, subject)
     for arm, case in zip(node.arms, cases, strict=True):
-        narrowed = {subject.binding.id: case.type} if isinstance(subject, program.Reference) else {}
-        inner = checker.inside(narrowed)
+        path = path_of(subject)
+        inner = checker.inside({} if path is None else {path: case.type})
         binding = inner.bind(arm.name, "pattern", case.type) if arm.name else None
         body, ends = block(inner, arm.body, frame.nested())
         ended = ended and ends
@@ -211,7 +211,7 @@ def _repeat(checker: Checker, node: nodes.Repeat, frame: Frame) -> program.Repea
         checker.report.add("E0606", "this loop accepts nothing", _head(node, "repeat"), help)
     otherwise = _otherwise(checker, node, frame, inside)
     types = [item.type for item in inside.given]
-    return program.Repeat(ERROR if ERROR in types else union(types), node.span, tuple(states), rounds, body, otherwise)
+    return program.Repeat(ERROR if ERROR in types else join(types), node.span, tuple(states), rounds, body, otherwise)
 
 
 def _state_type(checker: Checker, node: nodes.Repeat, item: nodes.State, initial: program.Expression) -> Type:
@@ -241,7 +241,7 @@ def _joined_with_next(checker: Checker, node: nodes.Repeat, item: nodes.State, t
         for to, new in statement.values
         if to == binding
     ]
-    return union([type, *(widened(new) for new in given if new != ERROR)])
+    return join([type, *(widened(new) for new in given if new != ERROR)])
 
 
 def _otherwise(checker: Checker, node: nodes.Repeat, frame: Frame, inside: Frame) -> program.Block:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from alora_flow.language.checking.callees import CALLABLE
 from alora_flow.language.checking.calls import call, run
 from alora_flow.language.checking.checker import Checker, Rule
@@ -10,6 +13,7 @@ from alora_flow.language.checking.operators import binary, enum_with, is_test, u
 from alora_flow.language.checking.scope import Scope, Symbol, bad, kind_of
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.meaning.folding import folded
+from alora_flow.language.meaning.narrowing import path_of
 from alora_flow.language.meaning.program import (
     PLAN_FIELDS,
     ConstDecl,
@@ -33,7 +37,6 @@ from alora_flow.language.meaning.types import (
     DURATION,
     ERROR,
     INT,
-    NEVER,
     NONE,
     STR,
     EnumType,
@@ -46,8 +49,10 @@ from alora_flow.language.meaning.types import (
     Type,
     UnionType,
     alternatives,
+    assignable,
     fields_of,
     is_data,
+    join,
     union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
@@ -83,7 +88,7 @@ def _name(checker: Checker, node: nodes.Name, expected: Type | None) -> Expressi
     binding = checker.find(node.text)
     if binding is not None:
         checker.unit.used_ids.add(binding.id)
-        return Reference(checker.scope.type_of(binding), node.span, binding)
+        return Reference(checker.scope.known((binding.id,), binding.type), node.span, binding)
     symbol = checker.unit.find(node.text)
     if isinstance(symbol, ConstDecl):
         return folded(symbol.value, node.span)
@@ -120,10 +125,17 @@ def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expe
 def _list(checker: Checker, node: nodes.List, expected: Type | None) -> Expression:
     inner = next((part.element for part in _parts(expected) if isinstance(part, ListType)), None)
     items = tuple(checker.value(item, inner) for item in node.items)
-    element: Type = union(item.type for item in items) if items else NEVER
-    if any(item.type == ERROR for item in items):
-        element = ERROR
-    return ListValue(ListType(element), node.span, items)
+    return ListValue(ListType(_element([item.type for item in items], inner)), node.span, items)
+
+
+def _element(types: Sequence[Type], wanted: Type | None) -> Type:
+    """What the elements of a list have in common: one range of numbers, but where several are wanted."""
+    if ERROR in types:
+        return ERROR
+    joined = join(types)
+    if wanted is not None and not assignable(joined, wanted):
+        return union(types) if all(assignable(type, wanted) for type in types) else joined
+    return joined
 
 
 def _parts(expected: Type | None) -> tuple[Type, ...]:
@@ -147,9 +159,16 @@ def _access(checker: Checker, node: nodes.Access) -> Expression:
         return Top(type, node.span, target) if name == "top" else Mean(type, node.span, target)
     types = [fields_of(part).get(name) for part in alternatives(target.type)]
     if all(type is not None for type in types):
-        return FieldAccess(union(type for type in types if type is not None), node.span, target, name)
+        field = FieldAccess(join(type for type in types if type is not None), node.span, target, name)
+        return _known(checker, field)
     _report_field(checker, node, target)
     return bad(node.span)
+
+
+def _known(checker: Checker, found: FieldAccess | Index) -> Expression:
+    """With the type that tests have found out, as names have it."""
+    path = path_of(found)
+    return found if path is None else replace(found, type=checker.scope.known(path, found.type))
 
 
 def _qualified(checker: Checker, node: nodes.Access, qualifier: nodes.Name) -> Expression | None:
@@ -220,7 +239,7 @@ def _index(checker: Checker, node: nodes.Index) -> Expression:
     target = checker.value(node.target)
     index = wanted(checker, node.index, INT, "an index")
     if isinstance(target.type, ListType):
-        return Index(target.type.element, node.span, target, index)
+        return _known(checker, Index(target.type.element, node.span, target, index))
     if target.type != ERROR:
         message = f"only lists have elements, and this is {described(target)}"
         checker.report.add("E0402", message, target.span)

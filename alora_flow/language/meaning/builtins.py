@@ -22,6 +22,7 @@ from alora_flow.language.meaning.types import (
     Type,
     as_float,
     assignable,
+    hull,
     is_data,
     union,
 )
@@ -73,15 +74,11 @@ def _clamp(given: Sequence[Type]) -> Type | None:
     assert isinstance(high, (IntType, FloatType))
     if all(isinstance(item, IntType) for item in given):
         return IntType(_int(low.low), _int(high.high))
-    return FloatType(_float(low.low), _float(high.high))
+    return FloatType(as_float(low.low), as_float(high.high))
 
 
 def _int(bound: float | None) -> int | None:
     return None if bound is None else int(bound)
-
-
-def _float(bound: float | None) -> float | None:
-    return None if bound is None else float(bound)
 
 
 def _rounded(given: Sequence[Type]) -> Type | None:
@@ -95,18 +92,7 @@ def _larger(given: Sequence[Type]) -> Type | None:
     """Both arguments of one kind of number; the result's range holds both."""
     if not all(map(_number, given)):
         return None
-    return number_union(given)
-
-
-def number_union(given: Sequence[Type]) -> Type:
-    """The smallest range that holds all of some number types."""
-    numbers = [item for item in given if isinstance(item, (IntType, FloatType))]
-    lows, highs = [item.low for item in numbers], [item.high for item in numbers]
-    low = None if None in lows else min(bound for bound in lows if bound is not None)
-    high = None if None in highs else max(bound for bound in highs if bound is not None)
-    if all(isinstance(item, IntType) for item in numbers):
-        return IntType(_int(low), _int(high))
-    return FloatType(_float(low), _float(high))
+    return hull(given)
 
 
 def _sum(given: Sequence[Type]) -> Type | None:
@@ -121,9 +107,7 @@ def _sum(given: Sequence[Type]) -> Type | None:
 def _mean(given: Sequence[Type]) -> Type | None:
     if not (isinstance(given[0], ListType) and (_number(given[0].element) or given[0].element == NEVER)):
         return None
-    element = number_union([given[0].element]) if given[0].element != NEVER else FLOAT
-    low, high = (element.low, element.high) if isinstance(element, (IntType, FloatType)) else (None, None)
-    return FloatType(_float(low), _float(high))
+    return FLOAT if given[0].element == NEVER else number_as_float(given[0].element)
 
 
 def _range(given: Sequence[Type]) -> Type | None:

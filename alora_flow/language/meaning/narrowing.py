@@ -1,27 +1,69 @@
-"""What a condition says about the names in it: `r is Refusal`, `x != none`, `not …`, `… and …`."""
+"""What a condition says about names and their fields: `r is Refusal`, `p.name != none`, `not …`, `… and …`."""
 
 from __future__ import annotations
 
-from alora_flow.language.meaning.program import Binary, Expression, IsTest, Literal, Reference, Unary
+from alora_flow.language.meaning.program import (
+    Binary,
+    Expression,
+    FieldAccess,
+    Index,
+    IsTest,
+    Literal,
+    Reference,
+    Unary,
+)
 from alora_flow.language.meaning.types import ERROR, NEVER, NONE, ErrorType, Type, alternatives, assignable, union
 
-Facts = dict[int, Type]
+Path = tuple[int | str, ...]
+"""A value that keeps its type, since nothing changes: a binding by its id, then the fields and elements read of it."""
+Facts = dict[Path, Type]
+
+
+def path_of(expression: Expression) -> Path | None:
+    """`p`, `p.name`, `p.lines[0].text`; None for what may be another value each time it is written."""
+    match expression:
+        case Reference(binding=binding):
+            return (binding.id,)
+        case FieldAccess(target=target, name=name):
+            inner = path_of(target)
+            return None if inner is None else (*inner, name)
+        case Index(target=target, index=Literal(value=int() as index)):
+            inner = path_of(target)
+            return None if inner is None else (*inner, f"[{index}]")
+    return None
 
 
 def facts(condition: Expression, holds: bool) -> Facts:
-    """Narrower types of bindings, by id, where the condition is true (or false); unknown ones after a faulty test."""
+    """Narrower types of values where the condition is true (or false); unknown ones after a faulty test."""
     match condition:
-        case IsTest(operand=Reference() as name, tested=ErrorType()):
-            return {name.binding.id: ERROR}
-        case IsTest(operand=Reference() as name):
-            return {name.binding.id: narrowed(name.type, condition.tested, holds != condition.negated)}
+        case IsTest(tested=ErrorType()):
+            return _fact(condition.operand, ERROR)
+        case IsTest():
+            return _fact(
+                condition.operand, narrowed(condition.operand.type, condition.tested, holds != condition.negated)
+            )
         case Unary(operator="not"):
             return facts(condition.operand, not holds)
-        case Binary(operator="==" | "!=", left=Reference() as name, right=Literal(value=None)):
-            return {name.binding.id: narrowed(name.type, NONE, holds == (condition.operator == "=="))}
+        case Binary(operator="==" | "!="):
+            same = holds == (condition.operator == "==")
+            return _equal(condition.left, condition.right, same) | _equal(condition.right, condition.left, same)
         case Binary(operator="and" | "or"):
             if holds == (condition.operator == "and"):
                 return facts(condition.left, holds) | facts(condition.right, holds)
+    return {}
+
+
+def _fact(expression: Expression, type: Type) -> Facts:
+    path = path_of(expression)
+    return {} if path is None else {path: type}
+
+
+def _equal(expression: Expression, other: Expression, same: bool) -> Facts:
+    """What equals `none` is none, what equals anything else is not."""
+    if other.type == NONE:
+        return _fact(expression, narrowed(expression.type, NONE, same))
+    if same and NONE in alternatives(expression.type) and NONE not in alternatives(other.type):
+        return _fact(expression, narrowed(expression.type, NONE, False))
     return {}
 
 

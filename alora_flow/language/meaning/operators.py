@@ -20,6 +20,7 @@ from alora_flow.language.meaning.types import (
     alternatives,
     assignable,
     is_data,
+    join,
     union,
 )
 
@@ -116,8 +117,7 @@ def _plus(left: Type, right: Type) -> Type | None:
     if isinstance(left, StrType) and isinstance(right, StrType):
         return STR
     if isinstance(left, ListType) and isinstance(right, ListType):
-        joined = union([left.element, right.element])
-        return ListType(joined)
+        return ListType(join([left.element, right.element]))
     return None
 
 
@@ -141,7 +141,7 @@ def _inside(left: Type, right: Type) -> Type | None:
 
 
 def _otherwise(left: Type, right: Type) -> Type | None:
-    return union([left.inner, right]) if isinstance(left, OptionalType) else None
+    return join([left.inner, right]) if isinstance(left, OptionalType) else None
 
 
 RULES: dict[str, Callable[[Type, Type], Type | None]] = {

@@ -262,7 +262,7 @@ def expected_of(type: Type) -> FloatType:
     return UNIT_FLOAT
 
 
-def as_float(bound: int | None) -> float | None:
+def as_float(bound: float | None) -> float | None:
     return None if bound is None else float(bound)
 
 
@@ -282,6 +282,39 @@ def union(members: Iterable[Type]) -> Type:
     if not optional:
         return joined
     return NONE if joined == NEVER else OptionalType(joined)
+
+
+def join(types: Iterable[Type]) -> Type:
+    """One type for values that stand together without a type of their own: numbers of all sizes have one range.
+
+    Linear in the number of types: a list of many literals is read as fast as it is long.
+    """
+    kinds: dict[object, list[Type]] = {}
+    for type in dict.fromkeys(types):
+        for part in alternatives(type):
+            number = isinstance(part, (IntType, FloatType))
+            kinds.setdefault("number" if number else ListType if isinstance(part, ListType) else part, []).append(part)
+    return union(part for kind, parts in kinds.items() for part in _joined(kind, parts))
+
+
+def _joined(kind: object, parts: list[Type]) -> list[Type]:
+    if kind == "number":
+        return [hull(parts)]
+    if kind is ListType:
+        element = join(part.element for part in parts if isinstance(part, ListType))
+        return parts if isinstance(element, UnionType) else [ListType(element)]
+    return parts[:1]
+
+
+def hull(types: Iterable[Type]) -> IntType | FloatType:
+    """The smallest range that holds all of some number types; a float where one of them is."""
+    numbers = [item for item in types if isinstance(item, (IntType, FloatType))]
+    lows, highs = [item.low for item in numbers], [item.high for item in numbers]
+    low = None if None in lows else min(bound for bound in lows if bound is not None)
+    high = None if None in highs else max(bound for bound in highs if bound is not None)
+    if all(isinstance(item, IntType) for item in numbers):
+        return IntType(None if low is None else int(low), None if high is None else int(high))
+    return FloatType(as_float(low), as_float(high))
 
 
 def alternatives(type: Type) -> tuple[Type, ...]:

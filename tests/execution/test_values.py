@@ -1,0 +1,58 @@
+"""What expressions come to, held against Python: each row is a flow's body, its result type, and the value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alora_flow.backends.echo import open_echo
+from alora_flow.module import Module
+from alora_flow.planning.compilation import Compilation
+
+HEAD = """
+model base = "mini"
+record Q { t: str? }
+record P { s: str?, q: Q?, qs: list[Q] }
+const YS: list[int] = [1, 2, 3]
+"""
+
+Row = tuple[str, str, Any]
+
+LISTS_OF_LITERALS: list[Row] = [
+    ("return sum([1, 2])", "int", 3),
+    ("return sum(YS)", "int", 6),
+    ("return [1, 2][0] + 1", "int[2..3]", 2),
+    ("return mean([0.5, 1.5])", "float[0.5..1.5]", 1.0),
+    ("let xs = for i in [10, 20] { keep i * 2 }  return sum(xs)", "int", 60),
+    ("return sum([1, 0.5])", "float", 1.5),
+    ("return [[1, 2], [], [3]][2][0] + 1", "int", 4),
+    ("return ([1] + [2, 7])[2] * 2", "int", 14),
+    ("let xs: list[int[0..1] | int[5..9]] = [0, 6]  return len(xs)", "int", 2),
+    ("let none_here: int? = none  return (none_here ?? 4) + 1", "int", 5),
+]
+
+
+GIVEN = 'let p = P(s: "ab", q: Q(t: "c"), qs: [Q(t: "def")])  '
+NARROWED: list[Row] = [
+    (GIVEN + "if p.s is none { return 0 }  return len(p.s)", "int", 2),
+    (GIVEN + "if p.q is none or p.q.t == none { return 0 }  return len(p.q.t)", "int", 1),
+    (GIVEN + "if p.qs[0].t is not none { return len(p.qs[0].t) }  return 0", "int", 3),
+    (GIVEN + 'require p.s == "ab"  return len(p.s)', "int", 2),
+    (GIVEN + "match p.s { none => { return 0 }  str => { return len(p.s) } }", "int", 2),
+    (GIVEN + "if p.q is not none and p.q.t is not none and len(p.q.t) == 1 { return 5 }  return 0", "int", 5),
+]
+
+
+def run(folder: Path, rows: list[Row]) -> list[Any]:
+    flows = [f"flow f{at}() -> {type} {{ {body} }}" for at, (body, type, _) in enumerate(rows)]
+    path = folder / "values.flow"
+    path.write_text(HEAD + "\n".join(flows))
+    module = Module(Compilation(path), open_echo)
+    return [module.flows[f"f{at}"]().value for at in range(len(rows))]
+
+
+@pytest.mark.parametrize("rows", [LISTS_OF_LITERALS, NARROWED], ids=["lists of literals", "narrowed fields"])
+def test_values(tmp_path: Path, rows: list[Row]) -> None:
+    assert run(tmp_path, rows) == [value for _, _, value in rows]
