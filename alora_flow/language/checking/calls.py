@@ -47,7 +47,7 @@ def call(checker: Checker, node: nodes.Call) -> Expression:
     symbol = checker.unit.find(name)
     if symbol is not None:
         return _declared(checker, node, name, symbol)
-    if name in checker.unit.declared:
+    if name in checker.unit.declared or checker.scope.is_unsure(name):
         return ignored(checker, node)
     if name in OWN_NAMES:
         return own_call(checker, node, name)
@@ -209,7 +209,7 @@ def _runs_nothing(checker: Checker, node: nodes.Run, made: nodes.Expression) -> 
         return bad(node.span)
     before = len(checker.report.found)
     found = checker.value(made)
-    if len(checker.report.found) == before:
+    if len(checker.report.found) == before and found.type != ERROR:
         word, code = ("on", "E0507") if node.thread is not None else ("as", "E0508")
         message = f"'{word}' does not belong to this: it is {described(found)}"
         checker.report.add(code, message, made.span, ONLY[word])

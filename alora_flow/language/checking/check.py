@@ -53,7 +53,7 @@ def check(source: Source | str) -> Outcome:
     if isinstance(source, str):
         source = Source("<text>", source)
     found: list[Diagnostic] = []
-    loader = _Loader(found)
+    loader = _Loader(found, source)
     root = loader.unit(source)
     if root is None:
         return None, in_order(found)
@@ -61,6 +61,8 @@ def check(source: Source | str) -> Outcome:
     for unit in loader.order:
         _drop_broken(unit)
         elaborate(unit)
+    if found:  # what is missing would be warned of
+        return None, in_order([*found, *(item for item in root.report.found if item.severity == "error")])
     check_recursion(loader.order)
     if not root.report.wrong:
         warn_unused(root)
@@ -98,6 +100,7 @@ class _Loader:
     """Reads a file and its imports, each once, imports first; `found` gets what is wrong with the text."""
 
     found: list[Diagnostic]
+    root: Source
     order: list[Unit] = field(default_factory=list)
     units: dict[Path, Unit | None] = field(default_factory=dict)
     open: list[_Open] = field(default_factory=list)
@@ -106,11 +109,12 @@ class _Loader:
     def unit(self, source: Source) -> Unit | None:
         parsed = parse(source)
         self.found += parsed.diagnostics
-        if parsed.file is None:
+        file = parsed.sound if source is self.root else parsed.file
+        if file is None:
             return None
-        unit = Unit(source, parsed.file, Report(), self.ids)
+        unit = Unit(source, file, Report(), self.ids, gaps=parsed.gaps)
         collect(unit)
-        for node in parsed.file.declarations:
+        for node in file.declarations:
             if isinstance(node, nodes.Import):
                 self.open.append(_Open(Path(os.path.realpath(source.path)), unit, node))
                 unit.imports[node.name.text] = self._imported(unit, node)
@@ -138,7 +142,7 @@ class _Loader:
         if problem is not None:
             unit.report.add("E0701", problem.message, node.file.span, "imports are relative to the file they stand in")
             return None
-        inner = _Loader([], self.order, self.units, self.open, self.ids)
+        inner = _Loader([], self.root, self.order, self.units, self.open, self.ids)
         found = inner.unit(source)
         if found is None:
             _report_broken(unit, node, inner.found)

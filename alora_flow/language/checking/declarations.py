@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from alora_flow.language.checking.fit import fit
 from alora_flow.language.checking.frames import Frame, constant_int
 from alora_flow.language.checking.intrinsics import intrinsic
 from alora_flow.language.checking.scope import Scope, Symbol, Unit
-from alora_flow.language.checking.statements import block
+from alora_flow.language.checking.statements import Checked, block
 from alora_flow.language.checking.tools import tool
 from alora_flow.language.checking.types import TYPE_NAMES, resolve, resolve_data
 from alora_flow.language.checking.values import reader
@@ -22,7 +23,16 @@ from alora_flow.language.meaning.types import ERROR, EnumType, Field, RecordType
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.parser import Gap, words
 from alora_flow.language.syntax.words import RESERVED
+
+ENDS = frozenset(("E0601", "E0604", "E0606"))
+"""What is said of a block that does not end as it should."""
+UNKNOWN = frozenset(("E0301", "E0302"))
+"""What is said of a name that nothing declares."""
+DECLARED = re.compile(
+    r'(model|enum|record|type|const|intrinsic|tool|flow)\s+[^\W\d]\w*\s*[{(=:]|import\s.*\bas\s+\w+|test\s+"'
+)
 
 
 def collect(unit: Unit) -> None:
@@ -41,7 +51,21 @@ def collect(unit: Unit) -> None:
             unit.declared[name] = node
         else:
             unit.declared[name] = node
+    open_gaps = _open_gaps(unit)
+    unit.unsure = frozenset(word for gap in open_gaps for word in words(gap.span))
+    unit.report.ignored = frozenset() if _all_named(open_gaps) else UNKNOWN
     _only_one_model(unit)
+
+
+def _open_gaps(unit: Unit) -> list[Gap]:
+    """Those that are no part of a declaration, or begin one."""
+    spans = [node.span for node in unit.file.declarations]
+    return [gap for gap in unit.gaps if not any(span.start < gap.span.start < span.end for span in spans)]
+
+
+def _all_named(gaps: Iterable[Gap]) -> bool:
+    """Does each declaration that was left out say what it declares?"""
+    return all(DECLARED.match(gap.span.text) and not gap.torn for gap in gaps)
 
 
 def _only_one_model(unit: Unit) -> None:
@@ -235,11 +259,11 @@ def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
 
 
 def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.FlowDecl:
-    scope = Scope(unit, owner=flow.key)
+    scope = Scope(unit, owner=flow.key, unsure=_words(unit, node))
     for parameter in flow.parameters:
         scope.adopt(parameter.binding)
-    body, ended = block(reader(scope), node.body, Frame("flow", flow.result, node.result.span))
-    if not ended and flow.result != ERROR:
+    body, ended = _body(scope, node, Frame("flow", flow.result, node.result.span))
+    if not ended and flow.result != ERROR and not unit.gaps_in(node.span):
         end = Span(node.span.source, node.body.span.end - 1, node.body.span.end)
         note = Note(f"'{node.name.text}' must give {flow.result}", node.result.span)
         help = "end every path with 'return'"
@@ -247,9 +271,23 @@ def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.
     return replace(flow, body=body)
 
 
+def _words(unit: Unit, node: nodes.Declaration) -> frozenset[str]:
+    return frozenset(word for gap in unit.gaps_in(node.span) for word in words(gap.doubtful))
+
+
+def _body(scope: Scope, node: nodes.Flow | nodes.Test, frame: Frame) -> Checked:
+    """The statements of a flow or a test. Where some are left out, nothing is said of what they may have ended."""
+    gaps = scope.unit.gaps_in(node.span)
+    if any(gap.torn for gap in gaps):
+        return (), True
+    with scope.unit.report.without(ENDS | UNKNOWN if gaps else frozenset()):
+        return block(reader(scope), node.body, frame)
+
+
 def _test(unit: Unit, node: nodes.Test) -> program.TestDecl:
-    _plain(unit, node.title, "the title of a test")
-    body, _ = block(reader(Scope(unit, in_test=True)), node.body, Frame("test"))
+    if not any(gap.span.start == node.span.start for gap in unit.gaps):
+        _plain(unit, node.title, "the title of a test")
+    body, _ = _body(Scope(unit, in_test=True, unsure=_words(unit, node)), node, Frame("test"))
     title = node.title.text
     return program.TestDecl(f"{unit.prefix}{title}", title, node.doc, node.title.span, body)
 

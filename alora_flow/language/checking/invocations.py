@@ -28,7 +28,10 @@ def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
     callees = tuple(item for item in (_invocable(checker, name) for name in node.callees) if item is not None)
     _warn_of_conflicts(checker, node, callees)
     budget = constant_int(checker, node.budget, "the budget") if node.budget else None
-    clauses = tuple(item for item in (_clause(checker, clause, callees) for clause in node.clauses) if item is not None)
+    known = len(callees) == len(node.callees)
+    clauses = tuple(
+        item for item in (_clause(checker, clause, callees, known) for clause in node.clauses) if item is not None
+    )
     if not isinstance(made, program.Generate):
         if made.type != ERROR:
             checker.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
@@ -65,13 +68,15 @@ def _invocable(checker: Checker, name: nodes.Qualified) -> Intrinsic | ToolDecl 
 
 
 def _clause(
-    checker: Checker, node: nodes.OnClause, callees: tuple[Intrinsic | ToolDecl, ...]
+    checker: Checker, node: nodes.OnClause, callees: tuple[Intrinsic | ToolDecl, ...], known: bool
 ) -> program.OnClause | None:
+    """`known` where all that may be invoked are: else a name may be one that was wrong."""
     found = next((item for item in callees if item.name == node.callee.name.text), None)
-    if found is None:
+    if found is None and known:
         help = did_you_mean(node.callee.name.text, [item.name for item in callees])
         message = f"'{written(node.callee)}' is not among what may be invoked"
         checker.report.add("E0509", message, node.callee.span, help)
+    if found is None:
         return None
     inner = checker.inside()
     binding = inner.bind(node.name, "pattern", found.result) if node.name else None

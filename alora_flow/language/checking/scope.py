@@ -14,6 +14,7 @@ from alora_flow.language.meaning.types import ERROR, Type
 from alora_flow.language.report.diagnostics import Diagnostic, Note
 from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.parser import Gap
 
 Symbol = (
     program.EnumDecl
@@ -45,19 +46,28 @@ def kind_of(symbol: Symbol) -> str:
 
 
 class Report:
-    """Collects diagnostics; `quiet` lets a place be looked at without saying anything."""
+    """Collects diagnostics; `quiet` lets a place be looked at without saying anything, `ignored` codes are not said."""
 
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
+        self.ignored: frozenset[str] = frozenset()
 
     def add(self, code: str, message: str, span: Span, help: str | None = None, *notes: Note) -> None:
-        self.found.append(Diagnostic(code, message, span, help, notes))
+        if code not in self.ignored:
+            self.found.append(Diagnostic(code, message, span, help, notes))
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
         before = len(self.found)
         yield
         del self.found[before:]
+
+    @contextmanager
+    def without(self, codes: frozenset[str]) -> Iterator[None]:
+        """Ignores some codes for a while."""
+        before, self.ignored = self.ignored, self.ignored | codes
+        yield
+        self.ignored = before
 
     @property
     def wrong(self) -> bool:
@@ -69,6 +79,7 @@ class Unit:
     """One file. `prefix` goes before the keys of its declarations (`"checks."`); a broken import is None.
 
     A declared name is in `symbols` once it has been elaborated; `need` elaborates it when it is wanted earlier.
+    `gaps` are left by syntax errors; `unsure` are the names that a gap between declarations may have declared.
     """
 
     source: Source
@@ -76,6 +87,8 @@ class Unit:
     report: Report
     ids: Iterator[int] = field(default_factory=count)
     prefix: str = ""
+    gaps: tuple[Gap, ...] = ()
+    unsure: frozenset[str] = frozenset()
     imports: dict[str, Unit | None] = field(default_factory=dict)
     declared: dict[str, nodes.Declaration] = field(default_factory=dict)
     symbols: dict[str, Symbol] = field(default_factory=dict)
@@ -99,6 +112,13 @@ class Unit:
             own += [f"{alias}.{name}" for name in (unit.names(*kinds) if unit else []) if "." not in name]
         return own
 
+    def gaps_in(self, span: Span) -> tuple[Gap, ...]:
+        return tuple(gap for gap in self.gaps if gap.doubtful.start < span.end and span.start < gap.doubtful.end)
+
+    def is_doubtful(self, span: Span) -> bool:
+        """Is this the statement before a gap, perhaps torn off from it?"""
+        return any(gap.doubtful.start <= span.start and span.end <= gap.span.start for gap in self.gaps)
+
     def binding(self, name: nodes.Identifier, kind: BindingKind, type: Type, counted: bool = False) -> Binding:
         """`counted` when it is worth a warning that nothing uses it."""
         binding = Binding(next(self.ids), name.text, kind, type, name.span)
@@ -111,6 +131,7 @@ class Scope:
     """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about values.
 
     `on_trial` while a loop's body is read ahead: loops inside it are not read ahead again.
+    `unsure` are names that a syntax error may have bound: what is known of them is not said.
     `owner` is the key of the flow around, empty in a test or an intrinsic.
     """
 
@@ -122,9 +143,10 @@ class Scope:
     in_test: bool = False
     in_value: bool = False
     on_trial: bool = False
+    unsure: frozenset[str] = frozenset()
 
     def child(self, known: Mapping[Path, Type] | None = None) -> Scope:
-        flags = (self.owner, self.in_test, self.in_value, self.on_trial)
+        flags = (self.owner, self.in_test, self.in_value, self.on_trial, self.unsure)
         return Scope(self.unit, self, {}, dict(known or {}), *flags)
 
     def find(self, name: str) -> Binding | None:
@@ -168,7 +190,11 @@ class Scope:
 
     def adopt(self, binding: Binding) -> None:
         """A parameter, or `it`."""
-        self.bound[binding.name] = binding
+        self.bound[binding.name] = replace(binding, type=ERROR) if binding.name in self.unsure else binding
+
+    def is_unsure(self, name: str) -> bool:
+        """May it have been bound or declared where the text is wrong?"""
+        return name in self.unsure or name in self.unit.unsure
 
 
 def bad(span: Span) -> program.Expression:

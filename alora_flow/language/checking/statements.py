@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 from alora_flow.language.checking.checker import Checker
@@ -44,7 +45,8 @@ def block(checker: Checker, node: nodes.Block, frame: Frame) -> Checked:
             checker.report.add("W0802", "this is never reached", item.span, "leave it out")
             reached = len(checker.unit.bindings)
         last = position == len(node.statements) - 1
-        statement, ends = _statement(checker, item, frame, last)
+        with checker.report.quiet() if checker.unit.is_doubtful(item.span) else nullcontext():
+            statement, ends = _statement(checker, item, frame, last)
         ended = ended or ends
         found.append(statement)
     if warned:
@@ -178,7 +180,7 @@ def _for(checker: Checker, node: nodes.For, frame: Frame) -> program.For:
     binding = inner.bind(node.name, "loop", element)
     inside = frame.body("for")
     body, _ = block(inner, node.body, inside)
-    kept = inside.given[0].type if inside.given else NONE
+    kept = inside.given[0].type if inside.given else ERROR if checker.unit.gaps_in(node.body.span) else NONE
     return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, limit, body)
 
 
@@ -210,7 +212,9 @@ def _repeat(checker: Checker, node: nodes.Repeat, frame: Frame) -> program.Repea
         help = "write 'accept value when condition'"
         checker.report.add("E0606", "this loop accepts nothing", _head(node, "repeat"), help)
     otherwise = _otherwise(checker, node, frame, inside)
-    types = [item.type for item in inside.given]
+    types: list[Type] = [item.type for item in inside.given]
+    if checker.unit.gaps_in(node.body.span):
+        types = [ERROR]
     return program.Repeat(ERROR if ERROR in types else join(types), node.span, tuple(states), rounds, body, otherwise)
 
 

@@ -96,10 +96,10 @@ def find_symbol(unit: Unit, name: nodes.Qualified) -> Symbol | None:
 def is_silent(unit: Unit, name: nodes.Qualified) -> bool:
     """Is the name wrong for a reason that is reported elsewhere (a broken import, a faulty declaration)?"""
     if name.qualifier is None:
-        return name.name.text in unit.declared
+        return name.name.text in unit.declared or name.name.text in unit.unsure
     qualifier = name.qualifier.text
     if qualifier not in unit.imports:
-        return False
+        return qualifier in unit.unsure
     imported = unit.imports[qualifier]
     return imported is None or name.name.text in imported.declared
 

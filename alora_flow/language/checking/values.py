@@ -95,8 +95,8 @@ def _name(checker: Checker, node: nodes.Name, expected: Type | None) -> Expressi
     enum = enum_with(expected, node.text)
     if enum is not None:
         return EnumMember(enum, node.span, node.text)
-    silent = expected == ERROR or (node.text in checker.unit.declared and symbol is None)
-    if not silent:
+    broken = symbol is None and (node.text in checker.unit.declared or checker.scope.is_unsure(node.text))
+    if expected != ERROR and not broken:
         _report_name(checker, node, symbol, expected)
     return bad(node.span)
 
@@ -125,7 +125,8 @@ def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expe
 def _list(checker: Checker, node: nodes.List, expected: Type | None) -> Expression:
     inner = next((part.element for part in _parts(expected) if isinstance(part, ListType)), None)
     items = tuple(checker.value(item, inner) for item in node.items)
-    return ListValue(ListType(_element([item.type for item in items], inner)), node.span, items)
+    element = _element([item.type for item in items], inner)
+    return ListValue(ERROR if element == ERROR else ListType(element), node.span, items)
 
 
 def _element(types: Sequence[Type], wanted: Type | None) -> Type:

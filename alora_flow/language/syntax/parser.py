@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,33 +17,53 @@ from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedInput
 
 from alora_flow.language.report.diagnostics import Diagnostic, in_order
-from alora_flow.language.report.source import Source
+from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.builder import Builder
 from alora_flow.language.syntax.depth import too_deep
 from alora_flow.language.syntax.problems import Problem, explain
-from alora_flow.language.syntax.recovery import blank_fault
+from alora_flow.language.syntax.recovery import Cut, cut_fault
 from alora_flow.language.syntax.scan import Comment, comments, docs_by_line, file_doc
 from alora_flow.language.syntax.strings import HoleText
 
 MOST_ERRORS = 50
+WORD = re.compile(r"[^\W\d]\w*")
 
 _builder = Builder()
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A place of the text where a faulty statement was left out; `torn` where blocks around it are a guess.
+
+    `doubtful` begins with the statement before, where that may have been meant to go on.
+    """
+
+    span: Span
+    doubtful: Span
+    torn: bool
+
+
+def words(span: Span) -> frozenset[str]:
+    """The names that a piece of text may bind or declare."""
+    return frozenset(WORD.findall(span.text))
+
+
+@dataclass(frozen=True)
 class Parsed:
-    """`file` is None when `diagnostics` is not empty."""
+    """`file` is None when `diagnostics` is not empty; `sound` is then what remains of it, where anything does."""
 
     file: nodes.File | None
     comments: tuple[Comment, ...]
     diagnostics: tuple[Diagnostic, ...]
+    sound: nodes.File | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 def parse(source: Source) -> Parsed:
     """Reads a file; after an error the faulty statement is blanked and the rest is read again."""
     found = comments(source)
-    file, wrong, text = None, [], source.text
+    file, wrong, cuts, text = None, [], [], source.text
     for _ in range(MOST_ERRORS):
         attempt = _attempt(source, text, docs_by_line(found))
         wrong += attempt.wrong
@@ -51,12 +72,29 @@ def parse(source: Source) -> Parsed:
         if attempt.file is not None:
             file = replace(attempt.file, doc=file_doc(source, found))
             break
-        blanked = attempt.recovered(text)
-        if blanked is None or blanked == text:
+        cut = attempt.cut(text)
+        if cut is None or cut.of(text) == text:
             break
-        text = blanked
-    wrong += too_deep(file) if file and not wrong else []
-    return Parsed(None if wrong else file, found, in_order(wrong))
+        cuts.append(cut)
+        text = cut.rest(cut.of(text))
+    sound = _without(source, cuts) if file and cuts else file
+    if sound and (deep := too_deep(sound)):
+        wrong, sound = wrong or deep, None
+    gaps = tuple(_gap(source, cut) for cut in cuts)
+    return Parsed(None if wrong else file, found, in_order(wrong), sound, gaps)
+
+
+def _gap(source: Source, cut: Cut) -> Gap:
+    start = cut.start if cut.doubtful is None else cut.doubtful
+    return Gap(source.span(cut.start, cut.end), source.span(start, cut.end), cut.torn)
+
+
+def _without(source: Source, cuts: list[Cut]) -> nodes.File | None:
+    """The whole file again, without what is wrong."""
+    text = source.text
+    for cut in cuts:
+        text = cut.of(text)
+    return _attempt(source, text, {}).file
 
 
 def _swallowed(problem: Problem, wrong: list[Diagnostic]) -> bool:
@@ -77,9 +115,9 @@ class _Attempt:
     wrong: list[Diagnostic]
     problem: Problem | None = None
 
-    def recovered(self, text: str) -> str | None:
+    def cut(self, text: str) -> Cut | None:
         assert self.problem is not None
-        return blank_fault(text, self.problem)
+        return cut_fault(text, self.problem)
 
 
 def _attempt(source: Source, text: str, docs: dict[int, str]) -> _Attempt:

@@ -1,13 +1,13 @@
-"""After a syntax error: blank the faulty statement, so that reading again finds exactly the remaining errors.
+"""After a syntax error: cut the faulty statement out, so that reading again finds exactly the remaining errors.
 
-Blanking keeps every offset and line. A statement with a block loses its header only, where a stand-in fits
+A cut keeps every offset and line. A statement with a block loses its header only, where a stand-in fits
 (`if true`, `test ""`), so that errors inside the block are still found.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alora_flow.language.syntax.brackets import feed
 from alora_flow.language.syntax.problems import Problem
@@ -15,6 +15,7 @@ from alora_flow.language.syntax.scan import Scanned, scan
 from alora_flow.language.syntax.words import DECLARATIONS, STATEMENTS
 
 STAND_INS = {"flow": 'test ""', "test": 'test ""'}
+TORN = ("E0102", "E0103")
 OPENERS = {"if", "for", "repeat", "flow", "test", "let", "return", "accept"}
 
 
@@ -32,10 +33,36 @@ class _Mark:
     hard: bool
 
 
-def blank_fault(text: str, problem: Problem) -> str | None:
-    """The text without the statement around the fault; with the missing bracket instead, if that is the fault."""
+@dataclass(frozen=True)
+class Cut:
+    """What stands from `start` on gives way to `instead`, which is as long; what stands before `read` is right.
+
+    From `doubtful` on, things are perhaps not what they seem: the statement before may have been meant to go on.
+    `torn` where a bracket or a quote is missing: it is a guess then what belongs to which block.
+    """
+
+    start: int
+    instead: str
+    read: int = 0
+    torn: bool = False
+    doubtful: int | None = None
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.instead)
+
+    def of(self, text: str) -> str:
+        return text[: self.start] + self.instead + text[self.end :]
+
+    def rest(self, text: str) -> str:
+        """What must be read again."""
+        return _spaces(text[: self.read]) + text[self.read :]
+
+
+def cut_fault(text: str, problem: Problem) -> Cut | None:
+    """The statement around the fault; or the missing bracket in place of white space, if that is the fault."""
     if problem.closer is not None:
-        return _with_closer(text, problem.faulty, problem.closer) if text[problem.faulty + 1 :].strip() else None
+        return _closed(text, problem.faulty, problem.closer) if text[problem.faulty + 1 :].strip() else None
     if text.startswith('"""', problem.faulty):
         return None  # a text that is never closed: nothing after it can be trusted
     marks = _marks(text, problem.faulty)
@@ -45,21 +72,26 @@ def blank_fault(text: str, problem: Problem) -> str | None:
     if at < 0:
         return None
     first = at if complete else _first(marks, at)
-    text = _blanked(text, marks, first, at, _after(marks, first, at + problem.is_name))
-    return _without_what_was_read(text, marks, first)
+    cut = _blanked(text, marks, first, at, _after(marks, first, at + problem.is_name))
+    before = _first(marks, first - 1) if first and (complete or _on_one_line(text, marks, first)) else first
+    torn = problem.diagnostic.code in TORN or (complete and marks[first].depth == 0)
+    return replace(cut, read=_read(marks, first), torn=torn, doubtful=marks[before].token.start)
 
 
-def _without_what_was_read(text: str, marks: list[_Mark], first: int) -> str:
-    """Declarations before the faulty one are right: they need not be read again."""
+def _on_one_line(text: str, marks: list[_Mark], first: int) -> bool:
+    return "\n" not in text[marks[first - 1].token.end : marks[first].token.start]
+
+
+def _read(marks: list[_Mark], first: int) -> int:
+    """Where the faulty declaration starts: those before it are right."""
     declarations = [mark.token.start for mark in marks[: first + 1] if mark.starts and mark.depth == 0]
-    start = declarations[-1] if declarations else 0
-    return _spaces(text[:start]) + text[start:]
+    return declarations[-1] if declarations else 0
 
 
-def _with_closer(text: str, faulty: int, closer: str) -> str | None:
-    """Puts the bracket over the white space before the wrong word."""
+def _closed(text: str, faulty: int, closer: str) -> Cut | None:
+    """The bracket over the white space before the wrong word."""
     before = faulty - 1
-    return text[:before] + closer + text[faulty:] if before >= 0 and text[before].isspace() else None
+    return Cut(before, closer, torn=True) if before >= 0 and text[before].isspace() else None
 
 
 def _marks(text: str, faulty: int) -> list[_Mark]:
@@ -109,7 +141,7 @@ def _after(marks: list[_Mark], first: int, at: int) -> int:
     return place
 
 
-def _blanked(text: str, marks: list[_Mark], first: int, at: int, after: int) -> str:
+def _blanked(text: str, marks: list[_Mark], first: int, at: int, after: int) -> Cut:
     start, depth = marks[first].token.start, marks[first].depth
     end = marks[after - 1].token.end if after > first else marks[at].token.end
     word = marks[first].token.text
@@ -118,8 +150,8 @@ def _blanked(text: str, marks: list[_Mark], first: int, at: int, after: int) -> 
     stand_in = STAND_INS.get(word, "if true")
     in_header = word in OPENERS and bool(braces) and marks[at].token.start <= braces[0]
     if in_header and len(header) >= len(stand_in) and not re.search(r"\b(invoke|budget)\b", header):
-        return text[:start] + stand_in + _spaces(header[len(stand_in) :]) + text[braces[0] :]
-    return text[:start] + _spaces(text[start:end]) + text[end:]
+        return Cut(start, stand_in + _spaces(header[len(stand_in) :]))
+    return Cut(start, _spaces(text[start:end]))
 
 
 def _spaces(text: str) -> str:
