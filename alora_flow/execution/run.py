@@ -113,7 +113,7 @@ class Run:
         call, keys = self.calls.pop(ticket)
         self.shared.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
         self.state.completions[call.node.id] = completion
-        self._finish(call.node, partial(completed_value, call, completion, self.state))
+        self._finish(call.node, partial(completed_value, call, completion))
 
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
@@ -161,7 +161,7 @@ class Run:
     def _submit(self, call: Call) -> None:
         node, hints = call.node, self.shared.hints
         hints.gone(id(self), node.id)
-        request = request_for(call, self.state.setup, self.state.values, hints.of(id(self), call))
+        request = request_for(call, self.state.values, hints.of(id(self), call))
         try:
             ticket = self.shared.backend.submit(request)
         except EngineError as error:

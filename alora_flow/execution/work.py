@@ -9,7 +9,6 @@ from typing import Any
 from alora_flow.errors import RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
-from alora_flow.execution.outcome import generated_value, intrinsic_value
 from alora_flow.execution.trace import Status
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
@@ -100,19 +99,12 @@ def _ran(among: Sequence[str], state: State) -> list[tuple[Node, Completion]]:
     return [(state.graph.nodes[n], state.completions[n]) for n in among if n in state.completions]
 
 
-def completed_value(call: Call, completion: Completion, state: State) -> Any:
+def completed_value(call: Call, completion: Completion) -> Any:
     """The value of a model call. Raises RunFailed where what was written does not fit its type."""
     node = call.node
     if completion.error is not None:
         raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
-    match node.operation:
-        case g.Invoke(intrinsic=intrinsic):
-            return intrinsic_value(state.setup.contracts[intrinsic.key], completion)
-        case g.Generate(as_type=None):
-            return _reply(call.thread, completion)
-        case g.Generate(as_type=as_type) if as_type is not None:
-            return generated_value(as_type, completion)
-    raise AssertionError(f"{node.kind} is no model call")
+    return _reply(call.thread, completion) if call.form.read is None else call.form.read(completion)
 
 
 def _reply(thread: Thread, completion: Completion) -> Reply:
