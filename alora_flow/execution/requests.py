@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from alora_flow.backends.base import Abilities, ModelCall
+from alora_flow.errors import BadInput
 from alora_flow.execution.hints import NextUse
 from alora_flow.planning.evaluate import Values
+from alora_flow.planning.graph.nodes import Invoke
 from alora_flow.planning.prompts import Call, Prompt
+from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Hole
 from alora_runtime.requests import Request, Run
 
 
-def request_for(call: Call, values: Values, next_use: NextUse | None = None) -> Request:
-    """The request of one call whose thread, and so its prompt, is known. `next_use`: as in Request."""
-    return Request(_runs(call.prompt), next_use=next_use, **call.form.limits(values))
+def fitted(call: Call, abilities: Abilities) -> Call:
+    """The call as a backend can make it."""
+    return call if abilities.choices else replace(call, form=call.form.decoded())
+
+
+def model_call(call: Call, values: Values, next_use: NextUse | None = None) -> ModelCall:
+    """What a backend takes for a call whose thread, and so its prompt, is known. `next_use`: as in Request."""
+    request = Request(_runs(call.prompt), next_use=next_use, **call.form.limits(values))
+    return ModelCall(call.node.id, request, call.thread)
+
+
+def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
+    """Raises BadInput for the first call that a backend can't make, before any is made."""
+    for call in (step.call for step in schedule.steps):
+        line, what = call.node.span.line, call.node.operation
+        name = what.intrinsic.name if isinstance(what, Invoke) else call.node.id
+        if isinstance(what, Invoke) and not abilities.adapters:
+            raise BadInput(f"line {line}: intrinsic '{name}' needs an adapter, and this backend runs none")
+        if call.form.weighed and not abilities.choices:
+            raise BadInput(
+                f"line {line}: '{name}' needs the probabilities of its choices, and this backend gives none",
+                "run it on the torch backend, or let it emit a plain value",
+            )
 
 
 def _runs(prompt: Prompt) -> tuple[Run, ...]:

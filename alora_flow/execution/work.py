@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from alora_flow.errors import RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
-from alora_flow.execution.trace import Status
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
@@ -20,6 +19,8 @@ from alora_flow.prompts.thread import Generated, Thread, Turn
 from alora_flow.values.data import Reply
 from alora_runtime.requests import Completion
 
+Decision = Literal["done", "skipped"]
+
 
 @dataclass
 class State:
@@ -27,8 +28,8 @@ class State:
 
     schedule: Schedule
     values: dict[str, Any] = field(default_factory=dict)
-    status: dict[str, Status] = field(default_factory=dict)
-    completions: dict[str, Completion] = field(default_factory=dict)
+    status: dict[str, Decision] = field(default_factory=dict)
+    completions: list[tuple[Node, Completion]] = field(default_factory=list)
 
     @property
     def graph(self) -> FlowGraph:
@@ -96,7 +97,8 @@ def _asked_by_a_test(node: Node, state: State) -> Any:
 
 
 def _ran(among: Sequence[str], state: State) -> list[tuple[Node, Completion]]:
-    return [(state.graph.nodes[n], state.completions[n]) for n in among if n in state.completions]
+    wanted = set(among)
+    return [(node, completion) for node, completion in state.completions if node.id in wanted]
 
 
 def completed_value(call: Call, completion: Completion) -> Any:

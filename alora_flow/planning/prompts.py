@@ -38,7 +38,7 @@ class Setup:
 
     def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         if isinstance(operation, g.Invoke):
-            return form_of_intrinsic(self.contracts[operation.intrinsic.key])
+            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
         return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
 
 
