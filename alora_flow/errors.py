@@ -14,11 +14,17 @@ FlowError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FlowError(Exception):
-    """Base of all: `message` says what is wrong and where, `help` what to do about it."""
+    """Base of all: `message` says what is wrong and where, `help` what to do about it.
+
+    `trace`: what happened until then, of a run that failed (an `execution.trace.Trace`).
+    """
 
     exit_code = 1
+    trace: Any = None
 
     def __init__(self, message: str, help: str | None = None) -> None:
         super().__init__(message)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alora_flow.backends.base import Backend
-from alora_flow.backends.torch_engine import open_engine
+from alora_flow.backends.base import Backend, OpenBackend
+from alora_flow.backends.table import Opener
 from alora_flow.execution.conductor import Conductor
+from alora_flow.execution.events import Listener, quiet
 from alora_flow.execution.inputs import check_inputs
-from alora_flow.execution.run import Progress, Run, quiet
+from alora_flow.execution.requests import check_abilities
+from alora_flow.execution.run import Run
 from alora_flow.execution.tools import find_tool
 from alora_flow.execution.trace import Stats, Trace
 from alora_flow.language.meaning.program import FlowDecl, ToolDecl
@@ -30,8 +32,6 @@ from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph, Tool
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
-
-OpenBackend = Callable[..., Backend]
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ class Flow:
     def __call__(self, **inputs: Any) -> Result:
         return self.run(inputs)
 
-    def run(self, inputs: Mapping[str, Any], progress: Progress = quiet) -> Result:
-        """As a call, with the inputs as a mapping; `progress` is told of every node."""
-        return self.perform([self.prepare(inputs)], progress)[0]
+    def run(self, inputs: Mapping[str, Any], listener: Listener = quiet) -> Result:
+        """As a call, with the inputs as a mapping; `listener` is told of every event."""
+        return self.perform([self.prepare(inputs)], listener)[0]
 
-    def map(self, inputs: Iterable[Mapping[str, Any]], progress: Progress = quiet) -> list[Result]:
+    def map(self, inputs: Iterable[Mapping[str, Any]], listener: Listener = quiet) -> list[Result]:
         """Run it for each of many inputs, in step: their model calls share batches and cache. Results are in order.
 
         A wrong input is raised before anything runs; a run that fails, after all are ended.
         """
-        return self.perform([self.prepare(one) for one in inputs], progress)
+        return self.perform([self.prepare(one) for one in inputs], listener)
 
-    def perform(self, schedules: Sequence[Schedule], progress: Progress = quiet) -> list[Result]:
+    def perform(self, schedules: Sequence[Schedule], listener: Listener = quiet) -> list[Result]:
         """Run what `prepare` gave, side by side."""
-        return [Result(*done) for done in self.module.run(schedules, progress)]
+        return [Result(*done) for done in self.module.run(schedules, listener)]
 
     def prepare(self, inputs: Mapping[str, Any]) -> Schedule:
         """All that can be wrong before anything is computed: inputs, tools that are missing, budgets too small."""
@@ -90,6 +90,9 @@ class Flow:
         """What runs."""
         return self.module.compilation.graph(self.declaration)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _flow_of, (self.module, self.__name__)
+
     def __repr__(self) -> str:
         return f"<flow {self.__name__}{self.__signature__}>"
 
@@ -97,9 +100,9 @@ class Flow:
 class Module:
     """A loaded flow file. The model is loaded when a flow first runs, and kept."""
 
-    def __init__(self, compilation: Compilation, open_backend: OpenBackend = open_engine) -> None:
+    def __init__(self, compilation: Compilation, open_backend: OpenBackend | None = None) -> None:
         self.compilation = compilation
-        self._open_backend = open_backend
+        self._open_backend = open_backend or Opener("torch")
         self._opening = threading.Lock()
         self._conductor: Conductor | None = None
         self.flows: Mapping[str, Flow] = {
@@ -131,13 +134,15 @@ class Module:
         """Empty the cache, so that the next run pays for all that it reads. Only while no flow runs."""
         self.conductor.forget()
 
-    def run(self, schedules: Sequence[Schedule], progress: Progress = quiet) -> list[tuple[Any, Trace]]:
+    def run(self, schedules: Sequence[Schedule], listener: Listener = quiet) -> list[tuple[Any, Trace]]:
         """Run schedules of the file's graphs (a flow's, or a test's), side by side.
 
         A run that fails is raised after all are ended.
         """
         conductor = self.conductor
-        runs = [Run(schedule, conductor.shared, self.find_tool, progress) for schedule in schedules]
+        for schedule in schedules:
+            check_abilities(schedule, conductor.backend.abilities)
+        runs = [Run(schedule, conductor.shared, self.find_tool, listener) for schedule in schedules]
         conductor.perform(runs)
         for run in runs:
             if run.error:
@@ -155,16 +160,27 @@ class Module:
         flow: Flow = flows[name]
         return flow
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A module goes into another process by its file: it is read there again, and loads its model when it runs."""
+        return Module, (self.compilation, self._open_backend)
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.flows]
 
 
-def load(path: str | Path, model: str | None = None) -> Module:
-    """Read and check a flow file. `model` replaces the file's own.
+def load(path: str | Path, model: str | None = None, backend: str | OpenBackend = "torch") -> Module:
+    """Read and check a flow file. `model` replaces the file's own. `backend`: a name of `backends.table`, a
+    `package.module:factory`, or a function from the model's setup to a backend.
 
-    Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read. Loads no model yet.
+    Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read or a backend that can't
+    be found, BadUsage for an unknown backend. Loads no model yet.
     """
-    return Module(Compilation(Path(path), model))
+    open_backend = Opener(backend) if isinstance(backend, str) else backend
+    return Module(Compilation(Path(path), model), open_backend)
+
+
+def _flow_of(module: Module, name: str) -> Flow:
+    return module.flows[name]
 
 
 def _signature(flow: FlowDecl) -> inspect.Signature:

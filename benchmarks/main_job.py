@@ -19,10 +19,10 @@ from statistics import median
 
 import alora_flow
 from alora_flow.backends.base import Backend
+from alora_flow.backends.torch_engine import open_engine
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.prompts import Setup
-from alora_runtime import Engine
 
 FLOW = Path(str(files("alora_flow.flows") / "safety_rag.flow"))
 REPEATS = 9
@@ -40,8 +40,7 @@ def seconds(job: Callable[[], object]) -> list[float]:
 
 def without_cache(setup: Setup) -> Backend:
     """The engine with its do-nothing cache."""
-    adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
-    return Engine.load(setup.model.folder, adapters=adapters, reuse=False)
+    return open_engine(setup, cache_tokens=32768, reuse=False)
 
 
 def command(*arguments: str) -> None:

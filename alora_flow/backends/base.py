@@ -1,37 +1,82 @@
-"""What a flow runs on: anything that takes requests and hands back completions."""
+"""What a flow runs on: anything that takes model calls and hands back completions."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
+from alora_flow.planning.prompts import Setup
+from alora_flow.prompts.thread import Thread
+from alora_flow.values.data import ChatTurn, chat_of_thread
 from alora_runtime.requests import Completion, Request
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What a backend can do.
+
+    exact_accounting: what it reuses follows the planner's ledger to the token; where not, no call is called "kept".
+    adapters: it runs intrinsics. choices: it gives the log-probability of every choice; where not, a choice is written
+    under a grammar, and what needs the probabilities is refused. prompts: it takes token ids, or text.
+    """
+
+    exact_accounting: bool = True
+    adapters: bool = True
+    choices: bool = True
+    prompts: Literal["tokens", "text"] = "tokens"
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """One call of a node: its prompt as runs of tokens in `request`, and the thread that these say, for a backend that
+    takes text."""
+
+    node: str
+    request: Request
+    thread: Thread
+
+    @property
+    def messages(self) -> list[ChatTurn]:
+        """The thread as chat turns; the answer is the assistant's next one."""
+        return chat_of_thread(self.thread)
+
+
 class Backend(Protocol):
-    """The seam between a flow and an engine; the torch engine is one as it is."""
+    """The seam between a flow and what computes."""
+
+    @property
+    def abilities(self) -> Abilities: ...
 
     @property
     def cache_tokens(self) -> int:
         """How many tokens the cache holds."""
         ...
 
-    def submit(self, request: Request) -> int:
-        """Take a request and give a ticket for it. Raises alora_runtime.errors.EngineError on a bad one."""
+    def submit(self, call: ModelCall) -> int:
+        """Take a call and give a ticket for it. Raises alora_runtime.errors.EngineError on a bad one."""
         ...
 
     def step(self) -> list[tuple[int, Completion]]:
-        """Work for a moment; the requests that were finished by it."""
+        """Work for a moment; the calls that were finished by it."""
         ...
 
     @property
     def busy(self) -> bool:
-        """Is there a request that is not finished?"""
+        """Is there a call that is not finished?"""
         ...
 
     def cancel(self, ticket: int) -> None:
-        """Drop a request."""
+        """Drop a call; a ticket that is finished is left."""
         ...
 
     def forget(self) -> None:
         """Empty the prefix cache; only while nothing is under way."""
         ...
+
+
+OpenBackend = Callable[[Setup], Backend]
+"""Makes a backend for a model and its intrinsics. Raises BadModel, BadAdapter."""
+
+MEMBERS = ("abilities", "cache_tokens", "submit", "step", "busy", "cancel", "forget")
+"""What a backend must have."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from math import log
 from typing import Any
 
+from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.planning.prefix.ledger import Key, Ledger
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import Text, Turn
@@ -23,6 +24,8 @@ from alora_runtime.requests import Completion, Finish, Request
 
 class Echo:
     """Answers with the text of the prompt's last turn; with the first choice; with the smallest JSON of a schema."""
+
+    abilities = Abilities()
 
     def __init__(self, tokenizer: Tokenizer, stop: int) -> None:
         self._tokenizer, self._stop = tokenizer, stop
@@ -38,7 +41,8 @@ class Echo:
     def busy(self) -> bool:
         return bool(self._waiting)
 
-    def submit(self, request: Request) -> int:
+    def submit(self, call: ModelCall) -> int:
+        request = call.request
         self._tickets += 1
         keys: list[Key] = [(token, run.adapter) for run in request.runs for token in run.tokens]
         self._waiting.append((self._tickets, request, keys, self._ledger.prompt(keys)))

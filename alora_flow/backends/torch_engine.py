@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import alora_runtime
-from alora_flow.backends.base import Backend
+from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.errors import BadAdapter, BadModel
 from alora_flow.planning.prompts import Setup
 from alora_runtime.errors import AdapterError, ModelError
+from alora_runtime.requests import Completion
 
 CACHE_TOKENS = 16_384
 """Tokens that the KV arena holds unless the caller says otherwise."""
 
 
-def open_engine(setup: Setup, cache_tokens: int = CACHE_TOKENS) -> Backend:
-    """Load the model and every adapter of the setup. Raises BadModel and BadAdapter. torch is imported here."""
+class TorchEngine:
+    """Passes calls on to an engine, which does all that a backend can."""
+
+    abilities = Abilities()
+
+    def __init__(self, engine: alora_runtime.Engine) -> None:
+        self.engine = engine
+
+    @property
+    def cache_tokens(self) -> int:
+        return self.engine.cache_tokens
+
+    @property
+    def busy(self) -> bool:
+        return self.engine.busy
+
+    def submit(self, call: ModelCall) -> int:
+        return self.engine.submit(call.request)
+
+    def step(self) -> list[tuple[int, Completion]]:
+        return self.engine.step()
+
+    def cancel(self, ticket: int) -> None:
+        self.engine.cancel(ticket)
+
+    def forget(self) -> None:
+        self.engine.forget()
+
+
+def open_engine(setup: Setup, cache_tokens: int = CACHE_TOKENS, **options: object) -> TorchEngine:
+    """Load the model and every adapter of the setup, with further options of `Engine.load`. torch is imported here.
+
+    Raises BadModel and BadAdapter.
+    """
     adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
+    load = alora_runtime.Engine.load
     try:
-        return alora_runtime.Engine.load(setup.model.folder, adapters=adapters, cache_tokens=cache_tokens)
+        return TorchEngine(load(setup.model.folder, adapters=adapters, cache_tokens=cache_tokens, **options))  # type: ignore[arg-type]
     except ModelError as error:
         raise BadModel(str(error)) from error
     except AdapterError as error:

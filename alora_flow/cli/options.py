@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from alora_flow.backends.table import BACKENDS
 from alora_flow.errors import BadInput
 from alora_flow.execution.inputs import parse_text
 from alora_flow.language.meaning.program import FlowDecl
@@ -100,6 +101,24 @@ def input_options(command: Command) -> Command:
         help="A JSON object of inputs by name.",
     )
     return one(several(command))
+
+
+def backend_options(command: Command) -> Command:
+    """`--backend NAME` and its short form `--echo`, as `backend`."""
+    name = click.option(
+        "--backend",
+        metavar="NAME",
+        default="torch",
+        show_default=True,
+        help=f"What to run on: {', '.join(BACKENDS)}, or package.module:factory.",
+    )
+    echo = click.option(
+        "--echo",
+        "backend",
+        flag_value="echo",
+        help="Run on no model: calls echo, choices take the first; tokens are counted.",
+    )
+    return name(echo(command))
 
 
 def no_pass_option(command: Command) -> Command:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.live import Live
 
-from alora_flow.cli.options import find_flow_file, input_options, no_pass_option, read_inputs, show_advice
+from alora_flow.backends.table import Opener
+from alora_flow.cli.options import (
+    backend_options,
+    find_flow_file,
+    input_options,
+    no_pass_option,
+    read_inputs,
+    show_advice,
+)
 from alora_flow.errors import BadInput
+from alora_flow.execution.events import Event, Listener, event_json, quiet
 from alora_flow.module import Flow, Module, Result
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.schedule import Schedule
 from alora_flow.views.progress import ProgressView
-from alora_flow.views.result import result_json, show_result, show_stats, trace_json
+from alora_flow.views.result import result_json, show_result, show_stats
 
 
 @click.command("run")
@@ -26,8 +37,14 @@ from alora_flow.views.result import result_json, show_result, show_stats, trace_
 @input_options
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print result, statistics and nodes as one JSON object.")
+@backend_options
 @no_pass_option
-@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write what every node did, as JSON.")
+@click.option(
+    "--trace",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write what happens to FILE as it happens, one JSON event a line.",
+)
 def command(
     file: str,
     flow: str | None,
@@ -37,17 +54,15 @@ def command(
     as_json: bool,
     trace: Path | None,
     left_out: tuple[str, ...],
+    backend: str,
 ) -> None:
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
-    module = Module(Compilation(find_flow_file(file), model, left_out))
+    module = Module(Compilation(find_flow_file(file), model, left_out), Opener(backend))
     chosen = module.flow(flow)
-    if trace is not None and not trace.parent.is_dir():
-        raise BadInput(f"cannot write {trace}: there is no folder {trace.parent}")
     schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
     show_advice(advise(schedule))
-    result = _run(chosen, schedule)
-    if trace is not None:
-        _write(trace, trace_json(result.trace))
+    with _log(trace) as write:
+        result = _run(chosen, schedule, write)
     if as_json:
         click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))
     else:
@@ -55,17 +70,35 @@ def command(
         show_stats(Console(stderr=True), result.trace)
 
 
-def _run(flow: Flow, schedule: Schedule) -> Result:
+def _run(flow: Flow, schedule: Schedule, write: Listener) -> Result:
     """With a line for the running nodes while it works; silent where stderr is no terminal."""
     if not sys.stderr.isatty():
-        return flow.perform([schedule])[0]
+        return flow.perform([schedule], write)[0]
     view = ProgressView(flow.graph)
+
+    def tell(event: Event) -> None:
+        view.tell(event)
+        write(event)
+
     with Live(view, console=Console(stderr=True), transient=True, refresh_per_second=12):
-        return flow.perform([schedule], view.tell)[0]
+        return flow.perform([schedule], tell)[0]
 
 
-def _write(path: Path, content: object) -> None:
+@contextmanager
+def _log(path: Path | None) -> Iterator[Listener]:
+    """Writes every event as it happens, so that the log of a run that fails or is killed is there up to that."""
+    if path is None:
+        yield quiet
+        return
     try:
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+        file = path.open("w", encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}") from error
+        reason = f"there is no folder {path.parent}" if not path.parent.is_dir() else error.strerror
+        raise BadInput(f"cannot write {path}: {reason}") from error
+    with file:
+
+        def write(event: Event) -> None:
+            file.write(f"{json.dumps(event_json(event), ensure_ascii=False)}\n")
+            file.flush()
+
+        yield write

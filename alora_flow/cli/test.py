@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from alora_flow.backends.echo import open_echo
-from alora_flow.backends.torch_engine import open_engine
-from alora_flow.cli.options import find_flow_file
+from alora_flow.backends.table import Opener
+from alora_flow.cli.options import backend_options, find_flow_file
+from alora_flow.errors import BadInput
 from alora_flow.language.meaning.program import TestDecl
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -25,13 +25,15 @@ MARKS = {"passed": ("green", "."), "failed": ("red", "F"), "error": ("red", "E")
 @click.command("test")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR…")
 @click.option("-k", "pattern", default="", metavar="TEXT", help="Only tests with TEXT in FILE::NAME, in any case.")
-@click.option("--echo", is_flag=True, help="Run on no model: calls echo, choices take the first; tokens are counted.")
+@backend_options
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the files' own.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
-def command(paths: tuple[str, ...], pattern: str, echo: bool, model: str | None, junit: Path | None) -> None:
+def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | None, junit: Path | None) -> None:
     """Run the tests in flow files. Exit code 0: all passed, 1: some failed, 5: there were none."""
     console = Console(highlight=False)
-    open_backend = open_echo if echo else open_engine
+    open_backend = Opener(backend)
+    if junit is not None and not junit.parent.is_dir():
+        raise BadInput(f"cannot write {junit}: there is no folder {junit.parent}")
     results: list[TestResult] = []
     for file in _files(paths):
         module = Module(Compilation(file, model), open_backend)
@@ -40,7 +42,7 @@ def command(paths: tuple[str, ...], pattern: str, echo: bool, model: str | None,
             console.print(f"{file} ", end="", markup=False, soft_wrap=True)
             results += _run(console, module, chosen)
     if junit is not None:
-        junit.write_text(junit_xml(results))
+        _write(junit, junit_xml(results))
     for result in results:
         show_failure(console, result)
     show_summary(console, results)
@@ -66,6 +68,13 @@ def _run(console: Console, module: Module, tests: list[TestDecl]) -> list[TestRe
         results.append(result)
     console.print()
     return results
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}") from error
 
 
 def _failed(results: Sequence[TestResult]) -> bool:

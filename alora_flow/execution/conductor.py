@@ -52,7 +52,7 @@ class Conductor:
         """Return when all are ended, each with its result or its error."""
         with self._turn:
             if self._leader == threading.get_ident():
-                raise RuntimeError("a progress callback can't run flows on the backend that it watches")
+                raise RuntimeError("a listener can't run flows on the backend that it watches")
             self._waiting.extend(runs)
         while self._leads(runs):
             try:
@@ -129,7 +129,7 @@ class Conductor:
             try:
                 work()
             except Exception as error:
-                run.error = error
+                run.fail(error)
                 self._leave(run)
 
     def _leave(self, run: Run) -> None:
@@ -161,7 +161,8 @@ class Conductor:
     def _give_up(self, error: BaseException) -> None:
         """The backend or the leader's thread was interrupted: no run can go on."""
         for run in [*self._active, *self._waiting]:
-            run.error = run.error or error
+            if not run.ended:
+                run.fail(error)
             self.shared.hints.leave(id(run))
             for ticket in run.calls:
                 self.backend.cancel(ticket)

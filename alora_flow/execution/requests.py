@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from alora_flow.backends.base import Abilities, ModelCall
+from alora_flow.errors import BadInput
 from alora_flow.execution.hints import NextUse
-from alora_flow.intrinsics.contract import choices_of
-from alora_flow.language.meaning import types as t
-from alora_flow.planning.evaluate import Values, evaluate
-from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.prompts import Call, Prompt, Setup
+from alora_flow.planning.evaluate import Values
+from alora_flow.planning.graph.nodes import Invoke
+from alora_flow.planning.prompts import Call, Prompt
+from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Hole
-from alora_flow.values.models import adapter
-from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Request, Run
 
 
-def request_for(call: Call, setup: Setup, values: Values, next_use: NextUse | None = None) -> Request:
-    """The request of one call whose thread, and so its prompt, is known. `next_use`: as in Request."""
-    operation, runs, limit = call.node.operation, _runs(call.prompt), call.max_tokens
-    assert isinstance(operation, (g.Generate, g.Invoke))
-    if isinstance(operation, g.Invoke):
-        contract = setup.contracts[operation.intrinsic.key]
-        choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
-        settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
-        constraint = None if choices else constraint_for(contract.emits)
-        return Request(runs, max_tokens=limit, choices=choices, constraint=constraint, next_use=next_use, **settings)
-    settings = {argument.name: evaluate(argument.value, values) for argument in operation.settings}
-    settings["stop_strings"] = settings.pop("stop", ())
-    settings.pop("max_tokens", None)
-    options = choices_of(operation.as_type) if operation.as_type else None
-    encode = setup.prompter.tokenizer.encode_data
-    return Request(
-        runs,
-        max_tokens=limit,
-        choices=tuple(encode(text) for text, _ in options) if options else None,
-        constraint=constraint_for(operation.as_type) if operation.as_type and not options else None,
-        next_use=next_use,
-        **settings,
-    )
+def fitted(call: Call, abilities: Abilities) -> Call:
+    """The call as a backend can make it."""
+    return call if abilities.choices else replace(call, form=call.form.decoded())
+
+
+def model_call(call: Call, values: Values, next_use: NextUse | None = None) -> ModelCall:
+    """What a backend takes for a call whose thread, and so its prompt, is known. `next_use`: as in Request."""
+    request = Request(_runs(call.prompt), next_use=next_use, **call.form.limits(values))
+    return ModelCall(call.node.id, request, call.thread)
+
+
+def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
+    """Raises BadInput for the first call that a backend can't make, before any is made."""
+    for call in (step.call for step in schedule.steps):
+        line, what = call.node.span.line, call.node.operation
+        name = what.intrinsic.name if isinstance(what, Invoke) else call.node.id
+        if isinstance(what, Invoke) and not abilities.adapters:
+            raise BadInput(f"line {line}: intrinsic '{name}' needs an adapter, and this backend runs none")
+        if call.form.weighed and not abilities.choices:
+            raise BadInput(
+                f"line {line}: '{name}' needs the probabilities of its choices, and this backend gives none",
+                "run it on the torch backend, or let it emit a plain value",
+            )
 
 
 def _runs(prompt: Prompt) -> tuple[Run, ...]:
@@ -49,10 +49,3 @@ def _runs(prompt: Prompt) -> tuple[Run, ...]:
         return (Run(tokens),)
     runs = (Run(tokens[: prompt.active_from]), Run(tokens[prompt.active_from :], adapter=prompt.contract.name))
     return tuple(run for run in runs if run.tokens)
-
-
-def constraint_for(type: t.Type) -> Constraint | None:
-    """The grammar of a type that is no short list of choices; free text has none."""
-    if isinstance(type, t.StrType):
-        return None
-    return Constraint.json_schema(adapter(type).json_schema())

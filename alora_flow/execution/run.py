@@ -11,19 +11,34 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend
-from alora_flow.errors import RunFailed
+from alora_flow.errors import FlowError, RunFailed
+from alora_flow.execution.answers.chain import Chain, Question
+from alora_flow.execution.answers.memo import Memo
+from alora_flow.execution.answers.mocks import Mocks
+from alora_flow.execution.events import (
+    CallCompleted,
+    CallSubmitted,
+    Event,
+    Listener,
+    NodeEnded,
+    NodeStarted,
+    RunEnded,
+    RunStarted,
+    Tokens,
+    quiet,
+)
 from alora_flow.execution.hints import Hints
-from alora_flow.execution.mocks import Mocks
-from alora_flow.execution.requests import request_for
+from alora_flow.execution.requests import fitted, model_call
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool
-from alora_flow.execution.trace import NodeTrace, Status, Tokens, Trace
-from alora_flow.execution.work import State, completed_value, pure_value
+from alora_flow.execution.trace import Trace
+from alora_flow.execution.work import Decision, State, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
@@ -36,13 +51,6 @@ from alora_runtime.requests import Completion
 FindTool = Callable[[ToolDecl], Callable[..., Any]]
 """The Python function of a tool."""
 
-Progress = Callable[[Node, Status | None], None]
-"""Told when a node begins (None) and how it ended."""
-
-
-def quiet(node: Node, status: Status | None) -> None:
-    """Progress for nobody."""
-
 
 class Shared(NamedTuple):
     """What runs side by side have in common: a backend, what its cache holds, and what their calls go on from."""
@@ -52,39 +60,52 @@ class Shared(NamedTuple):
     hints: Hints
 
 
+class Started(NamedTuple):
+    """A model call under way: the `number`-th of its node, and its prompt as the cache's keys."""
+
+    call: Call
+    number: int
+    keys: list[Key]
+
+
 class Run:
     """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
     Each of them raises RunFailed, and then the run is over. Each call's prediction is made from the ledger when the
-    call begins, before the backend is asked.
+    call begins, before the backend is asked. `listener` is told of every event.
     """
 
-    def __init__(self, schedule: Schedule, shared: Shared, find_tool: FindTool, progress: Progress = quiet) -> None:
+    def __init__(self, schedule: Schedule, shared: Shared, find_tool: FindTool, listener: Listener = quiet) -> None:
         self.state, self.shared = State(schedule), shared
-        self.find_tool, self.progress = find_tool, progress
+        self.find_tool, self.listener = find_tool, listener
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
-        self.calls: dict[int, tuple[Call, list[Key]]] = {}
+        self.calls: dict[int, Started] = {}
+        self._log: list[Event] = []
 
     @property
     def ended(self) -> bool:
         return self.result is not None or self.error is not None
 
+    @property
+    def trace(self) -> Trace:
+        """What happened so far."""
+        return Trace(tuple(self._log))
+
     def begin(self) -> None:
         """Its time runs from here."""
         graph = self.state.graph
-        self.nodes = list(graph.nodes.values())
-        self._ranks = self.state.schedule.ranks
-        self.mocks = Mocks(self.state.setup.prompter.tokenizer)
-        self.tools: dict[Future[Any], list[Node]] = {}
-        self.answers: dict[tuple[str, str], Future[Any]] = {}
-        self.predicted: dict[str, Tokens] = {}
         self.began = time.perf_counter()
-        self.times: dict[str, tuple[float, float]] = {}
-        self._readers = {node.id: list(graph.digraph.successors(node.id)) for node in self.nodes}
-        self._eager = {node.id for node in self.nodes if node.speculative}
+        self._tell(RunStarted(0.0, graph.flow.key, tuple((node.id, node.kind) for node in graph.nodes.values())))
+        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer), Memo()])
+        self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
-        self._needs = {node.id: self._awaited(node) for node in self.nodes}
+        self._begun: set[str] = set()
+        self._submitted: dict[str, int] = {}  # node → how many calls it made
+        self._ranks = self.state.schedule.ranks
+        self._readers = {node_id: list(graph.digraph.successors(node_id)) for node_id in graph.nodes}
+        self._eager = {node.id for node in graph.nodes.values() if node.speculative}
+        self._needs = {node.id: self._awaited(node) for node in graph.nodes.values()}
         self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
         heapify(self._ready)
 
@@ -110,25 +131,41 @@ class Run:
 
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
-        call, keys = self.calls.pop(ticket)
+        call, number, keys = self.calls.pop(ticket)
         self.shared.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
-        self.state.completions[call.node.id] = completion
-        self._finish(call.node, partial(completed_value, call, completion, self.state))
+        self.state.completions.append((call.node, completion))
+        actual = Tokens(completion.reused, completion.prefilled)
+        counts = (actual, completion.generated, completion.forced, completion.finish)
+        self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
+        self._finish(call.node, partial(completed_value, call, completion))
 
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
         for future in [future for future in self.tools if future.done()]:
             for node in self.tools.pop(future):
                 self._finish(node, future.result)
-        check_spending(self.state.graph.budgets, self.state.graph.nodes, self.state.completions, self._now())
+        check_spending(self.state.graph.budgets, self.state.completions, self._now())
 
     def conclude(self) -> None:
         """Every node is decided: its result."""
-        self.result = self._returned(), self._trace()
+        value = self._returned()
+        self._tell(RunEnded(self._now()))
+        self.result = value, self.trace
+
+    def fail(self, error: BaseException) -> None:
+        """It ends without a result; a FlowError takes the trace along."""
+        self.error = error
+        if self._log:
+            ended = RunEnded(self._now(), str(error) or type(error).__name__)
+            self._log.append(ended)
+            if isinstance(error, FlowError):
+                error.trace = self.trace
+            with suppress(Exception):  # the run's own error is the one to tell, not a listener's
+                self.listener(ended)
 
     def _returned(self) -> Any:
         """The value of the one `return` that ran; a test's graph has none."""
-        returns = [node.id for node in self.nodes if isinstance(node.operation, g.Return)]
+        returns = [node.id for node in self.state.graph.nodes.values() if isinstance(node.operation, g.Return)]
         ran = [node_id for node_id in returns if self.state.status[node_id] == "done"]
         assert len(ran) == bool(returns), f"of the returns {returns} these ran: {ran}"
         return self.state.values[ran[0]] if ran else None
@@ -136,49 +173,48 @@ class Run:
     # ------------------------------------------------------------ starting
 
     def _start(self, node: Node) -> None:
-        if node.id in self.state.status or node.id in self.times:
+        if node.id in self.state.status or node.id in self._begun:
             return
-        self.progress(node, None)
-        self.times[node.id] = (self._now(), 0.0)
+        self._begun.add(node.id)
+        self._tell(NodeStarted(self._now(), node.id))
         try:
             self._work(node)
-        except RunFailed:
-            self._failed(node)
+        except RunFailed as error:
+            self._failed(node, error)
 
     def _work(self, node: Node) -> None:
-        """Begin a call, or do at once what takes no time."""
-        mocked, value = self.mocks.answer(node, self.state.values) if node.mocks else (False, None)
-        if mocked:
-            return self._learn(node, value)
-        match node.operation:
-            case g.Generate() | g.Invoke():
-                self._submit(call_of(node, self.state.setup, self.state.values))
-            case g.Tool() as tool:
-                self.tools.setdefault(self._call(tool), []).append(node)
-            case _:
-                self._learn(node, pure_value(node, self.state))
+        """Begin a call whose answer nobody knows, or do at once what takes no time."""
+        operation = node.operation
+        if not node.mocks and not isinstance(operation, (*g.MODEL_CALLS, g.Tool)):
+            return self._learn(node, pure_value(node, self.state))
+        question = Question(node, self.state.values)
+        answer = self.answers.known(question)
+        if answer is None and isinstance(operation, g.MODEL_CALLS):
+            return self._submit(call_of(node, self.state.setup, self.state.values))
+        if answer is None:
+            assert isinstance(operation, g.Tool)
+            answer = _in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
+            self.answers.learn(question, answer)
+        if answer.done():
+            return self._learn(node, answer.result())
+        self.tools.setdefault(answer, []).append(node)
 
     def _submit(self, call: Call) -> None:
-        node, hints = call.node, self.shared.hints
+        node, hints, abilities = call.node, self.shared.hints, self.shared.backend.abilities
         hints.gone(id(self), node.id)
-        request = request_for(call, self.state.setup, self.state.values, hints.of(id(self), call))
+        call = fitted(call, abilities)
         try:
-            ticket = self.shared.backend.submit(request)
+            ticket = self.shared.backend.submit(model_call(call, self.state.values, hints.of(id(self), call)))
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         keys = keys_of(call.prompt)
         found = self.shared.ledger.prompt(keys)
-        self.predicted[node.id] = Tokens(found, len(keys) - found)
-        self.calls[ticket] = call, keys
-
-    def _call(self, call: g.Tool) -> Future[Any]:
-        """A tool at work; a pure one works once for equal arguments."""
-        given = {argument.name: self.state.value(argument.value) for argument in call.arguments}
-        key = (call.tool.key, repr(given))
-        if call.tool.pure and key in self.answers:
-            return self.answers[key]
-        self.answers[key] = future = _in_background(call_tool, call.tool, self.find_tool(call.tool), given)
-        return future
+        number = self._submitted.get(node.id, 0)
+        self._submitted[node.id] = number + 1
+        self.calls[ticket] = Started(call, number, keys)
+        adapter = call.prompt.contract.name if call.prompt.contract else None
+        predicted = Tokens(found, len(keys) - found) if abilities.exact_accounting else None
+        self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted))
 
     # ----------------------------------------------------------- finishing
 
@@ -188,17 +224,18 @@ class Run:
             return
         try:
             self._learn(node, result())
-        except RunFailed:
-            self._failed(node)
+        except RunFailed as error:
+            self._failed(node, error)
 
-    def _failed(self, node: Node) -> None:
+    def _failed(self, node: Node, error: RunFailed) -> None:
         """Called while an error is handled: what a speculation met only counts if its guards turn out to hold."""
         undecided = self.state.undecided(node)
         if not undecided:
-            raise
+            self._tell(NodeEnded(self._now(), node.id, "failed", error=error.message))
+            raise error
         self._eager.discard(node.id)
         self._needs[node.id] = undecided
-        del self.times[node.id]
+        self._begun.discard(node.id)
 
     def _learn(self, node: Node, value: Any) -> None:
         """A node has a value: it is done if its guards are decided, and speculative readers can start in any case."""
@@ -212,7 +249,7 @@ class Run:
         if node.id in self.state.values and not self.state.undecided(node):
             self._decide(node, "done")
 
-    def _decide(self, node: Node, status: Status) -> None:
+    def _decide(self, node: Node, status: Decision) -> None:
         """A node is done or skipped: start, settle or skip those that waited for it."""
         decided = [(node, status)]
         while decided:
@@ -221,8 +258,9 @@ class Run:
                 continue
             self.state.status[node.id] = status
             self.shared.hints.gone(id(self), node.id)
-            self.times[node.id] = (self.times.get(node.id, (self._now(),))[0], self._now())
-            self.progress(node, status)
+            thrown_away = status == "skipped" and node.id in self._submitted
+            told = "discarded" if thrown_away else status
+            self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id)))
             for reader in map(self.state.graph.nodes.__getitem__, self._readers[node.id]):
                 self._no_longer_needs(reader.id, node.id)
                 guards = [guard for guard in reader.guards if guard.condition == node.id]
@@ -236,27 +274,12 @@ class Run:
         if not self._needs[reader]:
             heappush(self._ready, (self._ranks[reader], reader))
 
-    # --------------------------------------------------------------- trace
-
     def _now(self) -> float:
         return time.perf_counter() - self.began
 
-    def _trace(self) -> Trace:
-        return Trace(tuple(map(self._node_trace, self.nodes)), self._now())
-
-    def _node_trace(self, node: Node) -> NodeTrace:
-        began, ended = self.times[node.id]
-        status, value = self.state.status[node.id], self.state.values.get(node.id)
-        done: Completion | None = self.state.completions.get(node.id)
-        if done is None:
-            return NodeTrace(node.id, node.kind, status, began, ended, value)
-        return NodeTrace(
-            *(node.id, node.kind, "discarded" if status == "skipped" else status, began, ended, value),
-            self.predicted[node.id],
-            Tokens(done.reused, done.prefilled),
-            done.generated,
-            done.forced,
-        )
+    def _tell(self, event: Event) -> None:
+        self._log.append(event)
+        self.listener(event)
 
 
 def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from alora_flow.errors import BudgetSpent
 from alora_flow.planning.graph.nodes import Budget, Invoke, Node
@@ -18,12 +18,10 @@ COSTS: dict[str, Callable[[Node, Completion], int]] = {
 """Resources of `settings.BUDGET` that are counted by call; `wall` is seconds since the run began."""
 
 
-def check_spending(
-    budgets: Sequence[Budget], nodes: Mapping[str, Node], done: Mapping[str, Completion], seconds: float
-) -> None:
+def check_spending(budgets: Sequence[Budget], done: Sequence[tuple[Node, Completion]], seconds: float) -> None:
     """Raises BudgetSpent for the first limit that is broken."""
     for budget in budgets:
-        calls = [(nodes[node_id], one) for node_id, one in done.items() if node_id.startswith(budget.prefix)]
+        calls = [(node, one) for node, one in done if node.id.startswith(budget.prefix)]
         for limit in budget.limits:
             if limit.resource == "wall":
                 spent, by = seconds, "since it began"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from alora_flow.errors import RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
-from alora_flow.execution.outcome import generated_value, intrinsic_value
-from alora_flow.execution.trace import Status
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
@@ -21,6 +19,8 @@ from alora_flow.prompts.thread import Generated, Thread, Turn
 from alora_flow.values.data import Reply
 from alora_runtime.requests import Completion
 
+Decision = Literal["done", "skipped"]
+
 
 @dataclass
 class State:
@@ -28,8 +28,8 @@ class State:
 
     schedule: Schedule
     values: dict[str, Any] = field(default_factory=dict)
-    status: dict[str, Status] = field(default_factory=dict)
-    completions: dict[str, Completion] = field(default_factory=dict)
+    status: dict[str, Decision] = field(default_factory=dict)
+    completions: list[tuple[Node, Completion]] = field(default_factory=list)
 
     @property
     def graph(self) -> FlowGraph:
@@ -97,22 +97,16 @@ def _asked_by_a_test(node: Node, state: State) -> Any:
 
 
 def _ran(among: Sequence[str], state: State) -> list[tuple[Node, Completion]]:
-    return [(state.graph.nodes[n], state.completions[n]) for n in among if n in state.completions]
+    wanted = set(among)
+    return [(node, completion) for node, completion in state.completions if node.id in wanted]
 
 
-def completed_value(call: Call, completion: Completion, state: State) -> Any:
+def completed_value(call: Call, completion: Completion) -> Any:
     """The value of a model call. Raises RunFailed where what was written does not fit its type."""
     node = call.node
     if completion.error is not None:
         raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
-    match node.operation:
-        case g.Invoke(intrinsic=intrinsic):
-            return intrinsic_value(state.setup.contracts[intrinsic.key], completion)
-        case g.Generate(as_type=None):
-            return _reply(call.thread, completion)
-        case g.Generate(as_type=as_type) if as_type is not None:
-            return generated_value(as_type, completion)
-    raise AssertionError(f"{node.kind} is no model call")
+    return _reply(call.thread, completion) if call.form.read is None else call.form.read(completion)
 
 
 def _reply(thread: Thread, completion: Completion) -> Reply:

@@ -119,13 +119,16 @@ def _last(part: tuple[int, ...], whole: tuple[int, ...]) -> int | None:
 
 
 def _outcomes(emits: Choices | t.Type, io_yaml: IoYaml | None, tokenizer: Tokenizer) -> tuple[Outcome, ...] | None:
+    """Only a literal of the flow file, as in `emits enum("<|yes|>", "no")`, can spell control tokens: what an adapter's
+    files or a type name are data, as everywhere."""
     if io_yaml is not None and io_yaml.categories is not None:
         weights = io_yaml.categories.items()
-        return tuple(Outcome(tokenizer.encode_control(text), text, weight) for text, weight in weights)
+        return tuple(Outcome(tokenizer.encode_data(text), text, weight) for text, weight in weights)
     options = choices_of(emits)
     if options is None:
         return None
-    return tuple(Outcome(tokenizer.encode_control(text), it) for text, it in options)
+    encode = tokenizer.encode_control if isinstance(emits, Choices) else tokenizer.encode_data
+    return tuple(Outcome(encode(text), it) for text, it in options)
 
 
 def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:

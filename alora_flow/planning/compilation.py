@@ -37,6 +37,9 @@ class Compilation:
         self._left_out = frozenset(left_out)
         self.graph = lru_cache(maxsize=None)(self._graph)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Compilation, (self.path.absolute(), self._model, tuple(self._left_out))
+
     @cached_property
     def program(self) -> Program:
         """The checked program. Raises FlowErrors with all diagnostics, and BadInput for a file that can't be read."""

@@ -5,19 +5,17 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
 from alora_flow.errors import BadInput
-from alora_flow.intrinsics.contract import Contract, choices_of
+from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.planning.evaluate import Values, evaluate, thread_of
+from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
+from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.prompts.thread import Prompter, Symbol, Thread
-
-DEFAULT_MAX_TOKENS = 256
-"""For a `generate` that does not say `max_tokens`."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,21 @@ class Setup:
     model: ModelFiles
     prompter: Prompter
     contracts: Mapping[str, Contract]
+    _forms: dict[Hashable, AnswerForm] = field(default_factory=dict, repr=False, compare=False)
+
+    def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
+        """How a call's answer is limited and read; made once for all calls alike."""
+        key: Hashable = (
+            operation.intrinsic.key if isinstance(operation, g.Invoke) else (operation.as_type, operation.settings)
+        )
+        if key not in self._forms:
+            self._forms[key] = self._form(operation)
+        return self._forms[key]
+
+    def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
+        if isinstance(operation, g.Invoke):
+            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
+        return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Call:
     node: Node
     thread: Thread
     prompt: Prompt
-    max_tokens: int
+    form: AnswerForm
 
 
 def call_of(node: Node, setup: Setup, values: Values) -> Call:
@@ -59,7 +72,7 @@ def call_of(node: Node, setup: Setup, values: Values) -> Call:
     operation = node.operation
     assert isinstance(operation, (g.Generate, g.Invoke))
     thread = thread_of(operation.thread, values)
-    return Call(node, thread, _prompt(operation, thread, setup), max_tokens_of(operation, setup))
+    return Call(node, thread, _prompt(operation, thread, setup), setup.form(operation))
 
 
 def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> Prompt:
@@ -74,14 +87,3 @@ def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> P
     tail = contract.invocation or setup.prompter.generation_tokens(thread)
     start = len(symbols) + contract.active_at if contract.adapter.activated else 0
     return Prompt(symbols + tail, contract, start)
-
-
-def max_tokens_of(operation: g.Generate | g.Invoke, setup: Setup) -> int:
-    """The most tokens that a call can write."""
-    if isinstance(operation, g.Invoke):
-        return setup.contracts[operation.intrinsic.key].max_tokens
-    options = choices_of(operation.as_type) if operation.as_type else None
-    if options:
-        return max(len(setup.prompter.tokenizer.encode_data(text)) for text, _ in options)
-    settings = {argument.name: argument.value for argument in operation.settings}
-    return int(evaluate(settings["max_tokens"], {})) if "max_tokens" in settings else DEFAULT_MAX_TOKENS

@@ -117,7 +117,9 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Call]:
             call = call_of(node, setup, values)
             yield call
             if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
-                values[node.id] = Reply(None, (*call.thread, Turn("assistant", (Hole(node.id, call.max_tokens),))))
+                values[node.id] = Reply(
+                    None, (*call.thread, Turn("assistant", (Hole(node.id, call.form.most_tokens),)))
+                )
         elif node.id not in values:
             _foresee(node, values, out)
 

@@ -65,11 +65,25 @@ def python_type(type: t.Type) -> Any:
             return Optional[python_type(inner)]  # noqa: UP045 - built from values, not written
         case t.UnionType(members):
             return Union[tuple(python_type(member) for member in members)]  # noqa: UP007
-        case t.EnumType(name, members):
-            return Enum(name, {member: member for member in members}, type=str)
+        case t.EnumType():
+            return _enum(type)
         case t.RecordType():
             return _record(type)
     return _PLAIN[type.__class__]
+
+
+class RecordValue(BaseModel):
+    """What the class of every record of a flow file is made from. The class is made anew in another process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        type = _TYPES[self.__class__]
+        return _revived, (type, _declared_in(type), {field.name: getattr(self, field.name) for field in type.fields})
+
+
+_TYPES: dict[type, t.RecordType] = {}
+"""The flow types of the records' classes."""
 
 
 def _record(type: t.RecordType) -> type[BaseModel]:
@@ -77,7 +91,40 @@ def _record(type: t.RecordType) -> type[BaseModel]:
     fields: dict[str, Any] = {
         field.name: (python_type(field.type), ... if field.required else defaults[field.name]) for field in type.fields
     }
-    return create_model(type.name, __config__=ConfigDict(frozen=True, extra="forbid"), **fields)
+    made = create_model(type.name, __base__=RecordValue, **fields)
+    _TYPES[made] = type
+    return made
+
+
+def _revived(type: t.RecordType, declared: Mapping[t.RecordType, Mapping[str, Any]], values: dict[str, Any]) -> Any:
+    for record, defaults in declared.items():
+        declare_defaults(record, defaults)
+    return python_type(type).model_construct(**values)
+
+
+def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
+    """The defaults of a record and of those inside it, which come first."""
+    match type:
+        case t.RecordType(fields=fields):
+            inside = {record: values for field in fields for record, values in _declared_in(field.type).items()}
+            return {**inside, type: _DEFAULTS.get(type, {})}
+        case t.ListType(element=inner) | t.OptionalType(inner=inner) | t.ProbType(of=inner):
+            return _declared_in(inner)
+        case t.UnionType(members=members):
+            return {record: values for member in members for record, values in _declared_in(member).items()}
+    return {}
+
+
+def _enum(type: t.EnumType) -> Any:
+    """Its members are strings; a member finds its class by the flow type in another process."""
+    name, members = type.name, {member: member for member in type.members}
+    made = Enum(name, members, type=str)  # type: ignore[misc]
+    setattr(made, "__reduce_ex__", lambda member, protocol: (_member, (type, member.name)))  # noqa: B010 - mypy
+    return made
+
+
+def _member(type: t.EnumType, name: str) -> Any:
+    return python_type(type)[name]
 
 
 @cache

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.spinner import Spinner
 
-from alora_flow.execution.trace import Status
-from alora_flow.planning.graph.nodes import FlowGraph, Node
+from alora_flow.execution.events import Event, NodeEnded, NodeStarted
+from alora_flow.planning.graph.nodes import FlowGraph
 
 WORTH_SHOWING = ("generate", "invoke", "tool")
 
@@ -17,17 +17,21 @@ class ProgressView:
     def __init__(self, graph: FlowGraph) -> None:
         self._total = len(graph.nodes)
         self._decided = 0
-        self._running: dict[str, Node] = {}
+        self._kinds = {node.id: node.kind for node in graph.nodes.values()}
+        self._running: dict[str, None] = {}
         self._spinner = Spinner("dots", text="loading the model")
 
-    def tell(self, node: Node, status: Status | None) -> None:
-        """A node began (None) or ended."""
-        if status is None:
-            self._running[node.id] = node
-        else:
-            self._decided += 1
-            self._running.pop(node.id, None)
-        calls = [node.id for node in self._running.values() if node.kind in WORTH_SHOWING]
+    def tell(self, event: Event) -> None:
+        """A node began or ended."""
+        match event:
+            case NodeStarted(node=node):
+                self._running[node] = None
+            case NodeEnded(node=node):
+                self._decided += 1
+                self._running.pop(node, None)
+            case _:
+                return
+        calls = [node for node in self._running if self._kinds[node] in WORTH_SHOWING]
         self._spinner.update(text=f"{self._decided}/{self._total}  {', '.join(calls)}")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from rich.console import Console
 
 from alora_flow.testing import TestResult
-from alora_flow.views.result import plain
+from alora_flow.values.plain import plain
 
 
 def show_failure(console: Console, result: TestResult) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from alora_flow.execution.trace import Trace
 from tests.command import warm
 
 
@@ -30,8 +31,7 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert printed["stats"]["reused"] == sum(node["actual"]["reused"] for node in calls.values())
     assert printed["stats"]["prefilled"] == sum(node["actual"]["prefilled"] for node in calls.values())
     assert calls["sure"]["actual"]["prefilled"] + calls["wrong"]["actual"]["prefilled"] <= 4
-    written = json.loads(trace.read_text())
-    assert {node["id"]: node["status"] for node in written["nodes"]}["return"] == "skipped"
+    assert Trace.from_json(trace.read_text())["return"].status == "skipped"
 
 
 def test_an_unsafe_request_is_refused_before_anything_is_searched(tmp_path: Path) -> None:
@@ -40,8 +40,7 @@ def test_an_unsafe_request_is_refused_before_anything_is_searched(tmp_path: Path
     done = warm("run", "safety_rag.flow", "--input", question, "--json", "--trace", str(trace))
     assert done.code == 0, done.stderr
     assert json.loads(done.stdout)["value"] == {"reason": "unsafe request", "stage": "input"}
-    statuses = {node["id"]: node["status"] for node in json.loads(trace.read_text())["nodes"]}
-    assert statuses["found"] == "skipped"
+    assert Trace.from_json(trace.read_text())["found"].status == "skipped"
 
 
 def test_people_see_the_result_on_stdout_and_the_cost_on_stderr() -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from alora_flow.backends.base import Backend
+from alora_flow.backends.base import Backend, ModelCall
 from alora_flow.backends.echo import Echo
-from alora_flow.backends.torch_engine import open_engine
+from alora_flow.backends.torch_engine import TorchEngine, open_engine
 from alora_flow.execution.hints import Hints, NextUse
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.prompts import Setup
-from alora_flow.views.result import plain
-from alora_runtime import Engine, Request
+from alora_flow.values.plain import plain
+from alora_runtime import Engine
 from alora_runtime.validation import uses_of
 from tests.execution.test_promise import approximately
 from tests.tiny import write_model_folder
@@ -66,9 +66,9 @@ class Noting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def submit(self, request: Request) -> int:
-        self.requests.append(request)
-        return self.engine.submit(request)
+    def submit(self, call: ModelCall) -> int:
+        self.requests.append(call.request)
+        return self.engine.submit(call)
 
 
 def test_what_the_hints_say(tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ def run_back(tmp_path: Path, cache_tokens: int) -> tuple[Any, Engine]:
     (tmp_path / "back.flow").write_text(BACK)
     module = Module(Compilation(tmp_path / "back.flow"), partial(open_engine, cache_tokens=cache_tokens))
     value = plain(module.flows["back"].run({}).value)
-    assert isinstance(module.backend, Engine)
-    module.backend.check()
-    return value, module.backend
+    assert isinstance(module.backend, TorchEngine)
+    module.backend.engine.check()
+    return value, module.backend.engine
 
 
 def test_a_small_cache_computes_less_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

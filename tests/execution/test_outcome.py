@@ -10,9 +10,9 @@ import pytest
 
 from alora_flow.backends.echo import open_echo
 from alora_flow.errors import RunFailed
-from alora_flow.execution.outcome import intrinsic_value
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.reading import intrinsic_value
 from alora_flow.values.data import Distribution
 from alora_runtime.requests import Completion
 from tests import tiny

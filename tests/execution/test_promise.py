@@ -14,8 +14,7 @@ from alora_flow.backends.torch_engine import open_engine
 from alora_flow.module import Module, OpenBackend, Result
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.prompts import Setup
-from alora_flow.views.result import plain
-from alora_runtime import Engine
+from alora_flow.values.plain import plain
 
 ROOT = Path(__file__).parents[2]
 FILES = [*sorted((ROOT / "flows").glob("*.flow")), *sorted((ROOT / "tests" / "cases" / "flows").glob("*.flow"))]
@@ -35,8 +34,7 @@ QUESTIONS = [
 
 
 def without_cache(setup: Setup) -> Backend:
-    adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
-    return Engine.load(setup.model.folder, adapters=adapters, reuse=False)
+    return open_engine(setup, cache_tokens=32768, reuse=False)
 
 
 def all_inputs(module: Module, name: str) -> list[dict[str, Any]]:

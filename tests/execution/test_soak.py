@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.errors import BadValue, RunFailed
+from alora_flow.execution.events import Event
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prompts import Setup
-from alora_flow.views.result import plain
+from alora_flow.values.plain import plain
 from alora_runtime import Engine
 from alora_runtime.errors import RequestError
 from tests.execution.test_promise import ROOT, approximately
@@ -94,9 +95,11 @@ class Faulty:
         self.at("forward pass")
         return self._rows(batch)
 
-    def submit(self, request: Any) -> int:
+    abilities = Abilities()
+
+    def submit(self, call: ModelCall) -> int:
         self.at("submission")
-        ticket = self.engine.submit(request)
+        ticket = self.engine.submit(call.request)
         self.at("submitted")
         return ticket
 
@@ -106,7 +109,7 @@ class Faulty:
         self.at("stepped")
         return done
 
-    def progress(self, node: Node, status: object) -> None:
+    def progress(self, event: Event) -> None:
         self.at("progress")
 
     @property

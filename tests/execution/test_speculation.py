@@ -72,7 +72,8 @@ def test_what_was_speculated_is_thrown_away_when_the_guard_says_no(tmp_path: Pat
     assert result.value == "refused"
     assert calls == ["search", "decide"]
     assert (result.trace["reply"].status, result.trace["logged"].status) == ("discarded", "skipped")
-    assert result.trace["reply"].predicted == result.trace["reply"].actual
+    (reply,) = result.trace["reply"].calls
+    assert reply.predicted == reply.actual
     assert result.stats.prefilled > 0
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from alora_flow import BadInput, RunFailed
+from alora_flow.backends.base import OpenBackend
 from alora_flow.backends.echo import open_echo
-from alora_flow.backends.torch_engine import open_engine
-from alora_flow.execution.trace import Status
-from alora_flow.module import Module, OpenBackend, Result
+from alora_flow.backends.torch_engine import TorchEngine, open_engine
+from alora_flow.execution.events import Event, NodeEnded
+from alora_flow.module import Module, Result
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.graph.nodes import Node
-from alora_flow.views.result import plain
+from alora_flow.values.plain import plain
 from alora_runtime import Engine
 
 FLOWS = Path(__file__).parents[2] / "flows"
@@ -70,9 +70,7 @@ def test_runs_side_by_side_answer_as_alone_in_fewer_steps_and_keep_their_promise
     for result, single in zip(results, singles, strict=True):
         assert plain(result.value) == pytest.approx(plain(single.value), abs=1e-4)
         assert result.trace.kept_promise
-    engines = [together.backend, alone.backend]
-    assert isinstance(engines[0], Engine)
-    assert isinstance(engines[1], Engine)
+    engines = [module.backend.engine for module in (together, alone) if isinstance(module.backend, TorchEngine)]
     assert engines[0].stats.steps < engines[1].stats.steps / 2
     assert engines[0].stats.prefilled == engines[1].stats.prefilled
 
@@ -114,24 +112,24 @@ def test_a_tool_may_run_a_flow_of_the_module_that_calls_it(tmp_path: Path) -> No
     assert module.f(n=1).value == 2
 
 
-def test_a_progress_callback_may_not(tmp_path: Path) -> None:
+def test_a_listener_may_not(tmp_path: Path) -> None:
     module = meeting(tmp_path, "return n", open_echo)
 
-    def ask_back(node: Node, status: Status | None) -> None:
+    def ask_back(event: Event) -> None:
         module.g(n=1)
 
-    with pytest.raises(RuntimeError, match="progress callback"):
+    with pytest.raises(RuntimeError, match="a listener can't run flows"):
         module.f.run({"n": 1}, ask_back)
     assert module.f(n=1).value == 1
 
 
 @pytest.mark.parametrize("fail_at", ["left", "right"])
-def test_a_progress_callback_may_fail_at_one_of_the_calls_that_a_step_ends(tmp_path: Path, fail_at: str) -> None:
+def test_a_listener_may_fail_at_one_of_the_calls_that_a_step_ends(tmp_path: Path, fail_at: str) -> None:
     module = meeting(tmp_path, "return n", open_echo)
     before = module.h(n=1).value
 
-    def fail(node: Node, status: Status | None) -> None:
-        if status == "done" and fail_at in node.id:
+    def fail(event: Event) -> None:
+        if isinstance(event, NodeEnded) and fail_at in event.node:
             raise ValueError(fail_at)
 
     with pytest.raises(ValueError, match=fail_at):
@@ -143,8 +141,8 @@ def test_an_interrupted_step_ends_what_was_under_way_and_leaves_the_module_usabl
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = meeting(tmp_path, "return n")
-    engine = module.backend
-    assert isinstance(engine, Engine)
+    assert isinstance(module.backend, TorchEngine)
+    engine = module.backend.engine
     before, steps = Engine.step, []
 
     def interrupted(self: Engine) -> Any:

@@ -9,11 +9,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from alora_flow.errors import RunFailed
-from alora_flow.execution.outcome import generated_value
-from alora_flow.execution.requests import constraint_for
 from alora_flow.intrinsics.contract import choices_of
 from alora_flow.intrinsics.library import BUNDLED
 from alora_flow.language.meaning import types as t
+from alora_flow.planning.answer_form import constraint_for
+from alora_flow.planning.reading import written_value
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.errors import ConstraintError
@@ -61,7 +61,7 @@ def test_the_grammar_of_a_type(vocabulary: Vocabulary, type: t.Type, allowed: li
     for value in allowed:
         assert accepts(vocabulary, type, json.dumps(value)), value
         written = Completion((1,), json.dumps(value), "stop")
-        assert adapter(type).dump_python(generated_value(type, written), mode="json", exclude_unset=True) == value
+        assert adapter(type).dump_python(written_value(type, written), mode="json", exclude_unset=True) == value
     for value in refused:
         assert not accepts(vocabulary, type, json.dumps(value)), value
 
@@ -74,5 +74,5 @@ def test_text_needs_no_grammar_and_few_values_are_choices() -> None:
 
 def test_what_is_cut_short_says_so() -> None:
     with pytest.raises(RunFailed, match="2 tokens were not enough for a Point") as caught:
-        generated_value(POINT, Completion((1, 2), '{"x', "length"))
+        written_value(POINT, Completion((1, 2), '{"x', "length"))
     assert caught.value.help == "raise max_tokens"

@@ -169,3 +169,18 @@ def test_a_hub_id_is_read_from_the_local_cache_only(tmp_path: Path, monkeypatch:
     assert find_model("org/name", Path("/")).folder == snapshot
     with pytest.raises(ModelNotFound, match="'org/other' is neither"):
         find_model("org/other", Path("/"))
+
+
+def test_only_the_flow_file_spells_control_tokens(model: ModelFiles, tokenizer: Tokenizer, safety: int) -> None:
+    """An option of `emits enum(…)` is a literal of the flow file; a category of io.yaml is data."""
+    adapter_folder(model, [safety])
+    written = resolved(model, tokenizer, emits=Choices(("<|safety|>", "N"))).outcomes
+    assert written is not None
+    assert written[0].tokens == (safety,)
+    rule = "[{type: likelihood, input_path: [], categories_to_values: {'<|safety|>': 1.0, 'N': 0.0}}]"
+    folder = adapter_folder(model, [safety])
+    (folder / "io.yaml").write_text(f"model: ~\nresponse_format: ~\ntransformations: {rule}\n")
+    read = resolve(intrinsic(from_library="guard"), model, tokenizer, model.folder).outcomes
+    assert read is not None
+    assert safety not in read[0].tokens
+    assert tokenizer.decode(read[0].tokens) == "<|safety|>"

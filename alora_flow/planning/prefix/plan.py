@@ -71,7 +71,7 @@ def _planned(ledger: Ledger, call: Call) -> PlannedCall:
         " ".join(call.node.operation.thread.span.text.split()),  # type: ignore[union-attr]
         amount(symbols[:found]),
         amount(symbols[found:]),
-        call.max_tokens,
+        call.form.most_tokens,
         prompt.contract.name if prompt.contract else None,
         None if prompt.active_from is None else amount(symbols[: prompt.active_from]),
     )
@@ -81,7 +81,7 @@ def _left_behind(call: Call, adapter: str | None) -> list[Key]:
     """What a call's own tokens add to the cache: the hole itself, since a reply that ends by its stop token leaves its
     whole text."""
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-        return [(Hole(call.node.id, call.max_tokens), adapter)]
+        return [(Hole(call.node.id, call.form.most_tokens), adapter)]
     return []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from alora_flow.errors import RunFailed
-from alora_flow.intrinsics.contract import Contract, choices_of
+from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import ITS_DISTRIBUTION, evaluate
@@ -21,7 +21,7 @@ def intrinsic_value(contract: Contract, completion: Completion) -> Any:
     """An intrinsic's result. Raises RunFailed where what was written does not fit its type."""
     result = contract.intrinsic.result
     if contract.outcomes is None:
-        value = _written(contract.emits, completion)
+        value = written_value(contract.emits, completion)
     else:
         written = Distribution(tuple(o.it for o in contract.outcomes), _normalised(completion.choice_logprobs))
         value = _weighed(contract, written) if contract.intrinsic.from_library else _computed(contract, written)
@@ -30,17 +30,15 @@ def intrinsic_value(contract: Contract, completion: Completion) -> Any:
     return _checked(value, result)
 
 
-def generated_value(type: t.Type, completion: Completion) -> Any:
-    """The value of `generate(...) as T`."""
-    options = choices_of(type)
-    if options is not None and isinstance(type, t.ProbType):
-        return Distribution(tuple(value for _, value in options), _normalised(completion.choice_logprobs))
-    if options is not None and completion.choice is not None:
-        return options[completion.choice][1]
-    return _written(type, completion)
+def chosen_value(type: t.Type, values: tuple[Any, ...], completion: Completion) -> Any:
+    """The value of `generate(...) as T`, where T's values are choices."""
+    if isinstance(type, t.ProbType):
+        return Distribution(values, _normalised(completion.choice_logprobs))
+    assert completion.choice is not None
+    return values[completion.choice]
 
 
-def _written(type: t.Type, completion: Completion) -> Any:
+def written_value(type: t.Type, completion: Completion) -> Any:
     """What was written, as a value. Text may be cut short by `max_tokens`, nothing else may."""
     if completion.finish == "length" and not isinstance(type, t.StrType):
         raise RunFailed(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future
 from typing import Any
 
 from alora_flow.errors import RunFailed
+from alora_flow.execution.answers.chain import Question, settled
 from alora_flow.language.meaning import types as t
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
@@ -22,16 +24,20 @@ class Mocks:
         self._tokenizer = tokenizer
         self._used: Counter[int] = Counter()
 
-    def answer(self, node: Node, values: Values) -> tuple[bool, Any]:
-        """(True, the mocked value) where a rule fits this call, else (False, None)."""
-        rule = next((rule for rule in node.mocks if _fits(rule, node, values)), None)
+    def known(self, question: Question) -> Future[Any] | None:
+        """The value of the first rule that fits this call."""
+        node, values = question.node, question.values
+        rule = next((rule for rule in node.mocks if _fits(rule, question)), None)
         if rule is None:
             if isinstance(node.operation, g.Mocked):
                 raise RunFailed(f"line {node.span.line}: no mock of this flow fits these arguments")
-            return False, None
+            return None
         place = min(self._used[rule.number], len(rule.values) - 1)
         self._used[rule.number] += 1
-        return True, self._as_result(node, evaluate(rule.values[place], values), values)
+        return settled(self._as_result(node, evaluate(rule.values[place], values), values))
+
+    def learn(self, question: Question, answer: Future[Any]) -> None:
+        """A mock is nothing that a call tells."""
 
     def _as_result(self, node: Node, value: Any, values: Values) -> Any:
         """A mocked value as what the call gives: text as a reply on its thread, certainty as a distribution."""
@@ -44,10 +50,9 @@ class Mocks:
         return value
 
 
-def _fits(rule: MockRule, node: Node, values: Values) -> bool:
+def _fits(rule: MockRule, question: Question) -> bool:
     """Do the call's arguments equal those that the rule names?"""
-    given = {argument.name: argument.value for argument in getattr(node.operation, "arguments", ())}
-    return all(evaluate(given[item.name], values) == evaluate(item.value, values) for item in rule.arguments)
+    return all(question.arguments[item.name] == evaluate(item.value, question.values) for item in rule.arguments)
 
 
 def _distribution(type: t.ProbType, value: Any) -> Distribution:

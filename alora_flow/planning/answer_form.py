@@ -1,0 +1,123 @@
+"""How an answer is limited and how it is read: one form for intrinsics and for what the base generates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
+from typing import Any
+
+from alora_flow.errors import RunFailed
+from alora_flow.intrinsics.contract import Contract, choices_of
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Argument, Expected
+from alora_flow.planning.evaluate import NotKnown, Values, evaluate
+from alora_flow.planning.graph.walk import every
+from alora_flow.planning.reading import chosen_value, intrinsic_value, written_value
+from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.values.models import adapter
+from alora_runtime.answer.constraints import Constraint
+from alora_runtime.requests import Completion
+
+DEFAULT_MAX_TOKENS = 256
+"""For a `generate` that does not say `max_tokens`."""
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """How many tokens may be written, which, and what they mean.
+
+    choices: the token sequences of which one is written; `texts`: the same as text.
+    constraint: the grammar of what is no short list of choices; free text has neither.
+    settings: sampling settings whose values are known, by their names in alora_runtime's Request.
+    open: those that the run has to evaluate.
+    read: from a completion to the value that the flow sees; None where that is the text itself.
+    weighed: that value takes the probabilities of all choices, not only which one is written.
+    """
+
+    most_tokens: int
+    choices: tuple[tuple[int, ...], ...] | None = None
+    constraint: Constraint | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    open: tuple[Argument, ...] = ()
+    read: Callable[[Completion], Any] | None = None
+    texts: tuple[str, ...] = ()
+    weighed: bool = False
+
+    def decoded(self) -> AnswerForm:
+        """The same for what can't score choices: one is written under a grammar, and is certain then."""
+        if self.choices is None:
+            return self
+        grammar = Constraint.lark(f"start: {' | '.join(json.dumps(text) for text in self.texts)}")
+        return replace(self, choices=None, texts=(), constraint=grammar, read=self._read_text)
+
+    def _read_text(self, completion: Completion) -> Any:
+        assert self.read is not None
+        if completion.text not in self.texts:
+            raise RunFailed(f"the model wrote {completion.text!r}, which is none of {', '.join(self.texts)}")
+        place = self.texts.index(completion.text)
+        certain = tuple(0.0 if index == place else -inf for index in range(len(self.texts)))
+        return self.read(replace(completion, choice=place, choice_logprobs=certain))
+
+    def limits(self, values: Values) -> dict[str, Any]:
+        """What a Request says of its answer, by its fields' names."""
+        sampling = {**self.settings, **{_field(item): evaluate(item.value, values) for item in self.open}}
+        return {"max_tokens": self.most_tokens, "choices": self.choices, "constraint": self.constraint, **sampling}
+
+
+def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
+    """An intrinsic's answer, by its contract."""
+    choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
+    settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
+    constraint = None if choices else constraint_for(contract.emits)
+    read = partial(intrinsic_value, contract)
+    texts = tuple(map(tokenizer.spell, choices or ()))
+    return AnswerForm(contract.max_tokens, choices, constraint, settings, (), read, texts, _weighed(contract))
+
+
+def _weighed(contract: Contract) -> bool:
+    """Does the intrinsic's value take the probabilities of what the adapter may write?"""
+    intrinsic, result = contract.intrinsic, contract.intrinsic.result
+    if isinstance(result, t.ProbType):
+        return True
+    if intrinsic.from_library:
+        return contract.outcomes is not None and isinstance(result, t.BoolType | t.FloatType)
+    return any(isinstance(part, Expected) for part in every((intrinsic.value,)))
+
+
+def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], tokenizer: Tokenizer) -> AnswerForm:
+    """What `generate(…) as T` gives. The texts of choices are data: no value of a type spells a control token."""
+    settings: dict[str, Any] = {}
+    open: list[Argument] = []
+    for item in written:
+        try:
+            settings[_field(item)] = evaluate(item.value, {})
+        except NotKnown:
+            open.append(item)
+    most = settings.pop("max_tokens", DEFAULT_MAX_TOKENS)
+    if as_type is None:
+        return AnswerForm(most, None, None, settings, tuple(open))
+    options = choices_of(as_type)
+    if options is None:
+        constraint = constraint_for(as_type)
+        return AnswerForm(most, None, constraint, settings, tuple(open), partial(written_value, as_type))
+    texts, values = zip(*options, strict=True)
+    choices = tuple(map(tokenizer.encode_data, texts))
+    most, read, weighed = (
+        max(map(len, choices)),
+        partial(chosen_value, as_type, values),
+        isinstance(as_type, t.ProbType),
+    )
+    return AnswerForm(most, choices, None, settings, tuple(open), read, texts, weighed)
+
+
+def constraint_for(type: t.Type) -> Constraint | None:
+    """The grammar of a type; free text has none."""
+    return None if isinstance(type, t.StrType) else Constraint.json_schema(adapter(type).json_schema())
+
+
+def _field(setting: Argument) -> str:
+    """The name of a setting in a Request."""
+    return "stop_strings" if setting.name == "stop" else setting.name

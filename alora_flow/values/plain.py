@@ -1,0 +1,28 @@
+"""Any value of a run as JSON data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from alora_flow.prompts.thread import Turn
+from alora_flow.values.data import Distribution, Reply, chat_of_thread
+
+
+def plain(value: Any) -> Any:
+    """Records by their fields, threads as turns, replies as their text, distributions as outcomes and probabilities."""
+    match value:
+        case Reply(text=text):
+            return text
+        case Distribution(outcomes=outcomes, probabilities=probabilities):
+            return [{"outcome": plain(o), "p": p} for o, p in zip(outcomes, probabilities, strict=True)]
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case tuple() if all(isinstance(turn, Turn) for turn in value):
+            return [turn.model_dump(mode="json") for turn in chat_of_thread(value)]
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case dict():
+            return {name: plain(item) for name, item in value.items()}
+    return getattr(value, "value", value)

@@ -1,0 +1,89 @@
+"""Backends by name: the project's own, and one of a user's in a file of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import alora_flow
+from alora_flow.backends.echo import open_echo
+from alora_flow.errors import BadInput, BadUsage
+from alora_flow.views.result import result_json
+from tests.command import warm
+
+SERVER = "tests.backends.text_server:open_server"
+FLOW = """
+model base = "mini"
+enum Mood { calm, angry }
+flow main(q: str = "why?") -> str {
+  let r = generate(max_tokens: 30) on (system("Be brief.") + user(q))
+  let mood = generate() as Mood on r
+  return "{mood} {r.text}"
+}
+flow weighed(q: str = "why?") -> float { let mood = generate() as prob[Mood] on user(q)  return mood.p(calm) }
+intrinsic safety() -> bool { adapter "safety" emits enum("Y", "N") value it == "Y" }
+flow checked(q: str = "why?") -> bool { return safety() on user(q) }
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "main.flow").write_text(FLOW)
+    return tmp_path / "main.flow"
+
+
+def test_a_server_that_takes_text(file: Path) -> None:
+    """Its thread is text, its choices are written, and nothing of it is called kept."""
+    flow = alora_flow.load(file, backend=SERVER).flows["main"]
+    result = flow()
+    assert result.value == "angry SYSTEM:BE BRIEF. USER:WHY?"
+    assert result.trace.kept_promise is None
+    assert [call.predicted for call in result.trace.calls] == [None, None]
+    assert result_json(flow.declaration, result)["nodes"][0]["predicted"] is None
+
+
+def test_what_a_backend_cannot_do_is_said_before_anything_runs(file: Path) -> None:
+    module = alora_flow.load(file, backend=SERVER)
+    with pytest.raises(BadInput, match="line 11: intrinsic 'safety' needs an adapter, and this backend runs none"):
+        module.checked()
+    with pytest.raises(BadInput, match="line 9: 'mood' needs the probabilities of its choices"):
+        module.weighed()
+
+
+@pytest.mark.parametrize("backend", ["echo", "alora_flow.backends.echo:open_echo", open_echo])
+def test_by_name_by_function_and_by_reference(file: Path, backend: object) -> None:
+    assert alora_flow.load(file, backend=backend).main().trace.kept_promise  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("toch", BadUsage, "there is no backend 'toch'"),
+        ("nowhere.module:open", BadInput, "cannot import 'nowhere.module'"),
+        ("tests.backends.text_server:missing", BadInput, "has no function 'missing'"),
+        ("tests.backends.text_server:NOT_A_FUNCTION", BadInput, "has no function 'NOT_A_FUNCTION'"),
+    ],
+)
+def test_a_wrong_name_is_told_at_once(file: Path, name: str, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        alora_flow.load(file, backend=name)
+
+
+def test_what_a_factory_gives_must_be_a_backend(file: Path) -> None:
+    module = alora_flow.load(file, backend="tests.backends.text_server:open_nothing")
+    with pytest.raises(BadInput, match="gave a str, which has no abilities, cache_tokens, submit"):
+        module.main()
+
+
+def test_from_the_command_line(file: Path) -> None:
+    shown = warm("run", str(file), "main", "--backend", SERVER)
+    assert (shown.code, shown.stdout) == (0, "angry SYSTEM:BE BRIEF. USER:WHY?\n")
+    assert "kept" not in shown.stderr
+    assert "?" in shown.stderr
+    echoed = json.loads(warm("run", str(file), "main", "--echo", "--json").stdout)
+    assert echoed["nodes"][0]["predicted"] == echoed["nodes"][0]["actual"]
+    assert warm("run", str(file), "main", "--backend", "toch").code == 2
+    assert "did you mean 'torch'?" in warm("run", str(file), "main", "--backend", "toch").stderr
+    assert warm("run", str(file), "checked", "--backend", SERVER).code == 1
