@@ -96,7 +96,7 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
             settings[_field(item)] = evaluate(item.value, {})
         except NotKnown:
             open.append(item)
-    most = settings.pop("max_tokens", DEFAULT_MAX_TOKENS)
+    most = settings.pop("max_tokens", _most(open))
     if as_type is None:
         return AnswerForm(most, None, None, settings, tuple(open))
     options = choices_of(as_type)
@@ -105,12 +105,19 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
         return AnswerForm(most, None, constraint, settings, tuple(open), partial(written_value, as_type))
     texts, values = zip(*options, strict=True)
     choices = tuple(map(tokenizer.encode_data, texts))
+    open = [item for item in open if item.name != "max_tokens"]
     most, read, weighed = (
         max(map(len, choices)),
         partial(chosen_value, as_type, values),
         isinstance(as_type, t.ProbType),
     )
     return AnswerForm(most, choices, None, settings, tuple(open), read, texts, weighed)
+
+
+def _most(open: list[Argument]) -> int:
+    """The upper end of a `max_tokens` that the run has to evaluate; the checker asks for one."""
+    type = next((item.value.type for item in open if item.name == "max_tokens"), None)
+    return type.high if isinstance(type, t.IntType) and type.high is not None else DEFAULT_MAX_TOKENS
 
 
 def constraint_for(type: t.Type) -> Constraint | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import fit
 from alora_flow.language.checking.scope import bad
-from alora_flow.language.meaning.folding import folded
+from alora_flow.language.meaning.folding import fold, folded
 from alora_flow.language.meaning.program import (
     Argument,
     Expression,
@@ -122,7 +122,8 @@ def settings(
             note = Note("it is given here first", found[name].value.span)
             report.add("E0503", f"'{name}' is given twice", argument.span, None, note)
         else:
-            found[name] = Argument(name, fit(checker, given, type, f"'{name}'"))
+            fitted = fit(checker, given, type, f"'{name}'")
+            found[name] = Argument(name, fold(fitted) or fitted)
     return tuple(found.values())
 
 

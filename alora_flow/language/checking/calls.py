@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from alora_flow.language.checking.arguments import Slot, bind, ignored, settings, slots_of
 from alora_flow.language.checking.callees import CALLABLE, qualified
 from alora_flow.language.checking.checker import Checker
@@ -11,6 +13,7 @@ from alora_flow.language.checking.scope import Symbol, bad, kind_of
 from alora_flow.language.checking.types import find_symbol, is_silent, resolve_result, written
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.meaning.program import (
+    Argument,
     Expression,
     FlowCall,
     FlowDecl,
@@ -29,6 +32,7 @@ from alora_flow.language.meaning.types import (
     REPLY,
     THREAD,
     UNIT_FLOAT,
+    IntType,
     ProbType,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
@@ -172,9 +176,20 @@ def _generate(checker: Checker, node: nodes.Run, made: nodes.Call, thread: Expre
     if thread is None:
         checker.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
         return bad(node.span)
+    _has_bound(checker, given)
     if as_type == ERROR:
         return bad(node.span)
     return Generate(REPLY if as_type is None else as_type, node.span, thread, given, as_type, None)
+
+
+def _has_bound(checker: Checker, given: Iterable[Argument]) -> None:
+    """The plan takes the worst case: `max_tokens` is a constant, or its range has an upper end."""
+    for item in given:
+        type = item.value.type
+        if item.name == "max_tokens" and isinstance(type, IntType) and type.high is None:
+            message = f"'max_tokens' must have an upper bound, found {described(item.value)}"
+            help = f"keep it in range with 'clamp({item.value.span.text}, 1, 256)'"
+            checker.report.add("E0208", message, item.value.span, help)
 
 
 def _invoke(

@@ -10,6 +10,7 @@ from alora_flow.language.checking.fit import conversion, described
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
 from alora_flow.language.checking.values import reader
+from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.program import Binding, Choices, Expression, Intrinsic, Parameter, Text
 from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type, assignable
@@ -26,6 +27,9 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
     for parameter in parameters:
         checker.scope.adopt(parameter.binding)
     given = settings(checker, node.settings.arguments, SAMPLING, "an intrinsic") if node.settings else ()
+    for item in given:
+        if fold(item.value) is None and item.value.type != ERROR:
+            unit.report.add("E0208", f"'{item.name}' must be a constant", item.value.span)
     items = _items(unit, node)
     emits = _emits(unit, items.get("emits"))
     it = _it(unit, items["value"], emits) if "value" in items else None
