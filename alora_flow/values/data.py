@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import core_schema
 
 from alora_flow.prompts.thread import Generated, Text, Thread, Turn
 
@@ -45,6 +46,15 @@ class Distribution:
 
     outcomes: tuple[Any, ...]
     probabilities: tuple[float, ...]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Only a distribution is one; as JSON it is a list of outcomes, each with its probability."""
+        shown = core_schema.plain_serializer_function_ser_schema(cls._shown)
+        return core_schema.is_instance_schema(cls, serialization=shown)
+
+    def _shown(self) -> list[dict[str, Any]]:
+        return [{"outcome": value, "p": p} for value, p in zip(self.outcomes, self.probabilities, strict=True)]
 
     def p(self, outcome: Any) -> float:
         """The probability of one outcome; 0 for one that can't occur."""

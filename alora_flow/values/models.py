@@ -134,8 +134,9 @@ def adapter(type: t.Type) -> TypeAdapter[Any]:
 
 
 def _adapter_config(type: t.Type) -> ConfigDict | None:
-    """Models bring their own configuration, and pydantic refuses a second one."""
-    return None if isinstance(type, (t.RecordType, t.DocumentType)) else ConfigDict(arbitrary_types_allowed=True)
+    """Models and dataclasses bring their own configuration, and pydantic refuses a second one."""
+    own = (t.RecordType, t.DocumentType, t.ProbType, t.ReplyType)
+    return None if isinstance(type, own) else ConfigDict(arbitrary_types_allowed=True)
 
 
 def is_value_of(value: Any, type: t.Type) -> bool:

@@ -45,7 +45,7 @@ class Mocks:
             case g.Generate(as_type=None) as call:
                 written = Turn("assistant", (Generated(self._tokenizer.encode_data(value), value),))
                 return Reply(value, (*thread_of(call.thread, values), written))
-            case g.Invoke() if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
+            case _ if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
                 return _distribution(node.type, value)
         return value
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from alora_flow.language.checking.declarations import collect, elaborate
 from alora_flow.language.checking.recursion import check_recursion
+from alora_flow.language.checking.results import check_results
 from alora_flow.language.checking.scope import Report, Symbol, Unit
 from alora_flow.language.checking.unused import warn_unused
 from alora_flow.language.meaning.program import (
@@ -64,6 +65,7 @@ def check(source: Source | str) -> Outcome:
     if found:  # what is missing would be warned of
         return None, in_order([*found, *(item for item in root.report.found if item.severity == "error")])
     check_recursion(loader.order)
+    check_results(root)
     if not root.report.wrong:
         warn_unused(root)
     found += root.report.found

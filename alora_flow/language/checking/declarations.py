@@ -13,7 +13,7 @@ from alora_flow.language.checking.intrinsics import intrinsic
 from alora_flow.language.checking.scope import Scope, Symbol, Unit
 from alora_flow.language.checking.statements import Checked, block
 from alora_flow.language.checking.tools import tool
-from alora_flow.language.checking.types import TYPE_NAMES, resolve, resolve_data
+from alora_flow.language.checking.types import TYPE_NAMES, resolve, resolve_data, resolve_lasting
 from alora_flow.language.checking.values import reader
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
@@ -157,7 +157,7 @@ def _record(unit: Unit, node: nodes.Record) -> Symbol:
         unit.report.add("E0205", f"'{node.name.text}' has no fields", node.name.span)
     fields, defaults = [], {}
     for item in {field.name.text: field for field in reversed(node.fields)}.values():
-        type = resolve_data(unit, item.type, "a field")
+        type = resolve_lasting(unit, item.type, "a field")
         fields.append(Field(item.name.text, type, item.default is None))
         if item.default is not None:
             defaults[item.name.text] = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)

@@ -26,6 +26,7 @@ from alora_flow.language.meaning.types import (
     ProbType,
     Type,
     is_data,
+    is_lasting,
     union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
@@ -72,6 +73,15 @@ def resolve_data(unit: Unit, node: nodes.TypeNode, what: str) -> Type:
         return found
     message = f"{what} must be data, and '{found}' is not"
     unit.report.add("E0404", message, node.span, DATA)
+    return ERROR
+
+
+def resolve_lasting(unit: Unit, node: nodes.TypeNode, what: str) -> Type:
+    """Data, and distributions anywhere in it."""
+    found = resolve(unit, node)
+    if is_lasting(found):
+        return found
+    unit.report.add("E0404", f"{what} must be data or prob[…], and '{found}' is not", node.span, DATA)
     return ERROR
 
 

@@ -353,7 +353,7 @@ def assignable(source: Type, target: Type) -> bool:
 
 
 def is_data(type: Type) -> bool:
-    """Can it come from outside, be printed in a hole, be a flow's result? (Not threads, replies, distributions.)"""
+    """Can it come from outside, be printed in a hole, be compared? (Not threads, replies, distributions.)"""
     match type:
         case ListType():
             return is_data(type.element)
@@ -362,6 +362,20 @@ def is_data(type: Type) -> bool:
         case RecordType():
             return all(is_data(item.type) for item in type.fields)
     return not isinstance(type, (ThreadType, ReplyType, InvocationType, ProbType, DurationType))
+
+
+def is_lasting(type: Type) -> bool:
+    """Can it be a field, or what a flow gives to the outside? Data and distributions, alone or inside."""
+    match type:
+        case ProbType():
+            return True
+        case ListType():
+            return is_lasting(type.element)
+        case OptionalType() | UnionType():
+            return all(is_lasting(part) for part in alternatives(type))
+        case RecordType():
+            return all(is_lasting(item.type) for item in type.fields)
+    return is_data(type)
 
 
 def _flat(members: Iterable[Type]) -> Iterable[Type]:
