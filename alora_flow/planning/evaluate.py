@@ -19,7 +19,7 @@ from alora_flow.planning.graph.nodes import NodeValue
 from alora_flow.prompts.thread import Content, Hole, Text, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
 from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, render_documents, thread_of_chat
-from alora_flow.values.models import adapter, is_value_of, python_type
+from alora_flow.values.models import adapter, is_value_of, python_type, tagged
 
 Values = Mapping[str, Any]
 """Node id → value, for the nodes that have one."""
@@ -105,7 +105,8 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _record(expression: p.RecordValue, values: Values) -> Any:
-    return python_type(expression.type)(**{name: evaluate(value, values) for name, value in expression.fields})
+    given = {name: evaluate(value, values) for name, value in expression.fields}
+    return python_type(expression.type)(**tagged(expression.type), **given)
 
 
 def _unary(expression: p.Unary, values: Values) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
@@ -91,15 +91,22 @@ def _record(type: t.RecordType) -> type[BaseModel]:
     fields: dict[str, Any] = {
         field.name: (python_type(field.type), ... if field.required else defaults[field.name]) for field in type.fields
     }
+    if type.tag:
+        fields = {"tag": (Literal[type.tag], ...), **fields}
     made = create_model(type.name, __base__=RecordValue, **fields)
     _TYPES[made] = type
     return made
 
 
+def tagged(type: t.Type) -> dict[str, str]:
+    """What data of a record have beside its fields."""
+    return {"tag": type.tag} if isinstance(type, t.RecordType) and type.tag else {}
+
+
 def _revived(type: t.RecordType, declared: Mapping[t.RecordType, Mapping[str, Any]], values: dict[str, Any]) -> Any:
     for record, defaults in declared.items():
         declare_defaults(record, defaults)
-    return python_type(type).model_construct(**values)
+    return python_type(type).model_construct(**tagged(type), **values)
 
 
 def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:

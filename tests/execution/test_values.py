@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alora_flow import BadInput
 from alora_flow.backends.echo import open_echo
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -15,6 +17,9 @@ HEAD = """
 model base = "mini"
 record Q { t: str? }
 record P { s: str?, q: Q?, qs: list[Q] }
+record Cat tag "cat" { name: str }
+record Dog tag "dog" { name: str }
+record Two { first: Cat | Dog, second: Cat | Dog }
 const YS: list[int] = [1, 2, 3]
 """
 
@@ -51,6 +56,17 @@ def run(folder: Path, rows: list[Row]) -> list[Any]:
     path.write_text(HEAD + "\n".join(flows))
     module = Module(Compilation(path), open_echo)
     return [module.flows[f"f{at}"]().value for at in range(len(rows))]
+
+
+def test_a_tag_says_which_record_data_are(tmp_path: Path) -> None:
+    path = tmp_path / "tags.flow"
+    body = 'match two.first { Cat => { return "cat {two}" }  Dog => { return "dog {two}" } }'
+    path.write_text(HEAD + f"flow shown(two: Two) -> str {{ {body} }}")
+    shown = Module(Compilation(path), open_echo).flows["shown"]
+    data = {"first": {"tag": "dog", "name": "x"}, "second": {"tag": "cat", "name": "x"}}
+    assert shown(two=data).value == "dog " + json.dumps(data, separators=(",", ":"))
+    with pytest.raises(BadInput):
+        shown(two={"first": {"name": "x"}, "second": {"name": "x"}})
 
 
 @pytest.mark.parametrize("rows", [LISTS_OF_LITERALS, NARROWED], ids=["lists of literals", "narrowed fields"])

@@ -172,7 +172,7 @@ declarations = st.one_of(
     made(nodes.Import, plain, names, docs),
     made(nodes.Model, names, plain, docs),
     made(nodes.Enum, names, many(made(nodes.Member, names, docs)), docs),
-    made(nodes.Record, names, many(made(nodes.Field, names, types, maybe(expressions), docs)), docs),
+    made(nodes.Record, names, many(made(nodes.Field, names, types, maybe(expressions), docs)), maybe(plain), docs),
     made(nodes.Alias, names, types, docs),
     made(nodes.Const, names, maybe(types), expressions, docs),
     made(nodes.Intrinsic, names, parameters, types, st.none(), settings_, many(items), docs),

@@ -163,8 +163,19 @@ def _record(unit: Unit, node: nodes.Record) -> Symbol:
             defaults[item.name.text] = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
     docs = {field.name.text: field.doc for field in node.fields if field.doc}
     places = {field.name.text: field.name.span for field in node.fields}
-    record = RecordType(node.name.text, tuple(reversed(fields)), unit.source.path)
+    record = RecordType(node.name.text, tuple(reversed(fields)), unit.source.path, _tag(unit, node))
     return program.RecordDecl(*_head(unit, node), record, defaults, docs, places)
+
+
+def _tag(unit: Unit, node: nodes.Record) -> str:
+    if node.tag is None:
+        return ""
+    _plain(unit, node.tag, "a tag")
+    field = next((field for field in node.fields if field.name.text == "tag"), None)
+    if field is not None:
+        note = Note("the tag of the record stands here", node.tag.span)
+        unit.report.add("E0203", "a field 'tag' beside the record's own tag", field.name.span, None, note)
+    return node.tag.text
 
 
 def _alias(unit: Unit, node: nodes.Alias) -> Symbol:

@@ -10,13 +10,25 @@ from alora_flow.language.checking.fit import conversion, described
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
 from alora_flow.language.checking.values import reader
-from alora_flow.language.meaning.folding import fold
-from alora_flow.language.meaning.program import Binding, Choices, Expression, Intrinsic, Parameter, Text
+from alora_flow.language.meaning.folding import constant_text, fold
+from alora_flow.language.meaning.program import (
+    Binary,
+    Binding,
+    Choices,
+    Expression,
+    Intrinsic,
+    ListValue,
+    Parameter,
+    Reference,
+    Text,
+    every,
+)
 from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type, assignable
-from alora_flow.language.report.diagnostics import Note, did_you_mean
+from alora_flow.language.report.diagnostics import Note, did_you_mean, one_of
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.strings import encode
 
 Head = tuple[str, str, str, Span]
 
@@ -124,11 +136,35 @@ def _value(
         return None
     checker.scope.adopt(it)
     found = checker.value(items["value"].value, wanted)  # type: ignore[arg-type]
+    if isinstance(emits, Choices):
+        _never_emitted(checker.unit, found, emits)
     if not assignable(found.type, wanted):
         note = Note("the result stands here", node.result.span)
         message = f"the value must be {wanted}, found {described(found)}"
         checker.report.add("E0401", message, found.span, conversion(found.type, wanted), note)
     return found
+
+
+def _never_emitted(unit: Unit, value: Expression, emits: Choices) -> None:
+    """Reports what `it` is compared with, and never is."""
+    for part in every(value):
+        match part:
+            case Binary(operator="==" | "!=", left=Reference(binding=Binding(kind="it")), right=Text() as other):
+                _report_never_emitted(unit, other, emits)
+            case Binary(operator="==" | "!=", left=Text() as other, right=Reference(binding=Binding(kind="it"))):
+                _report_never_emitted(unit, other, emits)
+            case Binary(operator="in", left=Reference(binding=Binding(kind="it")), right=ListValue(items=items)):
+                for item in items:
+                    _report_never_emitted(unit, item, emits)
+
+
+def _report_never_emitted(unit: Unit, other: Expression, emits: Choices) -> None:
+    text = constant_text(other)
+    if text is not None and text not in emits.options:
+        near = {option.lower(): option for option in emits.options}.get(text.lower())
+        known = one_of([f'"{encode(option)}"' for option in emits.options])
+        help = f'did you mean "{encode(near)}"?' if near else f"what may be emitted is {known}"
+        unit.report.add("E0405", f"this is never so: {other.span.text} is never emitted", other.span, help)
 
 
 def _emitted_is_result(

@@ -27,6 +27,7 @@ from alora_flow.language.meaning.types import (
     Type,
     alternatives,
     assignable,
+    may_be,
     union,
 )
 from alora_flow.language.report.diagnostics import did_you_mean, one_of
@@ -110,7 +111,7 @@ def _pattern(checker: Checker, node: nodes.TypePattern | nodes.ValuePattern, sub
     type = resolve(checker.unit, node.type)
     if type == ERROR or subject == ERROR:
         return None
-    if not any(assignable(part, type) or assignable(type, part) for part in alternatives(subject)):
+    if not any(may_be(part, type) for part in alternatives(subject)):
         checker.report.add("E0405", f"{subject} is never {type}", node.span)
         return None
     return TypePattern(type, node.span)

@@ -6,8 +6,9 @@ from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import as_turns, condition, conversion, described
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.checking.types import resolve
+from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.narrowing import facts
-from alora_flow.language.meaning.operators import binary_type, negative_type
+from alora_flow.language.meaning.operators import binary_type, negative_type, never
 from alora_flow.language.meaning.program import (
     Binary,
     Expression,
@@ -34,6 +35,7 @@ from alora_flow.language.meaning.types import (
     alternatives,
     assignable,
     is_data,
+    may_be,
     union,
 )
 from alora_flow.language.report.diagnostics import Note
@@ -72,7 +74,19 @@ def binary(checker: Checker, node: nodes.Binary, expected: Type | None) -> Expre
     if type is None:
         _report_operands(checker, node, left, right)
         return bad(node.span)
-    return Binary(type, node.span, node.operator, left, right)  # type: ignore[arg-type]
+    found = Binary(type, node.span, node.operator, left, right)  # type: ignore[arg-type]
+    if never(node.operator, left.type, right.type) and not _both_constant(left, right):
+        message = f"this is never so: {described(left)} is never {COMPARED[node.operator]}{described(right)}"
+        checker.report.add("E0405", message, node.span)
+    return found
+
+
+COMPARED = {"==": "", "<": "less than ", "<=": "as small as ", ">": "more than ", ">=": "as large as "}
+
+
+def _both_constant(left: Expression, right: Expression) -> bool:
+    """What is decided by the consts of a file may be meant."""
+    return fold(left) is not None and fold(right) is not None
 
 
 def _operands(checker: Checker, node: nodes.Binary, expected: Type | None) -> tuple[Expression, Expression]:
@@ -106,6 +120,11 @@ def _is_turns(type: Type) -> bool:
 
 
 def _join(checker: Checker, node: nodes.Binary, left: Expression, right: Expression) -> Expression:
+    if isinstance(right.type, ReplyType):
+        text = right.span.text
+        message = f"a reply brings the whole thread that it was generated on, here behind {left.span.text}"
+        help = f"begin with it, write 'assistant({text}.text)' for its turn alone, or '{text}.thread' if this is meant"
+        checker.report.add("W0807", message, right.span, help)
     sides = [as_turns(checker, left), as_turns(checker, right)]
     if any(side.type == ERROR for side in sides):
         return bad(node.span)
@@ -149,7 +168,7 @@ def is_test(checker: Checker, node: nodes.IsTest) -> Expression:
     if ERROR in (operand.type, tested):
         return IsTest(ERROR, node.span, operand, ERROR, node.negated)
     parts = alternatives(operand.type)
-    inside = [assignable(part, tested) or assignable(tested, part) for part in parts]
+    inside = [may_be(part, tested) for part in parts]
     if not any(inside):
         always = "always" if node.negated else "never"
         message = f"this is {always} so: {operand.type} is never {tested}"

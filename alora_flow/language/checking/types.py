@@ -24,9 +24,12 @@ from alora_flow.language.meaning.types import (
     ListType,
     OptionalType,
     ProbType,
+    RecordType,
     Type,
+    assignable,
     is_data,
     is_lasting,
+    look_alike,
     union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
@@ -62,8 +65,7 @@ def resolve(unit: Unit, node: nodes.TypeNode) -> Type:
             return NONE
         case nodes.OptionalTypeNode():
             return _or_error(resolve(unit, node.inner), lambda inner: union([OptionalType(inner)]))
-    members = [resolve(unit, member) for member in node.members]
-    return ERROR if ERROR in members else union(members)
+    return _union(unit, node)
 
 
 def resolve_data(unit: Unit, node: nodes.TypeNode, what: str) -> Type:
@@ -116,6 +118,31 @@ def is_silent(unit: Unit, name: nodes.Qualified) -> bool:
 
 def written(name: nodes.Qualified) -> str:
     return f"{name.qualifier.text}.{name.name.text}" if name.qualifier else name.name.text
+
+
+def _union(unit: Unit, node: nodes.UnionTypeNode) -> Type:
+    members = [resolve(unit, member) for member in node.members]
+    if ERROR in members:
+        return ERROR
+    for at, (member, written) in enumerate(zip(members, node.members, strict=True)):
+        others = [other for place, other in enumerate(members) if place != at and (other != member or place < at)]
+        wider = next((other for other in others if assignable(member, other)), None)
+        alike = next(
+            (other for other in members[:at] if not assignable(other, member) and look_alike(member, other)), None
+        )
+        if wider is not None:
+            message = f"'{member}' adds nothing to this union: it can stand for '{wider}' and is one then"
+            unit.report.add("E0409", message, written.span, "leave it out")
+        elif alike is not None:
+            message = f"a value from outside can be '{alike}' as well as '{member}'"
+            unit.report.add("W0806", message, written.span, _told_apart(member))
+    return union(members)
+
+
+def _told_apart(member: Type) -> str:
+    if isinstance(member, RecordType):
+        return f"give each a tag, as in 'record {member} tag \"{member.name.lower()}\" {{ … }}'"
+    return "put each into a record of its own"
 
 
 def _named(unit: Unit, name: nodes.Qualified) -> Type:

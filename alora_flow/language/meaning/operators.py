@@ -35,6 +35,22 @@ def binary_type(operator: str, left: Type, right: Type) -> Type | None:
     return RULES[operator](left, right) if operator in RULES else None
 
 
+def never(operator: str, left: Type, right: Type) -> bool:
+    """Can this comparison of two numbers never hold, since their ranges are apart?"""
+    if not (isinstance(left, Number) and isinstance(right, Number)) or operator not in APART:
+        return False
+    return APART[operator](_bounds(left), _bounds(right))
+
+
+APART: dict[str, Callable[[Bounds, Bounds], bool]] = {
+    "==": lambda left, right: left[1] < right[0] or right[1] < left[0],
+    "<": lambda left, right: left[0] >= right[1],
+    "<=": lambda left, right: left[0] > right[1],
+    ">": lambda left, right: left[1] <= right[0],
+    ">=": lambda left, right: left[1] < right[0],
+}
+
+
 def negative_type(operand: Type) -> Type | None:
     if not isinstance(operand, Number):
         return None

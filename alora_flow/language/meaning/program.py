@@ -10,8 +10,8 @@ the file that was loaded, `alias.name` (by the shortest chain of aliases) for wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Literal as OneOf
 
 from alora_flow.language.meaning.types import (
@@ -355,6 +355,18 @@ PLAN_FIELDS: dict[str, Type] = {
     "invokes": IntType(0),
     "nodes": IntType(0),
 }
+
+
+def every(part: object) -> Iterator[Expression]:
+    """An expression and all those inside it."""
+    if isinstance(part, Expression):
+        yield part
+    if isinstance(part, (Expression, Hole, Argument)):
+        for item in fields(part):
+            yield from every(getattr(part, item.name))
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from every(item)
 
 
 # ----------------------------------------------------------------- statements

@@ -107,11 +107,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class RecordType:
-    """`record Refusal { reason: str, stage: Stage }`; a record never contains itself"""
+    """`record Refusal { reason: str, stage: Stage }`; a record never contains itself
+
+    A `tag` tells its values from those of other records: as data they have it under the name `tag`.
+    """
 
     name: str
     fields: tuple[Field, ...]
     path: str = field(default="", repr=False)
+    tag: str = ""
 
     def find(self, name: str) -> Field | None:
         return next((item for item in self.fields if item.name == name), None)
@@ -350,6 +354,40 @@ def assignable(source: Type, target: Type) -> bool:
         case InvocationType():
             return isinstance(source, InvocationType) and assignable(source.value, target.value)
     return False
+
+
+def look_alike(left: Type, right: Type) -> bool:
+    """Could a piece of data be read as either?"""
+    match left, right:
+        case RecordType(), RecordType():
+            return left != right and not (left.tag and right.tag and left.tag != right.tag) and _common(left, right)
+        case EnumType(), EnumType():
+            return left != right and bool(set(left.members) & set(right.members))
+        case (EnumType(), StrType()) | (StrType(), EnumType()):
+            return True
+        case ListType(), ListType():
+            return look_alike(left.element, right.element)
+    return left == right or assignable(left, right) or assignable(right, left)
+
+
+def _common(left: RecordType, right: RecordType) -> bool:
+    """Is there data with all that both records need and nothing that one of them lacks?"""
+    if bool(left.tag) != bool(right.tag):
+        return False
+    mine, other = ({item.name: item for item in record.fields} for record in (left, right))
+    needed = {item.name for item in (*left.fields, *right.fields) if item.required}
+    return all(
+        name in mine
+        and name in other
+        and any(look_alike(one, two) for one in alternatives(mine[name].type) for two in alternatives(other[name].type))
+        for name in needed
+    )
+
+
+def may_be(part: Type, tested: Type) -> bool:
+    """Can a value of one case of a type be of the tested type? A whole number that became a float is no int."""
+    whole = isinstance(tested, IntType) and isinstance(part, FloatType)
+    return not whole and (assignable(part, tested) or assignable(tested, part))
 
 
 def is_data(type: Type) -> bool:

@@ -89,7 +89,8 @@ class _Printer(StatementPrinter):
         self.group(node, f"enum {node.name.text}", node.members, lambda item: item.name.text)
 
     def record(self, node: nodes.Record) -> None:
-        self.group(node, f"record {node.name.text}", node.fields, self.field)
+        tag = f" tag {expression(node.tag)}" if node.tag else ""
+        self.group(node, f"record {node.name.text}{tag}", node.fields, self.field)
 
     def field(self, node: nodes.Field | nodes.Parameter) -> str:
         default = f" = {expression(node.default)}" if node.default else ""

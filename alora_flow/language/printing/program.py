@@ -50,7 +50,8 @@ def _enum(node: p.EnumDecl) -> list[str]:
 
 
 def _record(node: p.RecordDecl) -> list[str]:
-    return [f"record {node.key}", *(f"{INDENT}{_field(item.name, item.type, node)}" for item in node.type.fields)]
+    tag = f' tag "{encode(node.type.tag)}"' if node.type.tag else ""
+    return [f"record {node.key}{tag}", *(f"{INDENT}{_field(item.name, item.type, node)}" for item in node.type.fields)]
 
 
 def _field(name: str, type: Type, node: p.RecordDecl) -> str:

@@ -72,6 +72,8 @@ CODES: dict[str, str] = {
     "W0803": "a thread that nothing runs on",
     "W0804": "a clause without effect",
     "W0805": "two invocations that cannot be told apart",
+    "W0806": "members of a union that cannot be told apart",
+    "W0807": "a reply that brings its whole thread",
     # warnings of a plan, which knows the model's tokenizer
     "W0901": "an invocation that its prompt tokenises otherwise",
     "W0902": "a chat template that rewrites earlier turns",

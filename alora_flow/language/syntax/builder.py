@@ -91,7 +91,7 @@ class Builder(threading.local):
         return nodes.Member(self.span(c), self.identifier(c[0]), self.doc(c))
 
     def record_decl(self, c: Children) -> nodes.Record:
-        return nodes.Record(self.span(c), self.identifier(c[1]), pick(c, nodes.Field), self.doc(c))
+        return nodes.Record(self.span(c), self.identifier(c[1]), pick(c, nodes.Field), c[3], self.doc(c))
 
     def field(self, c: Children) -> nodes.Field:
         return nodes.Field(self.span(c), self.identifier(c[0]), c[2], c[4], self.doc(c))

@@ -464,10 +464,11 @@ class Field(Node):
 
 @dataclass(frozen=True, slots=True)
 class Record(Node):
-    """`record Refusal { reason: str, stage: Stage }`"""
+    """`record Refusal { reason: str, stage: Stage }`, `record Cat tag "cat" { name: str }`"""
 
     name: Identifier
     fields: tuple[Field, ...]
+    tag: String | None = None
     doc: str = ""
 
 
