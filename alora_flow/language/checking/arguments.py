@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alora_flow.language.checking.fit import fit
-from alora_flow.language.checking.scope import Check, Scope, bad
+from alora_flow.language.checking.scope import Checker, Scope, bad
 from alora_flow.language.meaning.folding import folded
 from alora_flow.language.meaning.program import (
     Argument,
@@ -36,7 +36,7 @@ def slots_of(parameters: Iterable[Parameter]) -> list[Slot]:
 
 
 def bind(
-    scope: Scope, node: nodes.Call | nodes.Mock, what: str, slots: Sequence[Slot], check: Check, partial: bool = False
+    checker: Checker, node: nodes.Call | nodes.Mock, what: str, slots: Sequence[Slot], partial: bool = False
 ) -> tuple[Argument, ...]:
     """Arguments in the order of the slots, defaults filled in; `partial` leaves out what is not given.
 
@@ -45,28 +45,29 @@ def bind(
     given: dict[str, nodes.Argument] = {}
     unknown = 0
     for position, argument in enumerate(node.arguments):
-        slot = _slot(scope, what, slots, position, argument)
+        slot = _slot(checker.scope, what, slots, position, argument)
         if slot is None:
-            check(scope, argument.value, ERROR)
+            checker.value(argument.value, ERROR)
             unknown += argument.name is not None
         elif slot.name in given:
             note = Note("it is given here first", given[slot.name].span)
-            scope.unit.report.add("E0503", f"'{slot.name}' is given twice", argument.span, None, note)
+            checker.report.add("E0503", f"'{slot.name}' is given twice", argument.span, None, note)
         else:
             given[slot.name] = argument
     if not partial:
         missing = [slot for slot in slots if slot.required and slot.name not in given]
-        _report_missing(scope, node, what, missing[unknown:])
-    bound = [_argument(scope, slot, given.get(slot.name), node.span, check) for slot in slots]
+        _report_missing(checker.scope, node, what, missing[unknown:])
+    bound = [_argument(checker, slot, given.get(slot.name), node.span) for slot in slots]
     return tuple(item for item in bound if item is not None and (item.given or not partial))
 
 
-def _argument(scope: Scope, slot: Slot, given: nodes.Argument | None, span: Span, check: Check) -> Argument | None:
+def _argument(checker: Checker, slot: Slot, given: nodes.Argument | None, span: Span) -> Argument | None:
     if given is None:
         return None if slot.default is None else Argument(slot.name, folded(slot.default, span), given=False)
     notes = (Note(f"'{slot.name}' is declared here", slot.span),) if slot.span else ()
     return Argument(
-        slot.name, fit(scope, check(scope, given.value, slot.type), slot.type, slot.label or f"'{slot.name}'", *notes)
+        slot.name,
+        fit(checker.scope, checker.value(given.value, slot.type), slot.type, slot.label or f"'{slot.name}'", *notes),
     )
 
 
@@ -102,15 +103,15 @@ def _report_missing(scope: Scope, node: nodes.Call | nodes.Mock, what: str, miss
 
 
 def settings(
-    scope: Scope, arguments: Sequence[nodes.Argument], table: Mapping[str, Type], what: str, check: Check
+    checker: Checker, arguments: Sequence[nodes.Argument], table: Mapping[str, Type], what: str
 ) -> tuple[Argument, ...]:
     """Named settings of a table, in the order written."""
     found: dict[str, Argument] = {}
-    report = scope.unit.report
+    report = checker.report
     for argument in arguments:
         name = argument.name.text if argument.name else None
         type = table.get(name or "")
-        given = check(scope, argument.value, type)
+        given = checker.value(argument.value, type)
         if name is None or argument.name is None:
             report.add("E0504", f"{what} takes named settings only", argument.span, f"known are {', '.join(table)}")
         elif type is None:
@@ -120,12 +121,12 @@ def settings(
             note = Note("it is given here first", found[name].value.span)
             report.add("E0503", f"'{name}' is given twice", argument.span, None, note)
         else:
-            found[name] = Argument(name, fit(scope, given, type, f"'{name}'"))
+            found[name] = Argument(name, fit(checker.scope, given, type, f"'{name}'"))
     return tuple(found.values())
 
 
-def ignored(scope: Scope, node: nodes.Call, check: Check) -> Expression:
+def ignored(checker: Checker, node: nodes.Call) -> Expression:
     """Reads the arguments for names and errors of their own."""
     for argument in node.arguments:
-        check(scope, argument.value, ERROR)
+        checker.value(argument.value, ERROR)
     return bad(node.span)

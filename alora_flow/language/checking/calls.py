@@ -6,7 +6,7 @@ from alora_flow.language.checking.arguments import Slot, bind, ignored, settings
 from alora_flow.language.checking.callees import CALLABLE, qualified
 from alora_flow.language.checking.fit import as_thread, described
 from alora_flow.language.checking.own_calls import function_call, own_call
-from alora_flow.language.checking.scope import Check, Scope, Symbol, bad, kind_of
+from alora_flow.language.checking.scope import Checker, Scope, Symbol, bad, kind_of
 from alora_flow.language.checking.types import find_symbol, is_silent, resolve_result, written
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.meaning.program import (
@@ -37,140 +37,144 @@ from alora_flow.language.syntax import nodes
 ONLY = {"on": "only 'generate' and intrinsics run on a thread", "as": "only 'generate' takes a type"}
 
 
-def call(scope: Scope, node: nodes.Call, expected: Type | None, check: Check) -> Expression:
+def call(checker: Checker, node: nodes.Call, expected: Type | None) -> Expression:
     """`search(q)`, `Refusal(…)`, `len(xs)`, `user(…)`, `wrong.p(true)`"""
     if isinstance(node.callee, nodes.Access):
-        return _dotted(scope, node, node.callee, check)
+        return _dotted(checker, node, node.callee)
     if not isinstance(node.callee, nodes.Name):
-        return _not_callable(scope, node, check)
+        return _not_callable(checker, node)
     name = node.callee.text
-    symbol = scope.unit.find(name)
+    symbol = checker.scope.unit.find(name)
     if symbol is not None:
-        return _declared(scope, node, name, symbol, check)
-    if name in scope.unit.declared:
-        return ignored(scope, node, check)
+        return _declared(checker, node, name, symbol)
+    if name in checker.scope.unit.declared:
+        return ignored(checker, node)
     if name in OWN_NAMES:
-        return own_call(scope, node, name, check)
+        return own_call(checker, node, name)
     if name in FUNCTIONS:
-        return function_call(scope, node, FUNCTIONS[name], name, check)
-    return _unknown(scope, node, name, check)
+        return function_call(checker, node, FUNCTIONS[name], name)
+    return _unknown(checker, node, name)
 
 
-def run(scope: Scope, node: nodes.Run, check: Check) -> Expression:
+def run(checker: Checker, node: nodes.Run) -> Expression:
     """`generate(…) as T on t`, `safety() on ask`"""
-    thread = _thread(scope, node, check)
+    thread = _thread(checker, node)
     if not isinstance(node.call, nodes.Call):
-        return _runs_nothing(scope, node, node.call, check)
+        return _runs_nothing(checker, node, node.call)
     name = qualified(node.call.callee)
     if name is not None and written(name) == "generate":
-        return _generate(scope, node, node.call, thread, check)
-    symbol = find_symbol(scope.unit, name) if name is not None else None
+        return _generate(checker, node, node.call, thread)
+    symbol = find_symbol(checker.scope.unit, name) if name is not None else None
     if isinstance(symbol, Intrinsic):
-        return _invoke(scope, node, node.call, symbol, thread, check)
-    if name is not None and symbol is None and is_silent(scope.unit, name):
-        return ignored(scope, node.call, check)
-    return _runs_nothing(scope, node, node.call, check)
+        return _invoke(checker, node, node.call, symbol, thread)
+    if name is not None and symbol is None and is_silent(checker.scope.unit, name):
+        return ignored(checker, node.call)
+    return _runs_nothing(checker, node, node.call)
 
 
 # ------------------------------------------------------------ what is declared
 
 
-def _declared(scope: Scope, node: nodes.Call, name: str, symbol: Symbol, check: Check) -> Expression:
+def _declared(checker: Checker, node: nodes.Call, name: str, symbol: Symbol) -> Expression:
     match symbol:
         case RecordDecl():
-            return _record(scope, node, symbol, check)
+            return _record(checker, node, symbol)
         case ToolDecl():
-            arguments = bind(scope, node, f"'{name}'", slots_of(symbol.parameters), check)
+            arguments = bind(checker, node, f"'{name}'", slots_of(symbol.parameters))
             return ToolCall(symbol.result, node.span, symbol, arguments)
         case FlowDecl():
-            arguments = bind(scope, node, f"'{name}'", slots_of(symbol.parameters), check)
-            scope.unit.calls.append((scope.owner, symbol.key, node.span))
+            arguments = bind(checker, node, f"'{name}'", slots_of(symbol.parameters))
+            checker.scope.unit.calls.append((checker.scope.owner, symbol.key, node.span))
             return FlowCall(symbol.result, node.span, symbol.key, arguments)
         case Intrinsic():
             help = f"write '{name}(…) on thread'"
-            scope.unit.report.add("E0506", f"'{name}' is an intrinsic and runs on a thread", node.span, help)
-            return ignored(scope, node, check)
+            checker.report.add("E0506", f"'{name}' is an intrinsic and runs on a thread", node.span, help)
+            return ignored(checker, node)
     note = Note(f"'{name}' is declared here", symbol.span)
-    scope.unit.report.add("E0505", f"'{name}' is {kind_of(symbol)} and cannot be called", node.callee.span, None, note)
-    return ignored(scope, node, check)
+    checker.report.add("E0505", f"'{name}' is {kind_of(symbol)} and cannot be called", node.callee.span, None, note)
+    return ignored(checker, node)
 
 
-def _record(scope: Scope, node: nodes.Call, record: RecordDecl, check: Check) -> Expression:
+def _record(checker: Checker, node: nodes.Call, record: RecordDecl) -> Expression:
     slots = [
         Slot(item.name, item.type, record.defaults.get(item.name), item.required, record.places.get(item.name))
         for item in record.type.fields
     ]
-    arguments = bind(scope, node, f"'{record.name}'", slots, check)
+    arguments = bind(checker, node, f"'{record.name}'", slots)
     return RecordValue(record.type, node.span, tuple((item.name, item.value) for item in arguments))
 
 
-def _dotted(scope: Scope, node: nodes.Call, callee: nodes.Access, check: Check) -> Expression:
+def _dotted(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Expression:
     """`wrong.p(true)`, `checks.search(q)`"""
     target = callee.target
-    if isinstance(target, nodes.Name) and scope.find(target.text) is None and target.text in scope.unit.imports:
+    if (
+        isinstance(target, nodes.Name)
+        and checker.scope.find(target.text) is None
+        and target.text in checker.scope.unit.imports
+    ):
         name = f"{target.text}.{callee.name.text}"
-        scope.unit.used.add(target.text)
-        imported = scope.unit.imports[target.text]
+        checker.scope.unit.used.add(target.text)
+        imported = checker.scope.unit.imports[target.text]
         symbol = imported.find(callee.name.text) if imported else None
         if symbol is not None:
-            return _declared(scope, node, name, symbol, check)
+            return _declared(checker, node, name, symbol)
         if imported is not None:
             help = did_you_mean(callee.name.text, imported.names(RecordDecl, *CALLABLE))
             message = f"'{target.text}' declares no '{callee.name.text}'"
-            scope.unit.report.add("E0302", message, callee.name.span, help)
-        return ignored(scope, node, check)
-    return _method(scope, node, callee, check)
+            checker.report.add("E0302", message, callee.name.span, help)
+        return ignored(checker, node)
+    return _method(checker, node, callee)
 
 
-def _method(scope: Scope, node: nodes.Call, callee: nodes.Access, check: Check) -> Expression:
-    target = check(scope, callee.target, None)
+def _method(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Expression:
+    target = checker.value(callee.target, None)
     if target.type == ERROR:
-        return ignored(scope, node, check)
+        return ignored(checker, node)
     if not isinstance(target.type, ProbType) or callee.name.text != "p":
         message = f"{target.type} has nothing to call that is named '{callee.name.text}'"
         help = "only distributions have: '.p(outcome)'"
         if isinstance(target.type, ProbType) and callee.name.text in ("top", "expected"):
             help = f"'.{callee.name.text}' is read, not called: leave the brackets out"
-        scope.unit.report.add("E0505", message, callee.name.span, help)
-        return ignored(scope, node, check)
+        checker.report.add("E0505", message, callee.name.span, help)
+        return ignored(checker, node)
     slot = Slot("outcome", target.type.of, None, True)
-    arguments = bind(scope, node, "'.p'", [slot], check)
+    arguments = bind(checker, node, "'.p'", [slot])
     return Probability(UNIT_FLOAT, node.span, target, arguments[0].value) if arguments else bad(node.span)
 
 
-def _unknown(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression:
-    binding = scope.find(name)
+def _unknown(checker: Checker, node: nodes.Call, name: str) -> Expression:
+    binding = checker.scope.find(name)
     if binding is not None:
         note = Note(f"'{name}' is bound here", binding.span)
-        scope.unit.used_ids.add(binding.id)
+        checker.scope.unit.used_ids.add(binding.id)
         message = f"'{name}' is a value of type {binding.type} and cannot be called"
-        scope.unit.report.add("E0505", message, node.callee.span, None, note)
+        checker.report.add("E0505", message, node.callee.span, None, note)
     else:
-        known = [*FUNCTIONS, *OWN_NAMES, *scope.unit.names(RecordDecl, *CALLABLE)]
-        scope.unit.report.add("E0302", f"unknown name '{name}'", node.callee.span, did_you_mean(name, known))
-    return ignored(scope, node, check)
+        known = [*FUNCTIONS, *OWN_NAMES, *checker.scope.unit.names(RecordDecl, *CALLABLE)]
+        checker.report.add("E0302", f"unknown name '{name}'", node.callee.span, did_you_mean(name, known))
+    return ignored(checker, node)
 
 
-def _not_callable(scope: Scope, node: nodes.Call, check: Check) -> Expression:
-    check(scope, node.callee, None)
-    scope.unit.report.add("E0505", "this cannot be called", node.callee.span)
-    return ignored(scope, node, check)
+def _not_callable(checker: Checker, node: nodes.Call) -> Expression:
+    checker.value(node.callee, None)
+    checker.report.add("E0505", "this cannot be called", node.callee.span)
+    return ignored(checker, node)
 
 
 # ------------------------------------------------------------ what runs on threads
 
 
-def _thread(scope: Scope, node: nodes.Run, check: Check) -> Expression | None:
+def _thread(checker: Checker, node: nodes.Run) -> Expression | None:
     if node.thread is None:
         return None
-    return as_thread(scope, check(scope, node.thread, THREAD))
+    return as_thread(checker.scope, checker.value(node.thread, THREAD))
 
 
-def _generate(scope: Scope, node: nodes.Run, made: nodes.Call, thread: Expression | None, check: Check) -> Expression:
-    given = settings(scope, made.arguments, SAMPLING, "'generate'", check)
-    as_type = resolve_result(scope.unit, node.as_type, "what is generated") if node.as_type else None
+def _generate(checker: Checker, node: nodes.Run, made: nodes.Call, thread: Expression | None) -> Expression:
+    given = settings(checker, made.arguments, SAMPLING, "'generate'")
+    as_type = resolve_result(checker.scope.unit, node.as_type, "what is generated") if node.as_type else None
     if thread is None:
-        scope.unit.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
+        checker.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
         return bad(node.span)
     if as_type == ERROR:
         return bad(node.span)
@@ -178,13 +182,13 @@ def _generate(scope: Scope, node: nodes.Run, made: nodes.Call, thread: Expressio
 
 
 def _invoke(
-    scope: Scope, node: nodes.Run, made: nodes.Call, intrinsic: Intrinsic, thread: Expression | None, check: Check
+    checker: Checker, node: nodes.Run, made: nodes.Call, intrinsic: Intrinsic, thread: Expression | None
 ) -> Expression:
-    arguments = bind(scope, made, f"'{intrinsic.name}'", slots_of(intrinsic.parameters), check)
+    arguments = bind(checker, made, f"'{intrinsic.name}'", slots_of(intrinsic.parameters))
     if node.as_type is not None:
         message = f"'as' is for 'generate': '{intrinsic.name}' gives {intrinsic.result}"
         note = Note(f"'{intrinsic.name}' is declared here", intrinsic.span)
-        scope.unit.report.add("E0508", message, node.as_type.span, "leave it out", note)
+        checker.report.add("E0508", message, node.as_type.span, "leave it out", note)
     if thread is None or intrinsic.result == ERROR:
         return bad(node.span)
     return Invoke(intrinsic.result, node.span, intrinsic, arguments, thread)
@@ -200,17 +204,17 @@ def _intrinsic_inside(scope: Scope, made: nodes.Expression) -> nodes.Call | None
     return inner if name is not None and isinstance(find_symbol(scope.unit, name), Intrinsic) else None
 
 
-def _runs_nothing(scope: Scope, node: nodes.Run, made: nodes.Expression, check: Check) -> Expression:
-    inner = _intrinsic_inside(scope, made)
+def _runs_nothing(checker: Checker, node: nodes.Run, made: nodes.Expression) -> Expression:
+    inner = _intrinsic_inside(checker.scope, made)
     if inner is not None and node.thread is not None:
         rest = made.span.text[inner.span.end - made.span.start :]
         help = f"'on' goes with the intrinsic: write '({inner.span.text} on {node.thread.span.text}){rest}'"
-        scope.unit.report.add("E0507", "'on' does not belong to what is asked of a result", made.span, help)
+        checker.report.add("E0507", "'on' does not belong to what is asked of a result", made.span, help)
         return bad(node.span)
-    before = len(scope.unit.report.found)
-    found = check(scope, made, None)
-    if len(scope.unit.report.found) == before:
+    before = len(checker.report.found)
+    found = checker.value(made, None)
+    if len(checker.report.found) == before:
         word, code = ("on", "E0507") if node.thread is not None else ("as", "E0508")
         message = f"'{word}' does not belong to this: it is {described(found)}"
-        scope.unit.report.add(code, message, made.span, ONLY[word])
+        checker.report.add(code, message, made.span, ONLY[word])
     return bad(node.span)

@@ -8,7 +8,7 @@ from alora_flow.language.checking.arguments import settings
 from alora_flow.language.checking.fit import conversion, described
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
-from alora_flow.language.checking.values import value
+from alora_flow.language.checking.values import Values, value
 from alora_flow.language.meaning.program import Binding, Choices, Expression, Intrinsic, Parameter, Text
 from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type, assignable
@@ -24,7 +24,7 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
     scope = Scope(unit, in_value=True)
     for parameter in parameters:
         scope.adopt(parameter.binding)
-    given = settings(scope, node.settings.arguments, SAMPLING, "an intrinsic", value) if node.settings else ()
+    given = settings(Values(scope), node.settings.arguments, SAMPLING, "an intrinsic") if node.settings else ()
     items = _items(unit, node)
     emits = _emits(unit, items.get("emits"))
     it = _it(unit, items["value"], emits) if "value" in items else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alora_flow.language.checking.fit import as_turns, condition, conversion, described
-from alora_flow.language.checking.scope import Check, Scope, bad
+from alora_flow.language.checking.scope import Checker, Scope, bad
 from alora_flow.language.checking.types import resolve
 from alora_flow.language.meaning.narrowing import facts
 from alora_flow.language.meaning.operators import binary_type, negative_type
@@ -46,48 +46,54 @@ def enum_with(expected: Type | None, member: str) -> EnumType | None:
     return None
 
 
-def unary(scope: Scope, node: nodes.Unary, check: Check) -> Expression:
+def unary(checker: Checker, node: nodes.Unary) -> Expression:
     if node.operator == "not":
-        return Unary(BOOL, node.span, "not", condition(scope, check(scope, node.operand, None), "the operand of 'not'"))
-    operand = check(scope, node.operand, None)
+        return Unary(
+            BOOL, node.span, "not", condition(checker.scope, checker.value(node.operand), "the operand of 'not'")
+        )
+    operand = checker.value(node.operand)
     type = negative_type(operand.type)
     if isinstance(operand, Literal) and isinstance(operand.value, (int, float)) and type is not None:
         return Literal(type, node.span, -operand.value)
     if type is None:
         if operand.type != ERROR:
-            scope.unit.report.add("E0402", f"'-' needs a number, found {described(operand)}", operand.span)
+            checker.report.add("E0402", f"'-' needs a number, found {described(operand)}", operand.span)
         return bad(node.span)
     return Unary(type, node.span, "-", operand)
 
 
-def binary(scope: Scope, node: nodes.Binary, expected: Type | None, check: Check) -> Expression:
-    left, right = _operands(scope, node, expected, check)
+def binary(checker: Checker, node: nodes.Binary, expected: Type | None) -> Expression:
+    left, right = _operands(checker, node, expected)
     if ERROR in (left.type, right.type):
         logical = node.operator in ("and", "or")
         return Binary(ERROR, node.span, node.operator, left, right) if logical else bad(node.span)  # type: ignore[arg-type]
     if node.operator == "+" and (_is_turns(left.type) or _is_turns(right.type)):
-        return _join(scope, node, left, right)
+        return _join(checker.scope, node, left, right)
     type = binary_type(node.operator, left.type, right.type)
     if type is None:
-        _report_operands(scope, node, left, right)
+        _report_operands(checker.scope, node, left, right)
         return bad(node.span)
     return Binary(type, node.span, node.operator, left, right)  # type: ignore[arg-type]
 
 
-def _operands(scope: Scope, node: nodes.Binary, expected: Type | None, check: Check) -> tuple[Expression, Expression]:
+def _operands(checker: Checker, node: nodes.Binary, expected: Type | None) -> tuple[Expression, Expression]:
     """Both sides; a bare enum member finds its enum through the other side, narrowing runs from left to right."""
     if node.operator in ("and", "or"):
-        left = condition(scope, check(scope, node.left, None), f"an operand of '{node.operator}'")
-        inner = scope.child(facts(left, node.operator == "and"))
-        return left, condition(inner, check(inner, node.right, None), f"an operand of '{node.operator}'")
-    if node.operator in ("==", "!=") and _is_unbound(scope, node.left) and not _is_unbound(scope, node.right):
-        right = check(scope, node.right, None)
-        return check(scope, node.left, right.type), right
+        left = condition(checker.scope, checker.value(node.left), f"an operand of '{node.operator}'")
+        inner = checker.scope.child(facts(left, node.operator == "and"))
+        return left, condition(inner, checker.at(inner).value(node.right), f"an operand of '{node.operator}'")
+    if (
+        node.operator in ("==", "!=")
+        and _is_unbound(checker.scope, node.left)
+        and not _is_unbound(checker.scope, node.right)
+    ):
+        right = checker.value(node.right)
+        return checker.value(node.left, right.type), right
     side = expected if node.operator in ("+", "??") else None
     if node.operator == "??" and expected is not None:
         side = union([OptionalType(expected)])
-    left = check(scope, node.left, side)
-    return left, check(scope, node.right, _hint(node.operator, left.type, side))
+    left = checker.value(node.left, side)
+    return left, checker.value(node.right, _hint(node.operator, left.type, side))
 
 
 def _hint(operator: str, left: Type, expected: Type | None) -> Type | None:
@@ -138,13 +144,13 @@ def _operand_help(operator: str, left: Type, right: Type) -> str | None:
     return None
 
 
-def is_test(scope: Scope, node: nodes.IsTest, check: Check) -> Expression:
-    operand = check(scope, node.operand, None)
+def is_test(checker: Checker, node: nodes.IsTest) -> Expression:
+    operand = checker.value(node.operand)
     if isinstance(node.tested, nodes.NamedType) and node.tested.name.qualifier is None:
         enum = enum_with(operand.type, node.tested.name.name.text)
-        if enum is not None and scope.unit.find(node.tested.name.name.text) is None:
-            return _report_member_test(scope, node, operand)
-    tested = resolve(scope.unit, node.tested)
+        if enum is not None and checker.scope.unit.find(node.tested.name.name.text) is None:
+            return _report_member_test(checker.scope, node, operand)
+    tested = resolve(checker.scope.unit, node.tested)
     if ERROR in (operand.type, tested):
         return IsTest(ERROR, node.span, operand, ERROR, node.negated)
     parts = alternatives(operand.type)
@@ -152,11 +158,11 @@ def is_test(scope: Scope, node: nodes.IsTest, check: Check) -> Expression:
     if not any(inside):
         always = "always" if node.negated else "never"
         message = f"this is {always} so: {operand.type} is never {tested}"
-        scope.unit.report.add("E0405", message, node.span, _declared_at(operand))
+        checker.report.add("E0405", message, node.span, _declared_at(operand))
     elif all(assignable(part, tested) for part in parts):
         always = "never" if node.negated else "always"
         message = f"this is {always} so: {operand.type} is always {tested}"
-        scope.unit.report.add("E0405", message, node.span, _declared_at(operand))
+        checker.report.add("E0405", message, node.span, _declared_at(operand))
     return IsTest(BOOL, node.span, operand, tested, node.negated)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from alora_flow.language.checking.arguments import Slot, bind, counted, ignored
 from alora_flow.language.checking.callees import callee, qualified
 from alora_flow.language.checking.fit import as_turns, described
-from alora_flow.language.checking.scope import Check, Scope, bad
+from alora_flow.language.checking.scope import Checker, Scope, bad
 from alora_flow.language.meaning.builtins import TURNS, Function, result_of
 from alora_flow.language.meaning.folding import constant_text
 from alora_flow.language.meaning.program import (
@@ -38,67 +38,67 @@ from alora_flow.language.syntax import nodes
 ON_THREAD = (*TURNS, "document")
 
 
-def own_call(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression:
+def own_call(checker: Checker, node: nodes.Call, name: str) -> Expression:
     if name in ON_THREAD:
-        return _turn(scope, node, name, check)
+        return _turn(checker, node, name)
     match name:
-        case "expected" if scope.in_value:
-            return _expected(scope, node, check)
-        case "calls" if scope.in_test:
-            return _calls(scope, node)
+        case "expected" if checker.scope.in_value:
+            return _expected(checker, node)
+        case "calls" if checker.scope.in_test:
+            return _calls(checker.scope, node)
         case "generate":
             help = "write 'generate(…) on thread'"
-            scope.unit.report.add("E0506", "'generate' runs on a thread", node.span, help)
-            return ignored(scope, node, check)
+            checker.report.add("E0506", "'generate' runs on a thread", node.span, help)
+            return ignored(checker, node)
     where = {"expected": "the value of an intrinsic", "calls": "tests", "plan": "tests"}[name]
-    scope.unit.report.add("E0305", f"'{name}(…)' stands only in {where}", node.callee.span)
-    return ignored(scope, node, check)
+    checker.report.add("E0305", f"'{name}(…)' stands only in {where}", node.callee.span)
+    return ignored(checker, node)
 
 
-def _turn(scope: Scope, node: nodes.Call, name: str, check: Check) -> Expression:
+def _turn(checker: Checker, node: nodes.Call, name: str) -> Expression:
     if name == "document":
-        return _document(scope, node, check)
+        return _document(checker, node)
     wanted: Type = ListType(DOCUMENT) if name == "documents" else STR
     arguments = bind(
-        scope, node, f"'{name}'", [Slot("content", wanted, None, True, label=f"the content of '{name}'")], check
+        checker, node, f"'{name}'", [Slot("content", wanted, None, True, None, f"the content of '{name}'")]
     )
     if not arguments or arguments[0].value.type == ERROR:
         return Turn(THREAD, node.span, name, bad(node.span))  # type: ignore[arg-type]
     return Turn(THREAD, node.span, name, arguments[0].value)  # type: ignore[arg-type]
 
 
-def _document(scope: Scope, node: nodes.Call, check: Check) -> Expression:
+def _document(checker: Checker, node: nodes.Call) -> Expression:
     """`document("text", title: "…")` makes a value, `document(doc)` a turn of one that is there."""
     text = Slot("text", union([STR, DOCUMENT]) if len(node.arguments) == 1 else STR, None, True)
     title = Slot("title", STR, Text(STR, node.span, ()), False)
-    arguments = bind(scope, node, "'document'", [text, title], check)
+    arguments = bind(checker, node, "'document'", [text, title])
     if len(arguments) < 2:
         return bad(node.span)
     content = arguments[0].value
     if isinstance(content.type, DocumentType):
-        return as_turns(scope, content)
+        return as_turns(checker.scope, content)
     return DocumentValue(DOCUMENT, node.span, content, arguments[1].value)
 
 
-def function_call(scope: Scope, node: nodes.Call, function: Function, name: str, check: Check) -> Expression:
+def function_call(checker: Checker, node: nodes.Call, function: Function, name: str) -> Expression:
     named = next((item for item in node.arguments if item.name is not None), None)
     takes = f"'{name}' takes ({', '.join(function.parameters)})"
     if named is not None and named.name is not None:
-        scope.unit.report.add("E0502", f"'{name}' has no named arguments", named.name.span, takes)
-        return ignored(scope, node, check)
+        checker.report.add("E0502", f"'{name}' has no named arguments", named.name.span, takes)
+        return ignored(checker, node)
     hints = function.hints or (None,) * len(function.parameters)
     if len(node.arguments) != len(function.parameters):
         code = "E0504" if len(node.arguments) > len(function.parameters) else "E0501"
         span = node.arguments[len(function.parameters)].span if code == "E0504" else node.callee.span
-        scope.unit.report.add(code, f"'{name}' needs {counted(len(function.parameters))}", span, takes)
-        return ignored(scope, node, check)
-    values = tuple(check(scope, item.value, hint) for item, hint in zip(node.arguments, hints, strict=True))
+        checker.report.add(code, f"'{name}' needs {counted(len(function.parameters))}", span, takes)
+        return ignored(checker, node)
+    values = tuple(checker.value(item.value, hint) for item, hint in zip(node.arguments, hints, strict=True))
     type = result_of(function, [item.type for item in values])
     if type is None:
         given = ", ".join(described(item) for item in values)
-        scope.unit.report.add("E0401", f"'{name}' does not take ({given})", node.span, takes)
+        checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, takes)
         return bad(node.span)
-    if name == "best" and not _names_number(scope, values):
+    if name == "best" and not _names_number(checker.scope, values):
         return bad(node.span)
     return Builtin(type, node.span, name, values)
 
@@ -117,8 +117,8 @@ def _names_number(scope: Scope, values: Sequence[Expression]) -> bool:
     return False
 
 
-def _expected(scope: Scope, node: nodes.Call, check: Check) -> Expression:
-    arguments = bind(scope, node, "'expected'", [Slot("value", FloatType(), None, True)], check)
+def _expected(checker: Checker, node: nodes.Call) -> Expression:
+    arguments = bind(checker, node, "'expected'", [Slot("value", FloatType(), None, True)])
     if not arguments or arguments[0].value.type == ERROR:
         return bad(node.span)
     operand = arguments[0].value

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Self
 
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.program import Binding, BindingKind
@@ -173,4 +175,20 @@ def bad(span: Span) -> program.Expression:
     return program.Literal(ERROR, span, None)
 
 
-Check = Callable[[Scope, nodes.Expression, Type | None], program.Expression]
+class Checker(ABC):
+    """Turns expressions into what they mean, at one place: it holds the names that are bound there and the report."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    @property
+    def report(self) -> Report:
+        return self.scope.unit.report
+
+    def at(self, scope: Scope) -> Self:
+        """The same at another place."""
+        return type(self)(scope)
+
+    @abstractmethod
+    def value(self, node: nodes.Expression, expected: Type | None = None) -> program.Expression:
+        """What an expression means, with its type; what is wrong with it is reported."""

@@ -8,7 +8,7 @@ from alora_flow.language.checking.fit import condition
 from alora_flow.language.checking.frames import Frame, misplaced
 from alora_flow.language.checking.scope import Scope
 from alora_flow.language.checking.types import written
-from alora_flow.language.checking.values import value, wanted
+from alora_flow.language.checking.values import Values, value, wanted
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.narrowing import facts
 from alora_flow.language.meaning.types import (
@@ -33,7 +33,7 @@ def mock(scope: Scope, node: nodes.Mock, frame: Frame) -> program.Statement:
         return program.Mock(node.span, "generate", (), ())
     slots = [] if target == "generate" else slots_of(target.parameters)
     name = f"'{written(node.callee)}'"
-    arguments = bind(scope, node, name, slots, value, partial=True)
+    arguments = bind(Values(scope), node, name, slots, partial=True)
     type = _mocked_type(target)
     values = tuple(wanted(scope, item, type, f"what {name} answers") for item in node.values)
     return program.Mock(node.span, target, arguments, values)

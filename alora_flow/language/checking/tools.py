@@ -9,7 +9,7 @@ from typing import Any
 from alora_flow.language.checking.arguments import settings
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data
-from alora_flow.language.checking.values import value
+from alora_flow.language.checking.values import Values
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.settings import TOOL
@@ -47,7 +47,7 @@ def _tool_settings(unit: Unit, node: nodes.Tool, result: Type) -> dict[str, prog
         return {}
     table = {**TOOL, "fallback": result}
     found = {}
-    for item in settings(Scope(unit), node.settings.arguments, table, "a tool", value):
+    for item in settings(Values(Scope(unit)), node.settings.arguments, table, "a tool"):
         folded = fold(item.value)
         if folded is None:
             unit.report.add("E0208", f"'{item.name}' must be a constant", item.value.span)

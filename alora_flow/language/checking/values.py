@@ -6,7 +6,7 @@ from alora_flow.language.checking.callees import CALLABLE
 from alora_flow.language.checking.calls import call, run
 from alora_flow.language.checking.fit import conversion, described, fit
 from alora_flow.language.checking.operators import binary, enum_with, is_test, unary
-from alora_flow.language.checking.scope import Scope, Symbol, bad, kind_of
+from alora_flow.language.checking.scope import Checker, Scope, Symbol, bad, kind_of
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.meaning.folding import folded
 from alora_flow.language.meaning.program import (
@@ -56,39 +56,47 @@ from alora_flow.language.syntax.words import FOREIGN
 FOREIGN_VALUES = ("True", "False", "None", "null")
 
 
+class Values(Checker):
+    """All expressions of the language."""
+
+    def value(self, node: nodes.Expression, expected: Type | None = None) -> Expression:
+        """`expected` only helps to find enum members; it is `fit` that demands. Where it is the error type, a bare name
+        may be a member of an enum that is not known, and nothing is said."""
+        match node:
+            case nodes.Number():
+                return _number(node)
+            case nodes.Duration():
+                return Literal(DURATION, node.span, node.seconds)
+            case nodes.Boolean():
+                return Literal(BOOL, node.span, node.value)
+            case nodes.NoneValue():
+                return Literal(NONE, node.span, None)
+            case nodes.String():
+                return _string(self.scope, node)
+            case nodes.Name():
+                return _name(self.scope, node, expected)
+            case nodes.List():
+                return _list(self.scope, node, expected)
+            case nodes.Access():
+                return _access(self.scope, node)
+            case nodes.Index():
+                return _index(self.scope, node)
+            case nodes.Call():
+                return call(self, node, expected)
+            case nodes.Run():
+                return run(self, node)
+            case nodes.Unary():
+                return unary(self, node)
+            case nodes.Binary():
+                return binary(self, node, expected)
+            case nodes.IsTest():
+                return is_test(self, node)
+        raise AssertionError(f"{type(node).__name__} stands in statements only")
+
+
 def value(scope: Scope, node: nodes.Expression, expected: Type | None = None) -> Expression:
-    """`expected` only helps to find enum members; it is `fit` that demands. Where it is the error type, a bare name may
-    be a member of an enum that is not known, and nothing is said."""
-    match node:
-        case nodes.Number():
-            return _number(node)
-        case nodes.Duration():
-            return Literal(DURATION, node.span, node.seconds)
-        case nodes.Boolean():
-            return Literal(BOOL, node.span, node.value)
-        case nodes.NoneValue():
-            return Literal(NONE, node.span, None)
-        case nodes.String():
-            return _string(scope, node)
-        case nodes.Name():
-            return _name(scope, node, expected)
-        case nodes.List():
-            return _list(scope, node, expected)
-        case nodes.Access():
-            return _access(scope, node)
-        case nodes.Index():
-            return _index(scope, node)
-        case nodes.Call():
-            return call(scope, node, expected, value)
-        case nodes.Run():
-            return run(scope, node, value)
-        case nodes.Unary():
-            return unary(scope, node, value)
-        case nodes.Binary():
-            return binary(scope, node, expected, value)
-        case nodes.IsTest():
-            return is_test(scope, node, value)
-    raise AssertionError(f"{type(node).__name__} stands in statements only")
+    """What an expression means at a place."""
+    return Values(scope).value(node, expected)
 
 
 def wanted(scope: Scope, node: nodes.Expression, type: Type, what: str = "", *notes: Note) -> Expression:
