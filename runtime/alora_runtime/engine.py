@@ -17,7 +17,7 @@ from torch import Tensor
 from alora_runtime.adapters.config import AdapterConfig
 from alora_runtime.adapters.library import Library
 from alora_runtime.answer.choices import ChoiceTrie
-from alora_runtime.answer.constraints import Matcher, Vocabulary
+from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
 from alora_runtime.cache.node import Node
 from alora_runtime.cache.tree import RunTree
@@ -25,7 +25,7 @@ from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
 from alora_runtime.inspection import Inspection, RunState
-from alora_runtime.requests import Completion, Finish, Listener, Request
+from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request
 from alora_runtime.schedule.scheduler import Scheduler
 from alora_runtime.schedule.sequence import Live, Plan, Row
 from alora_runtime.stats import Stats
@@ -137,7 +137,7 @@ class Engine:
         live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
         self._scheduler.check_pins(live)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
-        text = None if trie or not (listener or request.stop_strings) else self._detokenizer(request)
+        text = self._detokenizer(request, listener is not None)
         stop = stops[0] if stops else None
         self._tasks[live.ticket] = Task(request, live, frozenset(stops), stop, matcher, text, listener)
         self._tickets += 1
@@ -246,10 +246,13 @@ class Engine:
             raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
         return request.constraint.matcher(self._vocabulary)
 
-    def _detokenizer(self, request: Request) -> Detokenizer:
-        if request.stop_strings and self.model.tokenizer is None:
+    def _detokenizer(self, request: Request, listened: bool) -> Detokenizer | None:
+        """Where somebody listens or a string may stop the answer; without a tokenizer there is no text to hear of."""
+        if self.model.tokenizer is None and request.stop_strings:
             raise RequestError("stop strings need a tokenizer, and the model folder has no tokenizer.json")
-        return Detokenizer(self.model.text, request.stop_strings)
+        if self.model.tokenizer is None or request.choices is not None or not (listened or request.stop_strings):
+            return None
+        return Detokenizer(self.model.tokenizer, request.stop_strings)
 
     def _expire(self) -> None:
         while self._deadlines and self._deadlines[0][0] <= monotonic():
