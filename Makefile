@@ -20,8 +20,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+# The engine's tests once more, on the processor that knows nothing of this one.
 unit: $(STAMP)
 	$(BIN)/pytest
+	$(BIN)/pytest tests/runtime --processor plain
 
 # torch goes first and alone: its pinned version is the processor build where one is offered.
 $(STAMP): pyproject.toml constraints.txt

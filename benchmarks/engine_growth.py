@@ -9,8 +9,9 @@ from time import perf_counter
 import torch
 
 from alora_runtime import Engine, Request, Run
-from alora_runtime.compute.attention import attend, stores
+from alora_runtime.compute.attention import stores
 from alora_runtime.compute.clusters import Cluster
+from alora_runtime.compute.cpu.attention import attend
 from benchmarks.engine_figures import tokens
 from benchmarks.engine_models import INVOCATION, make_adapter, make_model
 from benchmarks.engine_timing import Row, at_least, side_by_side

@@ -3,7 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-import bm25s
+try:
+    import bm25s
+except ImportError as error:
+    raise ImportError("the example flows search with bm25s: pip install 'alora-flow[examples]'") from error
 
 FOLDER = Path(__file__).parent / "kb"
 

@@ -4,6 +4,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--processor", default="cpu", choices=["cpu", "plain"], help="what the engine's tests compute with"
+    )
     parser.addoption("--update", action="store_true", help="write what is expected in tests/cases anew")
 
 

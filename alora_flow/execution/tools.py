@@ -28,11 +28,13 @@ def find_tool(tool: ToolDecl, near: Path) -> Callable[..., Any]:
     module_name, _, function_name = tool.function.partition(":")
     try:
         module = _module(module_name, near)
-    except ImportError as error:
-        raise BadInput(
-            f"tool '{tool.name}': no module '{module_name}' beside the flow file or installed ({error})",
-            f"put {module_name}.py into {near}",
-        ) from error
+    except ModuleNotFoundError as error:
+        if error.name != module_name and not module_name.startswith(f"{error.name}."):
+            raise BadInput(f"tool '{tool.name}': module '{module_name}' needs another: {error}") from error
+        said = f"tool '{tool.name}': no module '{module_name}' beside the flow file or installed"
+        raise BadInput(said, f"put {module_name}.py into {near}") from error
+    except Exception as error:
+        raise BadInput(f"tool '{tool.name}': module '{module_name}' cannot be imported: {error!r}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise BadInput(f"tool '{tool.name}': module '{module_name}' has no function '{function_name}'")

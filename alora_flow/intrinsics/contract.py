@@ -85,8 +85,7 @@ def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near:
 def _activation(intrinsic: Intrinsic, config: AdapterConfig, tokenizer: Tokenizer) -> tuple[tuple[int, ...], int]:
     """The tokens that a call appends, and the index of the first adapted one among them.
 
-    No tokens: the call opens an assistant's turn, and is adapted from there. A configuration in the old format is
-    active from its string's second token on (formats: conversion by the adapters' own authors).
+    No tokens: the call opens an assistant's turn, and is adapted from there.
     """
     written = None if intrinsic.invoke is None else tokenizer.encode_control(_constant(intrinsic.invoke, intrinsic))
     if config.invocation_tokens:
@@ -99,10 +98,9 @@ def _activation(intrinsic: Intrinsic, config: AdapterConfig, tokenizer: Tokenize
                 f"{list(config.invocation_tokens)}",
                 "leave `invoke` out: the adapter's own configuration names it",
             )
-    elif config.invocation_string:
-        tokens, start = tokenizer.encode_control(config.invocation_string), 1
     else:
-        tokens, start = written or (), 0
+        tokens, start = config.spelled(tokenizer.encode_control)
+        tokens = tokens or written or ()
     return tokens, len(tokens) - 1 if intrinsic.activate == "end" and tokens else start
 
 

@@ -93,7 +93,7 @@ def starts(out: Path) -> list[float]:
 def command(plan: Plan) -> str:
     """The command that does this again."""
     budget = f"--minutes {plan.minutes:g}" if plan.minutes else f"--tokens {plan.tokens}"
-    return f"python -m alora_flow.mini train --out DIR --seed {plan.seed} {budget} --threads {plan.threads}"
+    return f"alora-flow mini train --out DIR --seed {plan.seed} {budget} --threads {plan.threads}"
 
 
 def run(out: Path, plan: Plan, course: Course) -> dict[str, object]:

@@ -17,15 +17,15 @@ from torch import Tensor
 from alora_runtime.adapters.config import AdapterConfig
 from alora_runtime.adapters.library import Library
 from alora_runtime.answer.choices import ChoiceTrie
-from alora_runtime.answer.constraints import Matcher, Vocabulary
+from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
 from alora_runtime.cache.node import Node
 from alora_runtime.cache.tree import RunTree
-from alora_runtime.compute.batch import Batcher
 from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
-from alora_runtime.requests import Completion, Finish, Listener, Request
+from alora_runtime.inspection import Inspection, RunState
+from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request
 from alora_runtime.schedule.scheduler import Scheduler
 from alora_runtime.schedule.sequence import Live, Plan, Row
 from alora_runtime.stats import Stats
@@ -46,7 +46,7 @@ class Engine:
         self.model = model
         self.cache_tokens = cache_tokens
         self._arena = model.arena(cache_tokens)
-        self._batcher = Batcher(self._arena, model.network.heads * model.network.dim)
+        self._batcher = model.batcher(self._arena)
         self._rows = self._arena.new_empty(0)  # of the last forward pass
         self._scheduler = Scheduler(RunTree(cache_tokens, reuse, model.double), chunk_tokens)
         self._library = Library(model.network, model.tokenizer)
@@ -70,16 +70,19 @@ class Engine:
         chunk_tokens: int = 2048,
         attention: str = "fast",
         cache_bytes: int | None = None,
+        device: str = "cpu",
+        processor: str | None = None,
     ) -> Engine:
         """Load a model and its adapters from local folders.
 
         dtype: "float32" (exact), "bfloat16", "int8" (weights; about one percent off) or "auto" (bfloat16 where the
         processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the same in bytes, if given. reuse:
         share KV between sequences; off, every request computes all it needs. chunk_tokens: most prompt tokens in one
-        step. attention: "fast", or "reference" (slow and plain).
+        step. attention: "fast", or "reference" (slow and plain). device: by torch's name; processor: "cpu", fast on
+        one, or "plain", which runs on any device; by default the one that fits the device.
         Raises ModelError, AdapterError.
         """
-        model = load_model(model_dir, dtype, attention)
+        model = load_model(model_dir, dtype, attention, device, processor)
         slots = cache_tokens if cache_bytes is None else cache_bytes // model.slot_bytes - 1
         engine = cls(model, slots, reuse, chunk_tokens)
         for name, folder in (adapters or {}).items():
@@ -134,7 +137,7 @@ class Engine:
         live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
         self._scheduler.check_pins(live)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
-        text = None if trie or not (listener or request.stop_strings) else self._detokenizer(request)
+        text = self._detokenizer(request, listener is not None)
         stop = stops[0] if stops else None
         self._tasks[live.ticket] = Task(request, live, frozenset(stops), stop, matcher, text, listener)
         self._tickets += 1
@@ -197,6 +200,27 @@ class Engine:
                 raise completion.error
         return results
 
+    def inspect(self) -> Inspection:
+        """What is inside at this moment."""
+        scheduler, tree = self._scheduler, self._scheduler.tree
+        return Inspection(
+            total=tree.pool.total,
+            free=tree.pool.free,
+            stored=tree.stored,
+            held=tree.held,
+            running=tuple(live.ticket for live in scheduler.running),
+            waiting=tuple(live.ticket for live in scheduler.waiting),
+            pins={name: sum(end.end for end in ends) for name, ends in scheduler.pins.ends.items()},
+            adapters={name: self._library.number(name) for name in self._library.configs},
+            loaded=frozenset(self._library.loaded),
+            runs=tuple(
+                RunState(node.depth, node.label, node.tokens, node.ready, node.references) for node in tree.nodes()
+            ),
+            slow=self.model.slow,
+            deadlines=len(self._deadlines),
+            arena=self._arena,
+        )
+
     def check(self) -> None:
         """Prove the invariants: every slot has one owner, every run as many references as live requests on it."""
         scheduler = self._scheduler
@@ -222,10 +246,13 @@ class Engine:
             raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
         return request.constraint.matcher(self._vocabulary)
 
-    def _detokenizer(self, request: Request) -> Detokenizer:
-        if request.stop_strings and self.model.tokenizer is None:
+    def _detokenizer(self, request: Request, listened: bool) -> Detokenizer | None:
+        """Where somebody listens or a string may stop the answer; without a tokenizer there is no text to hear of."""
+        if self.model.tokenizer is None and request.stop_strings:
             raise RequestError("stop strings need a tokenizer, and the model folder has no tokenizer.json")
-        return Detokenizer(self.model.text, request.stop_strings)
+        if self.model.tokenizer is None or request.choices is not None or not (listened or request.stop_strings):
+            return None
+        return Detokenizer(self.model.tokenizer, request.stop_strings)
 
     def _expire(self) -> None:
         while self._deadlines and self._deadlines[0][0] <= monotonic():

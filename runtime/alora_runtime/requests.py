@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from alora_runtime.answer.constraints import MatcherSource
+from typing import Any, Literal, Protocol
 
 Finish = Literal["stop", "stop_string", "length", "choice", "cancelled", "timeout", "error"]
+
+
+class Matcher(Protocol):
+    """The state of one constraint on one growing answer."""
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next and have been accepted; may be empty."""
+
+    def mask(self) -> bytes:
+        """One bit per token id, low bit first, set where the token may come next."""
+
+    def accept(self, token: int) -> None:
+        """The token came. Raises ConstraintError where it may not."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the answer may end here."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it must."""
+
+
+class MatcherSource(Protocol):
+    """What a request carries as its constraint: an `answer.constraints.Constraint`, or one of your own."""
+
+    def matcher(self, vocabulary: Any) -> Matcher:
+        """A fresh matcher for an `answer.constraints.Vocabulary`. Raises ConstraintError when it does not compile."""
 
 
 @dataclass(frozen=True)

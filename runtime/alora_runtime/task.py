@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from alora_runtime.answer.constraints import Matcher
 from alora_runtime.answer.detokenizer import Detokenizer
 from alora_runtime.answer.sampling import penalised, pick, sample, top_logprobs
-from alora_runtime.requests import Completion, Delta, Finish, Listener, Request
+from alora_runtime.requests import Completion, Delta, Finish, Listener, Matcher, Request
 from alora_runtime.schedule.sequence import Live
 
 
@@ -43,7 +42,7 @@ class Task:
     def __post_init__(self) -> None:
         request = self.request
         changed = request.temperature != 0.0 or request.repetition_penalty != 1.0
-        self.plain = not (changed or self.matcher or self.live.trie or self.text or request.logprobs)
+        self.plain = not (changed or self.matcher or self.live.trie or self.listener or self.text or request.logprobs)
 
     def advance(self, logits: Tensor, first: int, last: int, best: int) -> Finish | None:
         """Go on from rows `first` … `last - 1` of `[rows, vocabulary]` logits, the last of which has its maximum at
@@ -123,7 +122,7 @@ class Task:
     def _certain(self) -> tuple[list[int], str]:
         """Tokens and text that no stop string to come can take back."""
         if self.text is None:
-            return [], ""
+            return [] if self.live.trie else list(self.live.generated), ""
         length = self.text.safe
         count = self.text.tokens_of(length) if self.request.stop_strings else len(self.live.generated)
         return self.live.generated[:count], self.text.text[:length]

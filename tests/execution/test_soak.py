@@ -129,7 +129,7 @@ class Faulty:
     def prove(self) -> None:
         """Nothing is under way, nothing held, and every slot has one owner."""
         assert not self.engine.busy
-        assert self.engine._scheduler.tree.held == 0
+        assert self.engine.inspect().held == 0
         self.engine.check()
 
 
@@ -258,5 +258,5 @@ def test_a_thousand_runs_with_faults(tmp_path: Path) -> None:
         assert len(gc.get_objects()) - objects < OBJECTS
     for machine in machines:
         machine.backend.forget()
-        tree = machine.backend.engine._scheduler.tree
-        assert (tree.stored, tree.pool.free) == (0, machine.backend.cache_tokens)
+        inside = machine.backend.engine.inspect()
+        assert (inside.stored, inside.free) == (0, machine.backend.cache_tokens)

@@ -55,11 +55,17 @@ def oracle(base: Path, adapters: dict[str, Path]) -> Oracle:
 
 
 @pytest.fixture(scope="session")
-def make_engine(base: Path, adapters: dict[str, Path]) -> Callable[..., Engine]:
+def processor(request: pytest.FixtureRequest) -> str:
+    """What engines compute with. `make test` runs all tests of this folder with each (`pytest --processor plain`)."""
+    return str(request.config.getoption("--processor"))
+
+
+@pytest.fixture(scope="session")
+def make_engine(base: Path, adapters: dict[str, Path], processor: str) -> Callable[..., Engine]:
     """Engines with all adapters; settings as in Engine.load."""
 
     def make(**settings: object) -> Engine:
-        return Engine.load(base, adapters, **{"cache_tokens": 2048, **settings})  # type: ignore[arg-type]
+        return Engine.load(base, adapters, **{"cache_tokens": 2048, "processor": processor, **settings})  # type: ignore[arg-type]
 
     return make
 

@@ -46,13 +46,13 @@ def test_pinned_until_released(make_engine: Callable[..., Engine]) -> None:
     async def everything() -> None:
         async with AsyncEngine(engine) as served:
             await served.complete(replace(REQUEST, pin="context"))
-            held.append(engine._scheduler.tree.held)
+            held.append(engine.inspect().held)
             served.release("context")
             await served.complete(REQUEST)
 
     asyncio.run(everything())
     engine.check()
-    assert (held, engine._scheduler.tree.held) == ([47], 0)
+    assert (held, engine.inspect().held) == ([47], 0)
 
 
 def test_streams_and_leaving_them(make_engine: Callable[..., Engine]) -> None:

@@ -231,17 +231,17 @@ def test_weights_go_with_the_last_name_and_request(engine: Engine, adapters: dic
     request = Request([CONTEXT, Run(INVOCATION, "copy")], max_tokens=6, ignore_eos=True)
     expected = engine.generate([replace(request, runs=[CONTEXT, Run(INVOCATION, "one")])])[0].tokens
     engine.remove_adapter("one")
-    assert len(engine._library.loaded) == 2
+    assert len(engine.inspect().loaded) == 2
     engine.add_adapter("copy", adapters["one"])  # the same content: its KV is still good
     ticket = engine.submit(request)
     engine.step()
     engine.add_adapter("copy", adapters["wide"])
-    assert len(engine._library.loaded) == 3
+    assert len(engine.inspect().loaded) == 3
     results = {}
     while engine.busy:
         results |= engine.step()
     assert (results[ticket].tokens, results[ticket].reused) == (expected, 43)
-    assert len(engine._library.loaded) == 2
+    assert len(engine.inspect().loaded) == 2
 
 
 def test_the_old_format_counts_without_its_first_token(
@@ -297,7 +297,9 @@ def test_an_interrupted_generate_takes_its_requests_back(engine: Engine) -> None
 
 def test_half_precision(make_engine: Callable[..., Engine]) -> None:
     requests = [Request(PROMPT, max_tokens=4, logprobs=3), Request([CONTEXT], choices=((1,), (2,)))]
-    exact, *rough = (make_engine(dtype=dtype).generate(requests) for dtype in ("float32", "bfloat16", "int8", "auto"))
+    rough = [make_engine(dtype=dtype).generate(requests) for dtype in ("bfloat16", "auto")]
+    rough.append(make_engine(dtype="int8", processor="cpu").generate(requests))
+    exact = make_engine().generate(requests)
     for completions in rough:
         assert completions[1].choice_logprobs == pytest.approx(exact[1].choice_logprobs, abs=1.0)
 

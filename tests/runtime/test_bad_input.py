@@ -69,7 +69,8 @@ def test_arena_too_small(make_engine: Callable[..., Engine]) -> None:
 
 def test_an_arena_of_so_many_bytes(base: Path) -> None:
     engine = Engine.load(base, cache_bytes=1 << 20)
-    assert engine._arena.numel() * 4 <= 1 << 20 < engine._arena.numel() * 4 + engine.model.slot_bytes
+    numbers = engine.inspect().arena.numel()
+    assert numbers * 4 <= 1 << 20 < numbers * 4 + engine.model.slot_bytes
     with pytest.raises(CapacityError, match="at least 1"):
         Engine.load(base, cache_bytes=100)
 

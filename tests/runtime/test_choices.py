@@ -101,7 +101,7 @@ def test_rows_carry_the_adapter_of_the_last_run(engine: Engine, monkeypatch: pyt
 
     monkeypatch.setattr(engine.model, "rows", noting)
     engine.generate([Request([Run((20, 21)), Run((), "wide")], choices=((1, 2), (1, 3, 4), (5, 6)))])
-    wide = engine._library.number("wide")
+    wide = engine.inspect().adapters["wide"]
     assert sorted(seen) == sorted([(0, 20, 0), (0, 21, 1), (wide, 1, 2), (wide, 3, 3), (wide, 5, 2)])
 
 
@@ -127,7 +127,7 @@ def test_a_long_prompt_stays_causal_beside_its_trie(
 
 def test_of_the_trie_only_the_answer_stays(engine: Engine) -> None:
     answer = serve(engine, [ENUM], apart=0)[0].tokens
-    assert engine._scheduler.tree.stored == 43 + len(answer) - 1
+    assert engine.inspect().stored == 43 + len(answer) - 1
     assert engine.generate([Request([*PROMPT, Run((*answer, 77), "one")], max_tokens=1)])[0].prefilled == 2
 
 
@@ -186,7 +186,7 @@ def asked(draw: st.DrawFn) -> Request:
     stagger=st.integers(0, 2),
     prefix=st.sampled_from([1, 32]),
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_trie_any_prompt_any_chunk(
     make_engine: Callable[..., Engine],
     oracle: Oracle,
@@ -206,7 +206,7 @@ def test_any_trie_any_prompt_any_chunk(
     largest = max(request.prompt_length + more for request, more in zip(requests, fed, strict=True))
     engine = make_engine(cache_tokens=largest + slots, chunk_tokens=chunk, reuse=reuse)
     # Slots that no row has written are loud: letting a row see one of them would show.
-    engine._arena.fill_(1e4)
+    engine.inspect().arena.fill_(1e4)
     for _ in ("cold", "warm"):
         for request, completion in zip(
             requests, serve(engine, *([one] for one in requests), apart=stagger), strict=True

@@ -329,5 +329,5 @@ def test_the_engine_pins(make_engine: Callable[..., Engine]) -> None:
     while engine.busy:
         engine.step()
     engine.check()
-    assert engine._scheduler.tree.held == 0
+    assert engine.inspect().held == 0
     engine.release("context")  # nothing is pinned under it

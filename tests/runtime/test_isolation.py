@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from alora_runtime import Completion, Engine, Request, Run
 from alora_runtime.compute.batch import Batch
-from alora_runtime.compute.matrix import Int8
+from alora_runtime.compute.cpu.matrix import Int8
 from alora_runtime.errors import AdapterError, ModelError
 from tests.runtime.checkpoints import make_adapter
 from tests.runtime.conftest import INVOCATION
@@ -117,7 +117,7 @@ def judge(engine: Engine, requests: list[Request], answers: list[Completion], al
         else:
             assert answer.finish == "error"
             assert isinstance(answer.error, ModelError)
-    assert torch.isfinite(engine._arena).all()
+    assert torch.isfinite(engine.inspect().arena).all()
 
 
 @pytest.mark.parametrize("linear", LINEARS)
@@ -133,7 +133,7 @@ def test_who_overflows_ends_alone(
         judge(engine, requests, serve(engine, requests), alone)
         judge(engine, requests, serve(engine, requests), alone)
         engine.forget()
-    assert engine._scheduler.tree.pool.free == 600
+    assert engine.inspect().free == 600
 
 
 def test_the_plain_way_isolates_as_well(poisoned: Callable[..., Engine], alone: list[Completion]) -> None:
@@ -143,7 +143,7 @@ def test_the_plain_way_isolates_as_well(poisoned: Callable[..., Engine], alone: 
 
 
 def test_eight_bits_isolate_as_well(poisoned: Callable[..., Engine]) -> None:
-    engine = poisoned(dtype="int8")
+    engine = poisoned(dtype="int8", processor="cpu")
     requests = [*sick("k_proj"), *SOUND, *sick("down_proj")]
     for request, answer in zip(requests, serve(engine, requests), strict=True):
         assert (answer.finish == "error") == (request not in SOUND)
@@ -188,7 +188,7 @@ def test_a_prefix_that_failed_is_computed_again(poisoned: Callable[..., Engine])
     for reused in (0, 60):
         answer = serve(engine, [failing])[0]
         assert (answer.finish, answer.reused) == ("error", reused)
-    assert engine._scheduler.tree.stored == 60
+    assert engine.inspect().stored == 60
 
 
 def test_a_prompt_outlives_its_choices(poisoned: Callable[..., Engine]) -> None:
@@ -197,7 +197,7 @@ def test_a_prompt_outlives_its_choices(poisoned: Callable[..., Engine]) -> None:
     for reused in (0, 33):
         answer = serve(engine, [POISONED_CHOICE])[0]
         assert (answer.finish, answer.reused, answer.prefilled) == ("error", reused, 33 - reused)
-    assert engine._scheduler.tree.stored == 33
+    assert engine.inspect().stored == 33
 
 
 def test_a_step_that_fails_leaves_nothing_behind(
@@ -219,7 +219,7 @@ def test_a_step_that_fails_leaves_nothing_behind(
                 engine.step()
             engine.check()
         monkeypatch.setattr(engine.model, "rows", rows)
-        assert torch.isfinite(engine._arena).all()
+        assert torch.isfinite(engine.inspect().arena).all()
         for ticket in tickets[::2]:
             engine.cancel(ticket)
         while engine.busy:

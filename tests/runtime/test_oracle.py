@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
 from alora_runtime import Engine, Request, Run
-from alora_runtime.compute import clusters, model, projection
-from alora_runtime.compute.matrix import Twice
+from alora_runtime.compute import clusters
+from alora_runtime.compute.batch import Batch, Batcher
+from alora_runtime.compute.cpu import processor
+from alora_runtime.compute.cpu.matrix import Twice
 from alora_runtime.requests import Completion
 from alora_runtime.schedule import scheduler, sequence
+from alora_runtime.schedule.sequence import Plan
 from tests.runtime.checkpoints import ARCHITECTURES, Oracle, labelled, make_adapter, make_checkpoint
 from tests.runtime.serving import serve
 
@@ -72,9 +75,9 @@ def test_weights_in_two_layouts(
     make_engine: Callable[..., Engine], oracle: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As models of some size have them: one row by one of them, a few by the other."""
-    monkeypatch.setattr(model, "TWICE", range(1 << 60))
-    monkeypatch.setattr(projection, "LARGE", 1)
-    engine = make_engine()
+    monkeypatch.setattr(processor, "TWICE", range(1 << 60))
+    monkeypatch.setattr(processor, "LARGE", 1)
+    engine = make_engine(processor="cpu")
     assert all(isinstance(part.matrix, Twice) for layer in engine.model.network.layers for part in layer.projections)
     runs = [[Run((*range(20), index)), Run((257, 40, 258), name)] for index, name in enumerate(("one", "wide", None))]
     for count in (1, 3):
@@ -147,7 +150,7 @@ def trees(draw: st.DrawFn) -> list[list[tuple[tuple[int, ...], str | None]]]:
     count=st.integers(1, 6),
     prefix=st.sampled_from([1, 3, 32]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_any_chunk_any_arena(
     make_engine: Callable[..., Engine],
     oracle: Oracle,
@@ -174,7 +177,7 @@ def test_any_tree_any_chunk_any_arena(
     largest = max(len(labelled(runs)) for runs in tree) + count - 1
     engine = make_engine(cache_tokens=largest + slots, chunk_tokens=chunk, reuse=reuse)
     # Slots that no row has written are loud: letting a row see one of them would show.
-    engine._arena.fill_(1e4)
+    engine.inspect().arena.fill_(1e4)
     for _ in ("cold", "warm"):
         requests = [Request([Run(*run) for run in runs], max_tokens=count, ignore_eos=True) for runs in tree]
         answers = serve(engine, *([one] for one in requests), apart=stagger)
@@ -207,10 +210,14 @@ def test_siblings_on_a_long_prefix(
     engine = make_engine(attention=attention)
     requests = [Request(own, max_tokens=12, logprobs=260, ignore_eos=True) for own in runs]
     strides: list[bool] = []
-    build = engine._batcher.build
-    monkeypatch.setattr(
-        engine._batcher, "build", lambda plan: strides.append(bool((made := build(plan)).clusters[0].stride)) or made
-    )
+    build = Batcher.build
+
+    def noting(batcher: Batcher, plan: Plan) -> Batch:
+        made = build(batcher, plan)
+        strides.append(bool(made.clusters[0].stride))
+        return made
+
+    monkeypatch.setattr(Batcher, "build", noting)
     for own, completion in zip(runs, sound(engine, requests), strict=True):
         assert_close(completion, oracle, own)
     assert any(strides) == (len(set(lengths)) == 1)

@@ -110,8 +110,8 @@ def test_a_thousand_flows_with_faults(make_engine: Callable[..., Engine], monkey
         engine.step()
     engine.check()
     engine.forget()
-    tree = engine._scheduler.tree
-    assert (tree.held, tree.stored, tree.pool.free) == (0, 0, 400)
+    inside = engine.inspect()
+    assert (inside.held, inside.stored, inside.free) == (0, 0, 400)
 
 
 def test_the_table_of_adapters_itself(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_the_table_of_adapters_itself(engine: Engine, monkeypatch: pytest.Monkey
     monkeypatch.setattr(engine.model, "rows", noting)
     runs = [Run((1, 2)), Run((3,), "wide"), Run((4, 5)), Run((6,), "one")]
     engine.generate([Request(runs, max_tokens=2, ignore_eos=True)])
-    one, wide = (engine._library.number(name) for name in ("one", "wide"))
+    one, wide = (engine.inspect().adapters[name] for name in ("one", "wide"))
     assert seen[0] == ([0, 0, wide, 0, 0, one], [1, 2, 3, 4, 5, 6])
     assert seen[1][0] == [one]
 

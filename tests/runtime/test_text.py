@@ -25,7 +25,7 @@ def decode(tokens: list[int]) -> str:
 
 
 def pushed(tokens: list[int], *stops: str) -> Detokenizer:
-    words = Detokenizer(decode, stops)
+    words = Detokenizer(TOKENIZER, stops)
     for token in tokens:
         words.push(token)
         if words.cut is not None:
@@ -39,7 +39,7 @@ def encode(text: str) -> list[int]:
 
 @given(st.lists(st.integers(0, 259)) | st.text().map(encode))
 def test_text_grows_by_whole_characters_to_what_decoding_all_gives(tokens: list[int]) -> None:
-    words = Detokenizer(decode)
+    words = Detokenizer(TOKENIZER)
     for count, token in enumerate(tokens, 1):
         before = words.text
         words.push(token)
@@ -54,7 +54,7 @@ def test_decoders_that_trim_and_fall_back_to_bytes() -> None:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    words = Detokenizer(tokenizer.decode)
+    words = Detokenizer(tokenizer)
     seen = []
     for token in (0, 1, 2, 3, 4, 1, 0):
         words.push(token)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from alora_runtime.compute.projection import one_thread
+from alora_runtime.compute.cpu.threads import one_thread
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alora_runtime.adapters.digests import digest_of
 from alora_runtime.errors import AdapterError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -58,6 +59,16 @@ class AdapterConfig:
         """True for an activated LoRA, false for a plain LoRA, which is active from the first token."""
         return bool(self.invocation_tokens or self.invocation_string)
 
+    def spelled(self, encode: Callable[[str], Sequence[int]]) -> tuple[tuple[int, ...], int]:
+        """The tokens that invoke it, and the index of the first adapted one among them.
+
+        The old format names a string, and is active from its second token on: its authors converted it so. `encode`:
+        from text to tokens, control tokens included and none added.
+        """
+        if self.invocation_tokens or not self.invocation_string:
+            return self.invocation_tokens, 0
+        return tuple(encode(self.invocation_string)), 1
+
     def rank_of(self, module: str) -> int:
         """The rank at a module, with `rank_pattern`."""
         return _by_pattern(self.rank_pattern, module, self.rank)
@@ -86,8 +97,7 @@ class AdapterConfig:
 def read_adapter_config(folder: str | Path) -> AdapterConfig:
     """Read `folder`. Raises AdapterError naming the missing file or the field that is unsupported or wrong."""
     folder = Path(folder)
-    content = _content(folder)
-    raw = _parse(folder, content[CONFIG])
+    raw = _parse(folder, _content(folder))
     _refuse(folder, raw)
     tokens = raw.get("alora_invocation_tokens") or ()
     try:
@@ -104,7 +114,7 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
             alpha_pattern={key: float(value) for key, value in (raw.get("alpha_pattern") or {}).items()},
             invocation_tokens=tuple(map(int, tokens)),
             invocation_string=None if tokens else raw.get("invocation_string") or None,
-            digest=sha256(b"".join(sha256(part).digest() for part in content.values())).hexdigest(),
+            digest=sha256(b"".join(bytes.fromhex(digest_of(folder / name)) for name in (CONFIG, WEIGHTS))).hexdigest(),
         )
     except KeyError as error:
         raise AdapterError(f"{folder / CONFIG}: the field {error} is missing") from None
@@ -112,13 +122,14 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
         raise AdapterError(f"{folder / CONFIG}: {error}") from None
 
 
-def _content(folder: Path) -> dict[str, bytes]:
+def _content(folder: Path) -> bytes:
+    """Of the configuration."""
     if not folder.is_dir():
         raise AdapterError(f"adapter folder {folder} does not exist")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise AdapterError(f"{folder} is no PEFT adapter: {name} is missing")
-    return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+    return (folder / CONFIG).read_bytes()
 
 
 def _parse(folder: Path, content: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -61,10 +62,9 @@ class Library:
     def add(self, name: str, folder: str | Path) -> AdapterConfig:
         """Load an adapter, or give it a further name. Raises AdapterError with nothing changed."""
         config = read_adapter_config(folder)
-        if config.invocation_string and self._tokenizer:
-            # The old format counts the tokens of the string without the first.
-            tokens = self._tokenizer.encode(config.invocation_string, add_special_tokens=False).ids
-            config = replace(config, invocation_tokens=tuple(tokens[1:]))
+        if self._tokenizer:
+            tokens, start = config.spelled(partial(_encode, self._tokenizer))
+            config = replace(config, invocation_tokens=tokens[start:])
         if self._numbers.get(config.digest) not in self.loaded:
             updates = load_updates(name, config, self._network.modules, self._network.dtype)
             number = self._numbers.setdefault(config.digest, len(self._numbers) + 1)
@@ -88,3 +88,8 @@ class Library:
 
     def _count_names(self) -> None:
         self.unnamed = self.loaded - {self._numbers[config.digest] for config in self.configs.values()}
+
+
+def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+    tokens: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return tokens

@@ -17,9 +17,9 @@ class Routing:
     adapters: each adapter in use with its rows, by number. everywhere: the adapter that all rows carry.
     """
 
-    def __init__(self, labels: Sequence[int] = ()) -> None:
+    def __init__(self, labels: Sequence[int] = (), device: torch.device | None = None) -> None:
         self.labels = labels
-        self.adapters = tuple(rows_by_adapter(labels))
+        self.adapters = tuple(rows_by_adapter(labels, device))
         self.numbers = tuple(number for number, _ in self.adapters)
         self.everywhere = self.numbers[0] if len(self.numbers) == 1 and 0 not in labels else None
         self._masks: dict[tuple[tuple[int, int], ...], Tensor] = {}
@@ -32,7 +32,7 @@ class Routing:
         return self._masks[ranks]
 
 
-def rows_by_adapter(labels: Sequence[int]) -> list[tuple[int, Rows]]:
+def rows_by_adapter(labels: Sequence[int], device: torch.device | None = None) -> list[tuple[int, Rows]]:
     """The rows of each adapter but the base (0)."""
     rows: dict[int, list[int]] = {}
     if any(labels):
@@ -40,6 +40,6 @@ def rows_by_adapter(labels: Sequence[int]) -> list[tuple[int, Rows]]:
             if adapter:
                 rows.setdefault(adapter, []).append(row)
     return [
-        (adapter, slice(own[0], own[-1] + 1) if own[-1] - own[0] + 1 == len(own) else torch.tensor(own))
+        (adapter, slice(own[0], own[-1] + 1) if own[-1] - own[0] + 1 == len(own) else torch.tensor(own, device=device))
         for adapter, own in sorted(rows.items())
     ]

@@ -6,40 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 from llguidance import LLMatcher, LLTokenizer
 from tokenizers import Tokenizer
 
 from alora_runtime.errors import ConstraintError
-
-
-class Matcher(Protocol):
-    """The state of one constraint on one growing answer."""
-
-    def forced(self) -> list[int]:
-        """The tokens that must come next and have been accepted; may be empty."""
-
-    def mask(self) -> bytes:
-        """One bit per token id, low bit first, set where the token may come next."""
-
-    def accept(self, token: int) -> None:
-        """The token came. Raises ConstraintError where it may not."""
-
-    @property
-    def accepting(self) -> bool:
-        """Whether the answer may end here."""
-
-    @property
-    def done(self) -> bool:
-        """Whether it must."""
-
-
-class MatcherSource(Protocol):
-    """What a request carries as its constraint."""
-
-    def matcher(self, vocabulary: Vocabulary) -> Matcher:
-        """A fresh matcher. Raises ConstraintError when the constraint does not compile."""
+from alora_runtime.requests import Matcher
 
 
 class Vocabulary:

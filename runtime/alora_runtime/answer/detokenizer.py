@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-Decode = Callable[[list[int]], str]
-"""Tokens to text, without special tokens."""
-
-UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-"""What decoders put for bytes that are no character, or not yet one."""
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 
 class Detokenizer:
-    """Text that never ends within a character and, once given out, never changes.
+    """Text that never ends within a character and, once given out, never changes; without special tokens.
 
     text: the stable text. ends[i]: its length once token i is there. cut: where the first stop string begins.
     """
 
-    def __init__(self, decode: Decode, stop_strings: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop_strings: Sequence[str] = ()) -> None:
         self.text = ""
         self.ends: list[int] = []
         self.cut: int | None = None
-        self._decode, self._stops = decode, tuple(stop_strings)
+        self._tokenizer, self._stops = tokenizer, tuple(stop_strings)
         self._reach = max(map(len, self._stops), default=1)
-        self._window: list[int] = []  # tokens whose text is looked at together: a character may need several
-        self._known = 0  # their first tokens, whose text is stable; they stay so that decoders see what came before
-        self._before = 0  # length of the stable text before the window
-        self._tail = ""  # text of the window beyond the stable text
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._tokens: list[int] = []
 
     def push(self, token: int) -> None:
         """One more token."""
         searched = max(0, len(self.text) - self._reach + 1)
-        self._window.append(token)
-        text = self._decode(self._window)
-        fresh = text[len(self.text) - self._before :]
-        stable = fresh.rstrip(UNFINISHED)
-        self.text, self._tail = self.text + stable, fresh[len(stable) :]
+        self._tokens.append(token)
+        self.text += self._stream.step(self._tokenizer, token) or ""
         self.ends.append(len(self.text))
-        if stable and not self._tail:
-            self._window = self._window[self._known :]
-            self._known = len(self._window)
-            self._before = len(self.text) - len(self._decode(self._window))
         found = [at for stop in self._stops if (at := self.text.find(stop, searched)) >= 0]
         if found and self.cut is None:
             self.cut = min(found)
@@ -48,7 +36,8 @@ class Detokenizer:
     @property
     def whole(self) -> str:
         """All text so far, with what is no character yet, up to the stop string."""
-        return (self.text + self._tail)[: self.cut]
+        decoded: str = self._tokenizer.decode(self._tokens, skip_special_tokens=True)
+        return decoded[: self.cut]
 
     @property
     def safe(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
@@ -47,6 +47,24 @@ class Batch:
     kept_routing: Routing
     arena: Tensor
     stores: list[Store]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device, all integers in one copy."""
+        parts = [self.tokens, self.positions, self.slots, self.kept]
+        sent = [part for part in parts if isinstance(part, Tensor)]
+        there = iter(torch.split(torch.cat(sent).to(device), [len(part) for part in sent]))
+        tokens, positions, slots, kept = (next(there) if isinstance(part, Tensor) else part for part in parts)
+        routing = Routing(self.routing.labels, device)
+        return replace(
+            self,
+            tokens=tokens,  # type: ignore[arg-type]
+            positions=positions,  # type: ignore[arg-type]
+            slots=slots,  # type: ignore[arg-type]
+            kept=kept,  # type: ignore[arg-type]
+            clusters=[cluster.to(device) for cluster in self.clusters],
+            routing=routing,
+            kept_routing=routing if kept is None else Routing(self.kept_routing.labels, device),
+        )
 
 
 class _Steady:
@@ -121,17 +139,20 @@ def _bits(mask: Tensor) -> NDArray[np.signedinteger[Any]]:
 class Batcher:
     """Builds batches for an arena. While the same requests go on token by token, only what has changed is made anew."""
 
-    def __init__(self, arena: Tensor, width: int) -> None:
-        """width: numbers in all of a query's heads; it decides what attention costs."""
+    def __init__(self, arena: Tensor, width: int, in_place: bool = True) -> None:
+        """width: numbers in all of a query's heads; it decides what attention costs. in_place: move a step's tensors on
+        where they are, which needs them in the memory of numpy."""
         self.arena, self.width, self.stores = arena, width, stores(arena)
+        self._in_place = in_place
         self._steady: _Steady | None = None
 
     def build(self, plan: Plan) -> Batch:
         """The batch of a plan."""
         lives = plan.decoding
-        if plan.pieces:
+        if plan.pieces or not self._in_place:
             self._steady = None
-            return self._pack([*(live.fed_piece(1) for live in lives), *plan.pieces])[0]
+            batch = self._pack([*(live.fed_piece(1) for live in lives), *plan.pieces])[0]
+            return batch if self._in_place else batch.to(self.arena.device)
         if self._steady is not None and self._steady.follows(lives):
             return self._steady.next(lives)
         batch, groups, rows = self._pack([live.fed_piece(1) for live in lives])

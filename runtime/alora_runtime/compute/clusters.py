@@ -55,6 +55,24 @@ class Cluster:
         assert self.view is not None
         self.width, self.view = self.width + 1, slice(self.view.start, self.view.stop + 1)
 
+    def to(self, device: torch.device) -> Cluster:
+        """The same with its tensors on a device."""
+        index, mask = (None if part is None else part.to(device) for part in (self.index, self.mask))
+        return replace(self, index=index, mask=mask)
+
+    def whole_mask(self, slots: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        """`[rows, slots]` over prefix and rest, 0 where a row may look and -inf elsewhere; None: everywhere."""
+        if self.mask is None and not self.causal:
+            return None
+        rows = self.last - self.first
+        mask = torch.zeros(rows, slots, dtype=dtype, device=device)
+        rest = mask[:, slots - self.width :]
+        if self.causal:
+            rest += torch.full(rest.shape, float("-inf"), dtype=dtype, device=device).triu(1)
+        else:
+            rest += self.mask  # type: ignore[arg-type]
+        return mask
+
     def by_row(self) -> list[Cluster]:
         """The same without a stride: rows with slots of their own one by one."""
         if self.stride is None:

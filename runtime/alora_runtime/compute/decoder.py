@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from alora_runtime.adapters.routing import Routing
 from alora_runtime.adapters.weights import LowRank
-from alora_runtime.compute.attention import Store, attend
+from alora_runtime.compute.attention import Store
 from alora_runtime.compute.batch import Batch
-from alora_runtime.compute.matrix import Dense, Int8
+from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.projection import Head, Part, Projection
 
 
@@ -32,7 +32,7 @@ def interleaved(heads: int, dim: int) -> Tensor:
 class Layer:
     """One decoder layer's weights. `name`: its module's, which adapters know it by."""
 
-    def __init__(self, name: str, source: Any, config: Any, dim: int, kind: type[Dense | Int8]) -> None:
+    def __init__(self, processor: Processor, name: str, source: Any, config: Any, dim: int) -> None:
         attention, mlp = source.self_attn, source.mlp
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
 
@@ -40,21 +40,20 @@ class Layer:
             return Part(f"{name}.{block}.{linear}", getattr(getattr(source, block), linear), order)
 
         self.qkv = Projection(
-            kind,
+            processor,
             part("self_attn", "q_proj", interleaved(heads, dim)),
             part("self_attn", "k_proj", interleaved(kv_heads, dim)),
             part("self_attn", "v_proj"),
         )
-        self.out = Projection(kind, part("self_attn", "o_proj"))
-        self.gate_up = Projection(kind, part("mlp", "gate_proj"), part("mlp", "up_proj"))
-        self.down = Projection(kind, part("mlp", "down_proj"))
-        self.before_attention, self.before_mlp = (
-            Norm(source.input_layernorm),
-            Norm(source.post_attention_layernorm),
-        )
+        self.out = Projection(processor, part("self_attn", "o_proj"))
+        self.gate_up = Projection(processor, part("mlp", "gate_proj"), part("mlp", "up_proj"))
+        self.down = Projection(processor, part("mlp", "down_proj"))
+        device = processor.device
+        self.before_attention = Norm(source.input_layernorm, device)
+        self.before_mlp = Norm(source.post_attention_layernorm, device)
         order = interleaved(1, dim)
         norms = [getattr(attention, side, None) for side in ("q_norm", "k_norm")]
-        self.head_norms = [Norm(norm, order) for norm in norms if norm is not None]
+        self.head_norms = [Norm(norm, device, order) for norm in norms if norm is not None]
         self.activation: Callable[[Tensor], Tensor] = F.silu if isinstance(mlp.act_fn, nn.SiLU) else mlp.act_fn
         self.scale = float(attention.scaling)
         self.residual = float(getattr(config, "residual_multiplier", 1.0))
@@ -69,10 +68,10 @@ class Norm:
     """Root mean square normalisation over the last dimension. Written out, because `F.rms_norm` is six operations over
     all numbers on a processor: these take half its time for one row and a quarter for 2,048."""
 
-    def __init__(self, source: Any, order: Tensor | None = None) -> None:
+    def __init__(self, source: Any, device: torch.device, order: Tensor | None = None) -> None:
         weight = source.weight.detach()
-        self.weight: Tensor = weight if order is None else weight[order]
-        self.eps = torch.tensor([float(source.variance_epsilon)])
+        self.weight: Tensor = (weight if order is None else weight[order]).to(device)
+        self.eps = torch.tensor([float(source.variance_epsilon)], device=device)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """The same shape; computed in float32, as transformers does."""
@@ -92,34 +91,40 @@ class Decoder:
     modules: `(outputs, inputs)` of every Linear that adapters may update, by name.
     """
 
-    def __init__(self, model: Any, vocabulary: int, kind: type[Dense | Int8] = Dense) -> None:
-        config, body = model.config, model.model
+    def __init__(self, model: Any, vocabulary: int, processor: Processor) -> None:
+        config, body, device = model.config, model.model, processor.device
+        self.processor = processor
         self.dtype: torch.dtype = model.dtype
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.embedding = body.embed_tokens.weight.detach()
+        self.embedding: Tensor = body.embed_tokens.weight.detach().to(device)
         self.embedding_scale = float(getattr(config, "embedding_multiplier", 1.0))
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.modules = {name: tuple(linear.weight.shape) for name, linear in linears(model)}
         self.layers = []
         for index, source in enumerate(body.layers):
-            self.layers.append(Layer(f"model.layers.{index}", source, config, self.dim, kind))
+            self.layers.append(Layer(processor, f"model.layers.{index}", source, config, self.dim))
             source.to("meta")  # its weights have been copied
-        self.norm = Norm(body.norm)
-        self.head = Head(model.lm_head, vocabulary, float(getattr(config, "logits_scaling", 1.0)))
-        self._frequencies: Tensor = body.rotary_emb.inv_freq.float()
+        self.norm = Norm(body.norm, device)
+        # An output matrix that is the embedding's own stays so.
+        tied = model.lm_head.weight is body.embed_tokens.weight
+        weight = self.embedding if tied else model.lm_head.weight.detach()
+        bias = None if model.lm_head.bias is None else model.lm_head.bias.detach()[:vocabulary]
+        self.head = Head(processor, weight[:vocabulary], bias, float(getattr(config, "logits_scaling", 1.0)))
+        self._frequencies: Tensor = body.rotary_emb.inv_freq.float().to(device)
         self._amplitude = float(body.rotary_emb.attention_scaling)
-        self._angles = torch.empty(0, self.dim // 2, dtype=torch.complex64)
+        self._angles = torch.empty(0, self.dim // 2, dtype=torch.complex64, device=device)
 
     @staticmethod
-    def fits(model: Any) -> bool:
-        """Whether the model rotates all of each head, and its layers are made of the usual parts."""
+    def misfit(model: Any) -> str | None:
+        """Why a model can't be computed here: heads that are rotated in part, layers with further parts. Else None."""
         config, body = model.config, model.model
         dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        parts = ("input_layernorm", "post_attention_layernorm", "self_attn", "mlp")
-        return 2 * len(body.rotary_emb.inv_freq) == dim and all(
-            {name for name, _ in layer.named_children()} == set(parts) for layer in body.layers
-        )
+        if 2 * len(body.rotary_emb.inv_freq) != dim:
+            return f"it rotates {2 * len(body.rotary_emb.inv_freq)} of a head's {dim} numbers"
+        usual = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
+        parts = {name for layer in body.layers for name, _ in layer.named_children()}
+        return f"its layers have {', '.join(sorted(parts ^ usual))}" if parts != usual else None
 
     def put(self, number: int, updates: Mapping[str, LowRank]) -> None:
         """Add an adapter under a number."""
@@ -158,7 +163,7 @@ class Decoder:
             store.flat[batch.slots] = kv
         else:
             store.flat.index_copy_(0, batch.slots, kv)
-        attended = attend(query, store, batch.clusters, layer.scale)
+        attended = self.processor.attend(query, store, batch.clusters, layer.scale)
         if last and batch.kept is not None:
             hidden, attended, routing = hidden[batch.kept], attended[batch.kept], batch.kept_routing
         return self._after_attention(layer, hidden, attended, routing)
@@ -179,7 +184,8 @@ class Decoder:
     def _rotation(self, positions: Tensor, needed: int) -> Tensor:
         """`[rows, (heads + kv_heads) * dim / 2]` complex numbers; the table grows with the longest sequence."""
         if needed > len(self._angles):
-            phase = torch.arange(max(1024, 1 << (needed - 1).bit_length()))[:, None].float() * self._frequencies
+            length = max(1024, 1 << (needed - 1).bit_length())
+            phase = torch.arange(length, device=self._angles.device)[:, None].float() * self._frequencies
             self._angles = torch.polar(torch.full_like(phase, self._amplitude), phase)
         return self._angles[positions].repeat(1, self.heads + self.kv_heads)
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.utils import logging
 
-from alora_runtime.compute.batch import Batch
+from alora_runtime.compute.batch import Batch, Batcher
+from alora_runtime.compute.cpu.matrix import Dense, Int8
+from alora_runtime.compute.cpu.processor import Cpu
 from alora_runtime.compute.decoder import Decoder
-from alora_runtime.compute.matrix import Dense, Int8, Twice
+from alora_runtime.compute.plain import Plain
+from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.reference import NAME, Reference, register
 from alora_runtime.compute.support import CLASSES, ModelFolder, read_model_folder
 from alora_runtime.errors import ModelError
@@ -32,27 +33,6 @@ bits. "auto" is bfloat16 where the processor multiplies matrices of it, and floa
 
 ATTENTION = ("fast", "reference")
 
-TWICE = range(16_000_000, 400_000_000)
-"""Parameters with which the layers' weights are kept in two layouts, one for one row and for many, one for a few. Those
-of smaller models stay in the caches, where either is fast; larger ones would take more than another 1.6 GB."""
-
-SMALL = 40_000_000
-"""Multiplications up to which one thread is faster than waking a second one for each operation."""
-
-
-@contextmanager
-def threads_for(multiplications: int) -> Iterator[None]:
-    """One thread for little work."""
-    threads = torch.get_num_threads()
-    if multiplications > SMALL or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
 
 class LanguageModel:
     """A loaded model. `network`: its forward pass. `vocabulary`: ids that tokens can have, which may be fewer than the
@@ -63,19 +43,21 @@ class LanguageModel:
         source: ModelFolder,
         model: Any,
         tokenizer: Tokenizer | None,
+        processor: Processor,
         attention: str = "fast",
-        weights: type[Dense | Int8] = Dense,
     ) -> None:
-        self.source, self.tokenizer = source, tokenizer
+        self.source, self.tokenizer, self.processor = source, tokenizer, processor
         self.vocabulary: int = model.config.vocab_size
         if tokenizer is not None:
             self.vocabulary = min(self.vocabulary, 1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
-        if weights is Dense and sum(parameter.numel() for parameter in model.parameters()) in TWICE:
-            weights = Twice
-        if attention == "fast" and Decoder.fits(model):
-            self.network: Decoder | Reference = Decoder(model, self.vocabulary, weights)
+        misfit = None if attention == "reference" else Decoder.misfit(model)
+        if misfit:
+            warnings.warn(f"{source.folder} runs on the slow reference: {misfit}", stacklevel=2)
+        self.slow = misfit or (attention == "reference" and "it was asked for") or ""
+        if self.slow:
+            self.network: Decoder | Reference = Reference(model, self.vocabulary, processor)
         else:
-            self.network = Reference(model, self.vocabulary)
+            self.network = Decoder(model, self.vocabulary, processor)
 
     @property
     def slot_bytes(self) -> int:
@@ -91,22 +73,23 @@ class LanguageModel:
         return max(1, int(network.parameters // (2 * len(network.layers) * network.heads * network.dim)))
 
     def arena(self, slots: int) -> Tensor:
-        """`[layers, slots + 1, 2, kv_heads, dim]` of zeros, which take no memory until they are written (numpy asks the
-        system for zeroed pages; torch would write them). The last slot is where rows write whose KV is in place."""
+        """`[layers, slots + 1, 2, kv_heads, dim]` of zeros. The last slot is where rows write whose KV is in place."""
         network = self.network
-        shape = len(network.layers), slots + 1, 2, network.kv_heads, network.dim
-        memory = np.zeros(math.prod(shape) * network.dtype.itemsize, np.uint8)
-        return torch.from_numpy(memory).view(network.dtype).view(shape)
+        return self.processor.zeros((len(network.layers), slots + 1, 2, network.kv_heads, network.dim), network.dtype)
+
+    def batcher(self, arena: Tensor) -> Batcher:
+        """Makes steps on an arena into tensors."""
+        return self.processor.batcher(arena, self.network.heads * self.network.dim)
 
     def rows(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
-        with threads_for(len(batch.tokens) * self.network.parameters):
+        with self.processor.threads(len(batch.tokens) * self.network.parameters):
             return self.network.hidden(batch)
 
     def logits(self, rows: Tensor) -> Tensor:
-        """`[n, hidden]` → `[n, vocabulary]` in float32."""
-        with threads_for(rows.numel() * self.vocabulary):
-            return self.network.head(rows)
+        """`[n, hidden]` → `[n, vocabulary]` in float32, where tokens are chosen: on the processor."""
+        with self.processor.threads(rows.numel() * self.vocabulary):
+            return self.network.head(rows).cpu()
 
     def best(self, logits: Tensor) -> tuple[list[float], list[int]]:
         """The largest logit of each row, not finite where any is not a number, and its token."""
@@ -118,8 +101,16 @@ class LanguageModel:
         return self.tokenizer.decode(tokens, skip_special_tokens=True) if self.tokenizer else ""
 
 
-def load_model(folder: str | Path, dtype: str = "float32", attention: str = "fast") -> LanguageModel:
+def load_model(
+    folder: str | Path,
+    dtype: str = "float32",
+    attention: str = "fast",
+    device: str = "cpu",
+    processor: str | None = None,
+) -> LanguageModel:
     """Load from local files. Raises ModelError with the reason when that cannot be."""
+    place = usable(device)
+    chosen = processor or ("cpu" if place.type == "cpu" else "plain")
     source = read_model_folder(folder)
     if dtype == "auto":
         dtype = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
@@ -127,12 +118,44 @@ def load_model(folder: str | Path, dtype: str = "float32", attention: str = "fas
         raise ModelError(f"dtype {dtype!r} is not supported; supported are auto, {', '.join(DTYPES)}")
     if attention not in ATTENTION:
         raise ModelError(f"there is no attention {attention!r}; there are {', '.join(ATTENTION)}")
+    make = PROCESSORS.get(chosen)
+    if make is None:
+        raise ModelError(f"there is no processor {chosen!r}; there are {', '.join(PROCESSORS)}")
     register()
     model = _weights(source, DTYPES[dtype][0])
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
-    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), attention, DTYPES[dtype][1])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    runs_on = make(place, dtype, parameters)
+    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), runs_on, attention)
+
+
+def _cpu(device: torch.device, dtype: str, parameters: int) -> Processor:
+    if device.type != "cpu":
+        raise ModelError(f"the processor 'cpu' computes on cpu, not on {device}")
+    return Cpu(DTYPES[dtype][1], parameters)
+
+
+def _plain(device: torch.device, dtype: str, parameters: int) -> Processor:
+    if dtype == "int8":
+        raise ModelError("dtype 'int8' needs the processor 'cpu'")
+    return Plain(device)
+
+
+PROCESSORS: dict[str, Callable[[torch.device, str, int], Processor]] = {"cpu": _cpu, "plain": _plain}
+"""Name → what makes one for a device, a dtype and so many parameters."""
+
+
+def usable(device: str) -> torch.device:
+    """The device of a name. Raises ModelError where there is none, or this torch can't use it."""
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"device {device!r} can't be used: {reason}") from None
+    return place
 
 
 def _tokenizer(path: Path) -> Tokenizer | None:

@@ -18,6 +18,7 @@ from alora_runtime.adapters.weights import LowRank
 from alora_runtime.compute.attention import read, reference
 from alora_runtime.compute.batch import Batch
 from alora_runtime.compute.decoder import linears
+from alora_runtime.compute.processor import Processor
 
 NAME = "alora_reference"
 """What transformers knows our attention by. It is unknown to its mask functions, so that no mask is built."""
@@ -45,8 +46,10 @@ class AdaptedLinear(nn.Module):
 class Reference:
     """A transformers model with its Linear layers wrapped; attributes as in Decoder."""
 
-    def __init__(self, model: Any, vocabulary: int) -> None:
+    def __init__(self, model: Any, vocabulary: int, processor: Processor) -> None:
         config = model.config
+        self._device = processor.device
+        model.to(self._device)
         self.model, self.vocabulary = model, vocabulary
         self.dtype: torch.dtype = model.dtype
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -63,7 +66,8 @@ class Reference:
     def put(self, number: int, updates: Mapping[str, LowRank]) -> None:
         """Add an adapter under a number."""
         for name, update in updates.items():
-            self.wrapped[name].updates[number] = update
+            there = LowRank(update.down.to(self._device), update.up.to(self._device))
+            self.wrapped[name].updates[number] = there
 
     def drop(self, number: int) -> None:
         """Forget an adapter."""

@@ -1,0 +1,66 @@
+"""Everything that makes a processor fast, behind the protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alora_runtime.compute.attention import Store
+from alora_runtime.compute.batch import Batcher
+from alora_runtime.compute.clusters import Cluster
+from alora_runtime.compute.cpu.adapters import FEW, JoinedAdapters
+from alora_runtime.compute.cpu.attention import attend
+from alora_runtime.compute.cpu.matrix import Dense, Int8, Twice, packed, times_packed
+from alora_runtime.compute.cpu.threads import threads_for
+
+TWICE = range(16_000_000, 400_000_000)
+"""Parameters with which the layers' weights are kept in two layouts, one for one row and for many, one for a few. Those
+of smaller models stay in the caches, where either is fast; larger ones would take more than another 1.6 GB."""
+
+LARGE = 1 << 20
+"""From so many elements on the output matrix is kept in oneDNN's layout, too: three rows and more take half the time or
+less, because the usual one is read again for every four rows."""
+
+
+class Cpu:
+    """`weights`: how the layers' are stored."""
+
+    def __init__(self, weights: type[Dense | Int8], parameters: int) -> None:
+        self.device = torch.device("cpu")
+        self._weights = Twice if weights is Dense and parameters in TWICE else weights
+
+    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """They take no memory until they are written: numpy asks for zeroed pages, and torch would write them."""
+        memory = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
+        return torch.from_numpy(memory).view(dtype).view(shape)
+
+    def batcher(self, arena: Tensor, width: int) -> Batcher:
+        return Batcher(arena, width)
+
+    def matrix(self, weight: Tensor) -> Dense | Int8:
+        return self._weights(weight)
+
+    def output_matrix(self, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        layout = packed(weight) if weight.numel() >= LARGE else None
+
+        def times(rows: Tensor) -> Tensor:
+            if layout is not None and 2 < len(rows) <= FEW:
+                return times_packed(rows, layout, bias)
+            return F.linear(rows, weight, bias)
+
+        return times
+
+    def adapters(self, outputs: int) -> JoinedAdapters:
+        return JoinedAdapters(outputs)
+
+    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scale: float) -> Tensor:
+        return attend(query, store, clusters, scale)
+
+    def threads(self, multiplications: int) -> AbstractContextManager[None]:
+        return threads_for(multiplications)
