@@ -143,6 +143,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.Mean: lambda e, values: _distribution(e, values).expected,
     p.Unary: _unary,
     p.Binary: _binary,
+    p.IfValue: lambda e, values: evaluate(e.then if evaluate(e.condition, values) else e.otherwise, values),
     p.IsTest: lambda e, values: is_value_of(evaluate(e.operand, values), e.tested) != e.negated,
     p.Builtin: lambda e, values: BUILTINS[e.function](*(evaluate(item, values) for item in e.arguments)),
     p.Turn: lambda e, values: thread_of(e, values),
@@ -160,6 +161,8 @@ def thread_of(expression: Expression, values: Values) -> Thread:
             return tuple(turn for part in parts for turn in thread_of(part, values))
         case p.Turn(role=role, content=content):
             return (Turn(role, tuple(_contents(content, values))),)
+        case p.IfValue() if (holds := known(expression.condition, values)) is not None:
+            return thread_of(expression.then if holds else expression.otherwise, values)
     try:
         value = evaluate(expression, values)
     except NotKnown:
@@ -167,6 +170,14 @@ def thread_of(expression: Expression, values: Values) -> Thread:
     if isinstance(value, Reply):
         return value.thread
     return value if isinstance(value, tuple) else thread_of_chat(value)
+
+
+def known(expression: Expression, values: Values) -> Any:
+    """A value, None where it is not known yet."""
+    try:
+        return evaluate(expression, values)
+    except NotKnown:
+        return None
 
 
 def _contents(expression: Expression, values: Values) -> list[Content]:

@@ -49,6 +49,19 @@ NARROWED: list[Row] = [
     (GIVEN + "if p.q is not none and p.q.t is not none and len(p.q.t) == 1 { return 5 }  return 0", "int", 5),
 ]
 
+CHOICES: list[Row] = [
+    ('let n = 3  return if n > 4 { "many" } else if n > 2 { "some" } else { "few" }', "str", "some"),
+    ("return (if 1 > len(YS) { 1 } else { 2.5 }) + 1", "float", 3.5),
+    (GIVEN + "return if p.s is none { 0 } else { len(p.s) }", "int", 2),
+    (GIVEN + "return match p.s { none => { 0 } str as s => { len(s) + 1 } }", "int", 3),
+    ("let xs: list[int] = []  return if len(xs) > 0 { xs[0] } else { -1 }", "int", -1),
+    ("let xs: list[int] = []  return len(xs) > 0 and (if xs[0] > 1 { true } else { false })", "bool", False),
+    ('return match YS[1] { 1 => { "a" } 2, 3 => { "b" } else => { "c" } }', "str", "b"),
+    ('thread t = if len(YS) > 5 { user("a") } else { user("b") + assistant("c") }  return len(t.chat)', "int", 2),
+    ("return [if 1 == len(YS) { 1 } else { 2 }, 5]", "list[int]", [2, 5]),
+    ("let xs = for y in YS limit 3 { keep if y % 2 == 0 { y } else { -y } }  return xs", "list[int]", [-1, 2, -3]),
+]
+
 
 def run(folder: Path, rows: list[Row]) -> list[Any]:
     flows = [f"flow f{at}() -> {type} {{ {body} }}" for at, (body, type, _) in enumerate(rows)]
@@ -69,6 +82,9 @@ def test_a_tag_says_which_record_data_are(tmp_path: Path) -> None:
         shown(two={"first": {"name": "x"}, "second": {"name": "x"}})
 
 
-@pytest.mark.parametrize("rows", [LISTS_OF_LITERALS, NARROWED], ids=["lists of literals", "narrowed fields"])
+TABLES = {"lists of literals": LISTS_OF_LITERALS, "narrowed fields": NARROWED, "choices": CHOICES}
+
+
+@pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 def test_values(tmp_path: Path, rows: list[Row]) -> None:
     assert run(tmp_path, rows) == [value for _, _, value in rows]

@@ -106,6 +106,13 @@ states = made(nodes.State, names, expressions)
 arguments = many(made(nodes.Argument, maybe(names), expressions))
 
 
+choices = made(nodes.IfValue, expressions, expressions, expressions) | made(
+    nodes.MatchValue,
+    expressions,
+    many(made(nodes.ValueArm, many(made(nodes.TypePattern, types)), maybe(names), expressions)),
+)
+
+
 def blocks(statements: st.SearchStrategy) -> st.SearchStrategy:
     return made(nodes.Block, many(statements))
 
@@ -131,7 +138,7 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
         made(nodes.If, expressions, block, maybe(block | made(nodes.If, expressions, block, maybe(block)))),
         made(nodes.Match, expressions, many(arm)),
         made(nodes.Do, loops),
-        made(nodes.Let, names, maybe(types), loops | may),
+        made(nodes.Let, names, maybe(types), loops | may | choices),
         made(nodes.Return, loops | may),
     )
 

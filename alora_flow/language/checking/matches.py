@@ -54,7 +54,7 @@ class _Part:
         return str(self.type) if self.value is None else str(self.value).lower() if self.type == BOOL else self.value
 
 
-def match_arms(checker: Checker, node: nodes.Match, subject: Expression) -> list[Case]:
+def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: Expression) -> list[Case]:
     """A case for each arm; reports what they miss together."""
     left = _parts(subject.type)
     seen: list[Any] = []
@@ -81,7 +81,7 @@ def match_arms(checker: Checker, node: nodes.Match, subject: Expression) -> list
     return cases
 
 
-def _report_unreached(checker: Checker, arm: nodes.Arm, subject: Expression, unreached: bool) -> None:
+def _report_unreached(checker: Checker, arm: nodes.Arm | nodes.ValueArm, subject: Expression, unreached: bool) -> None:
     if unreached and subject.type != ERROR:
         checker.report.add("E0603", "this arm is never reached: those before it take everything", arm.span)
 
@@ -191,7 +191,7 @@ def _widest(type: Type, subject: Type) -> Type:
     return next((part for part in alternatives(subject) if assignable(type, part)), type)
 
 
-def _report_missing(checker: Checker, node: nodes.Match, left: list[_Part]) -> None:
+def _report_missing(checker: Checker, node: nodes.Match | nodes.MatchValue, left: list[_Part]) -> None:
     head = Span(node.span.source, node.span.start, node.span.start + len("match"))
     missed = ["none" if isinstance(part.type, NoneType) else str(part) for part in left]
     help = f"add an arm for {'it' if len(left) == 1 else 'each'}, or 'else => {{ … }}'"

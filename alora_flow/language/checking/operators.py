@@ -6,7 +6,6 @@ from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import as_turns, condition, conversion, described
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.checking.types import resolve
-from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.narrowing import facts
 from alora_flow.language.meaning.operators import binary_type, negative_type, never
 from alora_flow.language.meaning.program import (
@@ -26,6 +25,8 @@ from alora_flow.language.meaning.types import (
     ChatType,
     DocumentType,
     EnumType,
+    FloatType,
+    IntType,
     OptionalType,
     ProbType,
     RecordType,
@@ -75,7 +76,7 @@ def binary(checker: Checker, node: nodes.Binary, expected: Type | None) -> Expre
         _report_operands(checker, node, left, right)
         return bad(node.span)
     found = Binary(type, node.span, node.operator, left, right)  # type: ignore[arg-type]
-    if never(node.operator, left.type, right.type) and not _both_constant(left, right):
+    if never(node.operator, left.type, right.type) and not _both_single(left.type, right.type):
         message = f"this is never so: {described(left)} is never {COMPARED[node.operator]}{described(right)}"
         checker.report.add("E0405", message, node.span)
     return found
@@ -84,9 +85,9 @@ def binary(checker: Checker, node: nodes.Binary, expected: Type | None) -> Expre
 COMPARED = {"==": "", "<": "less than ", "<=": "as small as ", ">": "more than ", ">=": "as large as "}
 
 
-def _both_constant(left: Expression, right: Expression) -> bool:
-    """What is decided by the consts of a file may be meant."""
-    return fold(left) is not None and fold(right) is not None
+def _both_single(left: Type, right: Type) -> bool:
+    """What is decided by the numbers that stand in the file may be meant."""
+    return all(isinstance(side, (IntType, FloatType)) and side.low == side.high is not None for side in (left, right))
 
 
 def _operands(checker: Checker, node: nodes.Binary, expected: Type | None) -> tuple[Expression, Expression]:

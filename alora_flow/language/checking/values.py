@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from alora_flow.language.checking.callees import CALLABLE
 from alora_flow.language.checking.calls import call, run
 from alora_flow.language.checking.checker import Checker, Rule
+from alora_flow.language.checking.choices import common, if_value, match_value
 from alora_flow.language.checking.fit import conversion, described, wanted
 from alora_flow.language.checking.operators import binary, enum_with, is_test, unary
 from alora_flow.language.checking.scope import Scope, Symbol, bad, kind_of
@@ -37,6 +37,7 @@ from alora_flow.language.meaning.types import (
     DURATION,
     ERROR,
     INT,
+    NEVER,
     NONE,
     STR,
     EnumType,
@@ -49,11 +50,9 @@ from alora_flow.language.meaning.types import (
     Type,
     UnionType,
     alternatives,
-    assignable,
     fields_of,
     is_data,
     join,
-    union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
@@ -125,18 +124,8 @@ def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expe
 def _list(checker: Checker, node: nodes.List, expected: Type | None) -> Expression:
     inner = next((part.element for part in _parts(expected) if isinstance(part, ListType)), None)
     items = tuple(checker.value(item, inner) for item in node.items)
-    element = _element([item.type for item in items], inner)
+    element = common([item.type for item in items], inner) if items else NEVER
     return ListValue(ERROR if element == ERROR else ListType(element), node.span, items)
-
-
-def _element(types: Sequence[Type], wanted: Type | None) -> Type:
-    """What the elements of a list have in common: one range of numbers, but where several are wanted."""
-    if ERROR in types:
-        return ERROR
-    joined = join(types)
-    if wanted is not None and not assignable(joined, wanted):
-        return union(types) if all(assignable(type, wanted) for type in types) else joined
-    return joined
 
 
 def _parts(expected: Type | None) -> tuple[Type, ...]:
@@ -263,6 +252,8 @@ RULES: dict[type, Rule] = {
     nodes.Run: lambda checker, node, expected: run(checker, node),
     nodes.Unary: lambda checker, node, expected: unary(checker, node),
     nodes.Binary: binary,
+    nodes.IfValue: if_value,
+    nodes.MatchValue: match_value,
     nodes.IsTest: lambda checker, node, expected: is_test(checker, node),
 }
 

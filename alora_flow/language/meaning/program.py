@@ -197,6 +197,33 @@ class IsTest(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class IfValue(Expression):
+    """`if c { a } else { b }` where a value stands: only the side that is needed is computed"""
+
+    condition: Expression
+    then: Expression
+    otherwise: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class ValueArm:
+    """`Answer as a => { a.text }`, as an `Arm` with one value"""
+
+    patterns: tuple[Pattern, ...]
+    binding: Binding | None
+    value: Expression
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchValue(Expression):
+    """`match r { Answer as a => { a.text } else => { "" } }` where a value stands; exhaustive"""
+
+    subject: Expression
+    arms: tuple[ValueArm, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Builtin(Expression):
     """`len(docs)`, `clamp(x, 0.0, 1.0)`: a function of the table in `builtins.py`, all arguments in place"""
 
@@ -361,7 +388,7 @@ def every(part: object) -> Iterator[Expression]:
     """An expression and all those inside it."""
     if isinstance(part, Expression):
         yield part
-    if isinstance(part, (Expression, Hole, Argument)):
+    if isinstance(part, (Expression, Hole, Argument, ValueArm)):
         for item in fields(part):
             yield from every(getattr(part, item.name))
     elif isinstance(part, tuple):

@@ -148,10 +148,13 @@ def _if(node: p.If) -> list[str]:
 def _match(node: p.Match) -> list[str]:
     lines = [f"match {show_expression(node.subject)}"]
     for arm in node.arms:
-        patterns = ", ".join(map(_pattern, arm.patterns)) or "else"
-        name = f" as {_declared(arm.binding, arm.binding.type)}" if arm.binding else ""
-        lines += [f"{INDENT}{patterns}{name}", *(INDENT + line for line in _block(arm.body))]
+        lines += [f"{INDENT}{_arm_head(arm)}", *(INDENT + line for line in _block(arm.body))]
     return lines
+
+
+def _arm_head(arm: p.Arm | p.ValueArm) -> str:
+    patterns = ", ".join(map(_pattern, arm.patterns)) or "else"
+    return patterns + (f" as {_declared(arm.binding, arm.binding.type)}" if arm.binding else "")
 
 
 def _pattern(pattern: p.Pattern) -> str:
@@ -247,6 +250,16 @@ def _is_test(node: p.IsTest) -> str:
     return f"({show_expression(node.operand)} is {'not ' if node.negated else ''}{node.tested})"
 
 
+def _if_value(node: p.IfValue) -> str:
+    sides = (show_expression(side) for side in (node.condition, node.then, node.otherwise))
+    return "(if {} {{ {} }} else {{ {} }})".format(*sides)
+
+
+def _match_value(node: p.MatchValue) -> str:
+    arms = (f"{_arm_head(arm)} => {{ {show_expression(arm.value)} }}" for arm in node.arms)
+    return f"(match {show_expression(node.subject)} {{ {' '.join(arms)} }})"
+
+
 EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.Literal: _literal,
     p.Text: _text,
@@ -266,6 +279,8 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.Unary: lambda node: f"({node.operator} {show_expression(node.operand)})",
     p.Binary: _binary,
     p.IsTest: _is_test,
+    p.IfValue: _if_value,
+    p.MatchValue: _match_value,
     p.Builtin: lambda node: f"{node.function}({_joined(node.arguments)})",
     p.Turn: lambda node: f"{node.role}({show_expression(node.content)})",
     p.Join: lambda node: _joined(node.parts, " + "),

@@ -10,9 +10,12 @@ from alora_flow.language.printing.values import (
     BINARY_LEVELS,
     argument,
     arguments,
+    arm_head,
     expression,
+    if_head,
     qualified,
     type_text,
+    value_arm,
 )
 from alora_flow.language.syntax import nodes
 
@@ -118,9 +121,7 @@ class StatementPrinter:
         self.out.add("}")
 
     def arm(self, node: nodes.Arm) -> None:
-        patterns = ", ".join(self.pattern(item) for item in node.patterns) or "else"
-        name = f" as {node.name.text}" if node.name else ""
-        head = f"{patterns}{name} =>"
+        head = arm_head(node)
         block = self.flat_block(node.body)
         flat = f"{head} {block}"
         if block and self.fits(flat) and not self.out.inside(node.span) and self.was_flat(node, needs_source=True):
@@ -130,9 +131,6 @@ class StatementPrinter:
         self.out.add(f"{head} {{")
         self.body(node.body)
         self.out.add("}")
-
-    def pattern(self, node: nodes.TypePattern | nodes.ValuePattern) -> str:
-        return type_text(node.type) if isinstance(node, nodes.TypePattern) else expression(node.value)
 
     def assign(self, node: nodes.Node, head: str, value: nodes.Expression, tail: str = "") -> None:
         match value:
@@ -212,7 +210,18 @@ class StatementPrinter:
                 return self.spread(head, "[", items, "]" + tail)
             case nodes.Binary():
                 return self.chain(head, value, tail)
+            case nodes.IfValue():
+                return self.sides(head, value, tail)
+            case nodes.MatchValue():
+                arms = [f"{INDENT}{value_arm(arm)}" for arm in value.arms]
+                return [f"{head}match {expression(value.subject)} {{", *arms, f"}}{tail}"]
         return [flat]
+
+    def sides(self, head: str, value: nodes.IfValue, tail: str) -> list[str]:
+        lines = [f"{head}{if_head(value)} {{", f"{INDENT}{expression(value.then)}"]
+        if isinstance(value.otherwise, nodes.IfValue):
+            return [*lines, *self.sides("} else ", value.otherwise, tail)]
+        return [*lines, "} else {", f"{INDENT}{expression(value.otherwise)}", f"}}{tail}"]
 
     def spread(self, head: str, opening: str, items: Sequence[nodes.Argument], tail: str) -> list[str]:
         return [f"{head}{opening}", *(f"{INDENT}{argument(item)}," for item in items), tail]

@@ -117,6 +117,34 @@ def _list(node: nodes.List, indent: str) -> str:
     return f"[{', '.join(expression(item, indent=indent) for item in node.items)}]"
 
 
+def if_head(node: nodes.IfValue, indent: str = "") -> str:
+    return f"if {expression(node.condition, indent=indent)}"
+
+
+def _if_value(node: nodes.IfValue, indent: str) -> str:
+    otherwise = expression(node.otherwise, indent=indent)
+    last = otherwise if isinstance(node.otherwise, nodes.IfValue) else f"{{ {otherwise} }}"
+    return f"{if_head(node, indent)} {{ {expression(node.then, indent=indent)} }} else {last}"
+
+
+def pattern(node: nodes.TypePattern | nodes.ValuePattern) -> str:
+    return type_text(node.type) if isinstance(node, nodes.TypePattern) else expression(node.value)
+
+
+def arm_head(node: nodes.Arm | nodes.ValueArm) -> str:
+    patterns = ", ".join(map(pattern, node.patterns)) or "else"
+    return f"{patterns}{f' as {node.name.text}' if node.name else ''} =>"
+
+
+def value_arm(node: nodes.ValueArm, indent: str = "") -> str:
+    return f"{arm_head(node)} {{ {expression(node.value, indent=indent)} }}"
+
+
+def _match_value(node: nodes.MatchValue, indent: str) -> str:
+    arms = "".join(f" {value_arm(arm, indent)}" for arm in node.arms)
+    return f"match {expression(node.subject, indent=indent)} {{{arms} }}"
+
+
 PRINTERS: dict[type, Callable[[Any, str], str]] = {
     nodes.Name: lambda node, indent: node.text,
     nodes.Number: lambda node, indent: node.raw,
@@ -132,4 +160,6 @@ PRINTERS: dict[type, Callable[[Any, str], str]] = {
     nodes.Unary: _unary,
     nodes.Binary: _binary,
     nodes.IsTest: _is_test,
+    nodes.IfValue: _if_value,
+    nodes.MatchValue: _match_value,
 }

@@ -296,6 +296,16 @@ class Builder(threading.local):
         expression: nodes.Expression = c[1]
         return expression
 
+    def if_value(self, c: Children) -> nodes.IfValue:
+        return nodes.IfValue(self.span(c), c[1], c[3], c[-1] if isinstance(c[-1], nodes.IfValue) else c[-2])
+
+    def match_value(self, c: Children) -> nodes.MatchValue:
+        return nodes.MatchValue(self.span(c), c[1], pick(c, nodes.ValueArm))
+
+    def value_arm(self, c: Children) -> nodes.ValueArm:
+        patterns = tuple(child for child in c[:-5] if isinstance(child, (nodes.TypePattern, nodes.ValuePattern)))
+        return nodes.ValueArm(self.span(c), patterns, self.maybe_identifier(c[-5]), c[-2])
+
     def name(self, c: Children) -> nodes.Name:
         return nodes.Name(self.span(c), str(c[0]))
 

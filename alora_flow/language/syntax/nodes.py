@@ -215,6 +215,32 @@ class IsTest(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class IfValue(Node):
+    """`if c { a } else { b }`, `if c { a } else if d { b } else { c }`, where a value stands"""
+
+    condition: Expression
+    then: Expression
+    otherwise: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class ValueArm(Node):
+    """`Answer as a => { a.text }`, `else => { "none" }` (no patterns)"""
+
+    patterns: tuple[TypePattern | ValuePattern, ...]
+    name: Identifier | None
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class MatchValue(Node):
+    """`match r { Answer as a => { a.text } else => { "none" } }`, where a value stands"""
+
+    subject: Expression
+    arms: tuple[ValueArm, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class State(Node):
     """`th = grounded`, in `repeat (…)` and after `next`"""
 
@@ -277,6 +303,8 @@ Expression = (
     | Unary
     | Binary
     | IsTest
+    | IfValue
+    | MatchValue
     | For
     | Repeat
     | MayInvoke

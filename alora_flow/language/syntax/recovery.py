@@ -15,7 +15,10 @@ from alora_flow.language.syntax.scan import Scanned, scan
 from alora_flow.language.syntax.words import DECLARATIONS, STATEMENTS
 
 STAND_INS = {"flow": 'test ""', "test": 'test ""'}
+VALUES = ("for", "repeat", "if", "match")
+BEFORE_VALUES = ("=", "return", "accept", "keep", "require", "(", ",", "[", ":", "==", "and", "or", "not", "in", "??")
 TORN = ("E0102", "E0103")
+VALUED = ("let", "return", "accept")
 OPENERS = {"if", "for", "repeat", "flow", "test", "let", "return", "accept"}
 
 
@@ -104,7 +107,7 @@ def _marks(text: str, faulty: int) -> list[_Mark]:
             continue
         in_block = not stack or stack[-1][1] == "{"
         words = STATEMENTS if stack else DECLARATIONS
-        is_value = token.text in ("for", "repeat") and before in ("=", "return", "accept")
+        is_value = token.text in VALUES and before in BEFORE_VALUES
         is_declaration = token.text in DECLARATIONS or (token.kind == "word" and not stack)
         hard = is_declaration and text[token.start - 1 : token.start] in ("", "\n")
         starts = hard or (in_block and token.text in words and not is_value and before != ".")
@@ -148,7 +151,8 @@ def _blanked(text: str, marks: list[_Mark], first: int, at: int, after: int) -> 
     braces = [mark.token.start for mark in marks[first:after] if mark.token.text == "{" and mark.depth == depth]
     header = text[start : braces[0]] if braces else ""
     stand_in = STAND_INS.get(word, "if true")
-    in_header = word in OPENERS and bool(braces) and marks[at].token.start <= braces[0]
+    blocks = word not in VALUED or re.search(r"\b(for|repeat)\b", header)
+    in_header = word in OPENERS and bool(blocks) and bool(braces) and marks[at].token.start <= braces[0]
     if in_header and len(header) >= len(stand_in) and not re.search(r"\b(invoke|budget)\b", header):
         return Cut(start, stand_in + _spaces(header[len(stand_in) :]))
     return Cut(start, _spaces(text[start:end]))

@@ -25,7 +25,7 @@ MEMBERS: dict[str, frozenset[str]] = {
     "a statement": frozenset(word.upper() for word in STATEMENTS),
     "an expression": frozenset(
         {"NAME", "LABEL", "INT", "FLOAT", "DURATION", "STRING", "BLOCK_STRING", "TRUE", "FALSE", "NONE", "NOT"}
-        | {"MINUS", "LPAR", "LSQB", "FOR", "REPEAT"}
+        | {"MINUS", "LPAR", "LSQB", "FOR", "REPEAT", "IF", "MATCH"}
     ),
     "a pattern": frozenset({"NAME", "INT", "FLOAT", "DURATION", "STRING", "BLOCK_STRING", "TRUE", "FALSE", "NONE"})
     | {"LPAR"},

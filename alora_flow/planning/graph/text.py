@@ -63,7 +63,18 @@ GRAMMAR = r"""
 """
 
 PARTS = (g.Budget, g.Inlined, g.MockRule, p.MayInvoke, p.OnClause, p.Binding, p.Limit)
-LOWERED = (p.Reference, p.Generate, p.Invoke, p.ToolCall, p.FlowCall, p.For, p.Repeat, p.Calls, p.PlanField)
+LOWERED = (
+    p.Reference,
+    p.MatchValue,
+    p.Generate,
+    p.Invoke,
+    p.ToolCall,
+    p.FlowCall,
+    p.For,
+    p.Repeat,
+    p.Calls,
+    p.PlanField,
+)
 """Expressions of the program of which lowering makes nodes; a Reference stays in `may invoke` only."""
 
 USUAL: dict[type, Callable[..., t.Type]] = {

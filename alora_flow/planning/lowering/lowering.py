@@ -84,6 +84,10 @@ class _Lowering(Builder):
                 return self._repeat(expression, state, name or "repeat")[0]
             case p.Binary(operator="and" | "or" | "??"):
                 return self._lazy(expression, state)
+            case p.IfValue():
+                return self._if_value(expression, state, name or "if")
+            case p.MatchValue():
+                return self._match_value(expression, state, name or "match")
         return self._parts(expression, state)
 
     def _parts(self, part: T, state: State) -> T:
@@ -111,6 +115,45 @@ class _Lowering(Builder):
         guarded = state._replace(place=state.place.when(Guard(decided, expression.operator != "or")))
         kept = left if expression.operator == "??" else NodeValue(BOOL, left.span, decided)
         return replace(expression, left=kept, right=self.value(expression.right, guarded))
+
+    # ------------------------------------------------------ values by condition
+
+    def _if_value(self, choice: p.IfValue, state: State, name: str) -> Expression:
+        """Where a side calls something, the condition guards it and a Select takes what ran; else it is one value."""
+        if not calls_something(choice.then, choice.otherwise):
+            return self._parts(choice, state)
+        decided = self.condition(choice.condition, state, "if")
+        sides = ((choice.then, True), (choice.otherwise, False))
+        return self._select(choice, [(side, self._guarded(state, decided, on)) for side, on in sides], state, name)
+
+    def _match_value(self, choice: p.MatchValue, state: State, name: str) -> Expression:
+        """The arms as they are of a statement; without calls one value, which tests one arm after the other."""
+        subject = self.value(choice.subject, state)
+        if not isinstance(subject, NodeValue) and calls_something(choice.arms):
+            subject = self.add(g.Value(subject), subject.type, state.place, choice.subject.span, "subject")
+        if not calls_something(choice.arms):
+            return self._tested(choice, subject, state)
+        sides: list[tuple[Expression, State]] = []
+        left: State | None = state
+        for arm in choice.arms:
+            assert left is not None, "an arm stands behind one that always fits"
+            inside, left = self._arm(arm, subject, left, last=arm is choice.arms[-1])
+            sides.append((arm.value, inside.bind(arm.binding, subject)))
+        return self._select(choice, sides, state, name)
+
+    def _tested(self, choice: p.MatchValue, subject: Expression, state: State) -> Expression:
+        *arms, last = [(arm, self.value(arm.value, state.bind(arm.binding, subject))) for arm in choice.arms]
+        found = last[1]
+        for arm, value in reversed(arms):
+            found = p.IfValue(choice.type, arm.span, _any_test(arm, subject), value, found)
+        return found
+
+    def _guarded(self, state: State, decided: str, holds: bool) -> State:
+        return state._replace(place=state.place.when(Guard(decided, holds)))
+
+    def _select(self, choice: Expression, sides: list[tuple[Expression, State]], state: State, name: str) -> NodeValue:
+        found = tuple((inside.place.path, self.value(side, inside)) for side, inside in sides)
+        return self.add(g.Select(found), choice.type, state.place, choice.span, name)
 
     # ------------------------------------------------------- flows and loops
 
@@ -273,15 +316,13 @@ class _Lowering(Builder):
             ends.append(self.block(arm.body, inside))
         return self._after(state, ends, returned, match.span)
 
-    def _arm(self, arm: p.Arm, subject: Expression, state: State, last: bool) -> tuple[State, State | None]:
+    def _arm(
+        self, arm: p.Arm | p.ValueArm, subject: Expression, state: State, last: bool
+    ) -> tuple[State, State | None]:
         """The state inside an arm and the one for the arms after it; the last arm needs no test."""
         if last or not arm.patterns:
             return state, None
-        tests = [_test(pattern, subject) for pattern in arm.patterns]
-        either = tests[0]
-        for test in tests[1:]:
-            either = p.Binary(BOOL, arm.span, "or", either, test)
-        decided = self.add(g.Condition(either), BOOL, state.place, arm.span, "case").node
+        decided = self.add(g.Condition(_any_test(arm, subject)), BOOL, state.place, arm.span, "case").node
         inside, after = (state._replace(place=state.place.when(Guard(decided, on))) for on in (True, False))
         return inside, after
 
@@ -314,6 +355,13 @@ class _Lowering(Builder):
         return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
 
 
+def _any_test(arm: p.Arm | p.ValueArm, subject: Expression) -> Expression:
+    either, *tests = (_test(pattern, subject) for pattern in arm.patterns)
+    for test in tests:
+        either = p.Binary(BOOL, arm.span, "or", either, test)
+    return either
+
+
 def _test(pattern: p.Pattern, subject: Expression) -> Expression:
     match pattern:
         case p.TypePattern(type=tested, span=span):
@@ -326,6 +374,6 @@ CALLS = (p.Generate, p.Invoke, p.ToolCall, p.FlowCall, p.For, p.Repeat, p.Calls,
 """Expressions that become nodes of their own."""
 
 
-def calls_something(expression: Expression) -> bool:
-    """Does computing this take more than arithmetic?"""
-    return any(isinstance(item, CALLS) for item in every((expression,)))
+def calls_something(*parts: object) -> bool:
+    """Does computing these take more than arithmetic?"""
+    return any(isinstance(item, CALLS) for item in every(parts))
