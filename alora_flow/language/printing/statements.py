@@ -66,6 +66,8 @@ class StatementPrinter:
         if not isinstance(node, SIMPLE):
             return None
         head, value, tail = PARTS[type(node)](node)
+        if self.is_spread(value):
+            return None
         shown = self.flat_for(value) if isinstance(value, BLOCKS) else expression(value, indent=self.out.indent)
         return None if shown is None or "\n" in shown else f"{head}{shown}{tail}"
 
@@ -197,7 +199,7 @@ class StatementPrinter:
     def broken(self, head: str, value: nodes.Expression, tail: str) -> list[str]:
         """The lines of `head value tail`: one if it fits, else arguments, elements or operands each on its own."""
         flat = f"{head}{expression(value, indent=self.out.indent)}{tail}"
-        if self.fits(flat) or "\n" in flat:
+        if "\n" in flat or (self.fits(flat) and not self.is_spread(value)):
             return [flat]
         match value:
             case nodes.Run(call=nodes.Call() as call) if call.arguments:
@@ -216,6 +218,10 @@ class StatementPrinter:
                 arms = [f"{INDENT}{value_arm(arm)}" for arm in value.arms]
                 return [f"{head}match {expression(value.subject)} {{", *arms, f"}}{tail}"]
         return [flat]
+
+    def is_spread(self, value: nodes.Expression) -> bool:
+        """Has the author given the sides of a value by condition lines of their own?"""
+        return isinstance(value, (nodes.IfValue, nodes.MatchValue)) and not self.was_flat(value, needs_source=True)
 
     def sides(self, head: str, value: nodes.IfValue, tail: str) -> list[str]:
         lines = [f"{head}{if_head(value)} {{", f"{INDENT}{expression(value.then)}"]
