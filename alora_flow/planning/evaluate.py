@@ -101,12 +101,18 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "in": lambda item, container: item in container,
+    "not in": lambda item, container: item not in container,
 }
 
 
 def _record(expression: p.RecordValue, values: Values) -> Any:
     given = {name: evaluate(value, values) for name, value in expression.fields}
     return python_type(expression.type)(**tagged(expression.type), **given)
+
+
+def _slice(expression: p.Slice, values: Values) -> Any:
+    start, stop = (None if end is None else evaluate(end, values) for end in (expression.start, expression.stop))
+    return evaluate(expression.target, values)[start:stop]
 
 
 def _unary(expression: p.Unary, values: Values) -> Any:
@@ -138,6 +144,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.DocumentValue: lambda e, values: Document(text=evaluate(e.text, values), title=evaluate(e.title, values)),
     p.FieldAccess: _field,
     p.Index: lambda e, values: evaluate(e.target, values)[evaluate(e.index, values)],
+    p.Slice: _slice,
     p.Probability: lambda e, values: _distribution(e, values).p(evaluate(e.outcome, values)),
     p.Top: lambda e, values: _distribution(e, values).top,
     p.Mean: lambda e, values: _distribution(e, values).expected,
@@ -226,6 +233,9 @@ def describe(expression: Expression) -> str:
             return f"{describe(target)}.{name}"
         case p.Index(target=target, index=index):
             return f"{describe(target)}[{describe(index)}]"
+        case p.Slice(target=target, start=start, stop=stop):
+            ends = ":".join("" if end is None else describe(end) for end in (start, stop))
+            return f"{describe(target)}[{ends}]"
         case p.Builtin(function=function, arguments=arguments):
             return f"{function}({', '.join(map(describe, arguments))})"
         case p.Binary(operator=operator, left=left, right=right):

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from alora_flow.values.data import Numbered, Pair
+
 
 def _str(value: Any) -> str:
     """A string as it is, everything else as JSON."""
@@ -26,6 +28,10 @@ def _mean(numbers: Sequence[float]) -> float:
     return fmean(numbers) if numbers else 0.0
 
 
+def _sort(items: Sequence[Any], name: str | None = None) -> list[Any]:
+    return sorted(items) if name is None else sorted(items, key=lambda record: getattr(record, name))
+
+
 BUILTINS: dict[str, Callable[..., Any]] = {
     "len": len,
     "str": _str,
@@ -39,6 +45,10 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "range": lambda count: list(range(count)),
     "first": lambda items: items[0] if items else None,
     "best": _best,
+    "enumerate": lambda items: [Numbered(index, value) for index, value in enumerate(items)],
+    "zip": lambda left, right: [Pair(first, second) for first, second in zip(left, right, strict=False)],
+    "sort": _sort,
+    "reverse": lambda items: items[::-1],
     "any": any,
     "all": all,
     "lower": str.lower,

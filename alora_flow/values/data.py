@@ -75,6 +75,22 @@ class Distribution:
         return sum(amount * p for amount, p in zip(amounts, self.probabilities, strict=True))
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """An element of `enumerate(xs)`."""
+
+    index: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An element of `zip(xs, ys)`."""
+
+    first: Any
+    second: Any
+
+
 def _place(outcome: Any) -> float:
     return float(list(type(outcome)).index(outcome)) if isinstance(outcome, Enum) else float(outcome)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from alora_flow.language.meaning import types as t
-from alora_flow.values.data import ChatTurn, Distribution, Document, Reply
+from alora_flow.values.data import ChatTurn, Distribution, Document, Numbered, Pair, Reply
 
 _PLAIN: dict[type, Any] = {
     t.StrType: str,
@@ -22,6 +22,8 @@ _PLAIN: dict[type, Any] = {
     t.ReplyType: Reply,
     t.ProbType: Distribution,
     t.DurationType: float,
+    t.NumberedType: Numbered,
+    t.PairType: Pair,
 }
 
 
@@ -142,7 +144,7 @@ def adapter(type: t.Type) -> TypeAdapter[Any]:
 
 def _adapter_config(type: t.Type) -> ConfigDict | None:
     """Models and dataclasses bring their own configuration, and pydantic refuses a second one."""
-    own = (t.RecordType, t.DocumentType, t.ProbType, t.ReplyType)
+    own = (t.RecordType, t.DocumentType, t.ProbType, t.ReplyType, t.NumberedType, t.PairType)
     return None if isinstance(type, own) else ConfigDict(arbitrary_types_allowed=True)
 
 

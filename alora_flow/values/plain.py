@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from alora_flow.prompts.thread import Turn
-from alora_flow.values.data import Distribution, Reply, chat_of_thread
+from alora_flow.values.data import Distribution, Numbered, Pair, Reply, chat_of_thread
 
 
 def plain(value: Any) -> Any:
@@ -17,6 +17,10 @@ def plain(value: Any) -> Any:
             return text
         case Distribution(outcomes=outcomes, probabilities=probabilities):
             return [{"outcome": plain(o), "p": p} for o, p in zip(outcomes, probabilities, strict=True)]
+        case Numbered(index=index, value=inner):
+            return {"index": index, "value": plain(inner)}
+        case Pair(first=first, second=second):
+            return {"first": plain(first), "second": plain(second)}
         case BaseModel():
             return value.model_dump(mode="json")
         case tuple() if all(isinstance(turn, Turn) for turn in value):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alora_flow import BadInput
+from alora_flow import BadInput, RunFailed
 from alora_flow.backends.echo import open_echo
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -21,6 +21,7 @@ record Cat tag "cat" { name: str }
 record Dog tag "dog" { name: str }
 record Two { first: Cat | Dog, second: Cat | Dog }
 const YS: list[int] = [1, 2, 3]
+flow for_all(xs: list[int]?) -> list[int] { return xs ?? YS }
 """
 
 Row = tuple[str, str, Any]
@@ -62,6 +63,26 @@ CHOICES: list[Row] = [
     ("let xs = for y in YS limit 3 { keep if y % 2 == 0 { y } else { -y } }  return xs", "list[int]", [-1, 2, -3]),
 ]
 
+WORDS = ["a", "bb", "ccc"]
+ENDS = ("", "0", "1", "2", "9", "-1", "-2", "-9")
+SLICES: list[Row] = [
+    (f"let w = {json.dumps(taken, ensure_ascii=False)}  return w[{start}:{stop}]", type, eval(f"taken[{start}:{stop}]"))
+    for type, taken in (("str", "häuser"), ("list[str]", WORDS))
+    for start in ENDS
+    for stop in ENDS
+]
+BUILTINS: list[Row] = [
+    ('return "a" not in "abc" or 3 not in [1, 2]', "bool", True),
+    ("return for e in enumerate(YS) { keep e.index * e.value }", "list[int]", [0, 2, 6]),
+    ('return for e in zip(YS, ["a", "b"]) { keep "{e.first}{e.second}" }', "list[str]", ["1a", "2b"]),
+    ('return "{enumerate(YS)[1]} {zip(YS, YS)[0]}"', "str", '{"index":1,"value":2} {"first":1,"second":1}'),
+    ("return sort([3, 1, 2])", "list[int]", [1, 2, 3]),
+    ('return reverse(sort(["b", "a"]))', "list[str]", ["b", "a"]),
+    ('return for c in sort([Cat("b"), Cat("a")], "name") { keep c.name }', "list[str]", ["a", "b"]),
+    ('let p = P(qs: [])  return if p.s is none { "none" } else { p.s }', "str", "none"),
+    ("return sum(for_all())", "int", 6),
+]
+
 
 def run(folder: Path, rows: list[Row]) -> list[Any]:
     flows = [f"flow f{at}() -> {type} {{ {body} }}" for at, (body, type, _) in enumerate(rows)]
@@ -82,9 +103,32 @@ def test_a_tag_says_which_record_data_are(tmp_path: Path) -> None:
         shown(two={"first": {"name": "x"}, "second": {"name": "x"}})
 
 
-TABLES = {"lists of literals": LISTS_OF_LITERALS, "narrowed fields": NARROWED, "choices": CHOICES}
+TABLES = {
+    "lists of literals": LISTS_OF_LITERALS,
+    "narrowed fields": NARROWED,
+    "choices": CHOICES,
+    "slices": SLICES,
+    "builtins": BUILTINS,
+}
 
 
 @pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 def test_values(tmp_path: Path, rows: list[Row]) -> None:
     assert run(tmp_path, rows) == [value for _, _, value in rows]
+
+
+def test_a_strict_limit_refuses_longer_lists(tmp_path: Path) -> None:
+    path = tmp_path / "strict.flow"
+    path.write_text(
+        HEAD + "flow twice(xs: list[int]) -> list[int] { return for x in xs limit 2 strict { keep x * 2 } }"
+    )
+    twice = Module(Compilation(path), open_echo).flows["twice"]
+    assert twice(xs=[1, 2]).value == [2, 4]
+    with pytest.raises(RunFailed, match="3 elements are more than the limit of 2"):
+        twice(xs=[1, 2, 3])
+
+
+def test_what_may_be_none_need_not_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "optional.flow"
+    path.write_text(HEAD + "flow main(p: P, q: str?) -> bool { return p.s is none and q is none }")
+    assert Module(Compilation(path), open_echo).flows["main"](p={"qs": []}).value

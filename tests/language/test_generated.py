@@ -93,6 +93,7 @@ def compound(inner: st.SearchStrategy) -> st.SearchStrategy:
         made(nodes.Access, inner, names),
         made(nodes.Index, inner, inner),
         made(nodes.Call, inner, arguments),
+        made(nodes.Slice, inner, maybe(inner), maybe(inner)),
         made(nodes.Unary, st.sampled_from(["not", "-"]), inner),
         made(nodes.IsTest, inner, types, st.booleans()),
         binary,

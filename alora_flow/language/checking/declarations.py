@@ -19,7 +19,7 @@ from alora_flow.language.meaning import program
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
 from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.settings import BUDGET
-from alora_flow.language.meaning.types import ERROR, EnumType, Field, RecordType, Type
+from alora_flow.language.meaning.types import ERROR, NONE, EnumType, Field, RecordType, Type, alternatives
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
@@ -155,16 +155,24 @@ def _record(unit: Unit, node: nodes.Record) -> Symbol:
     _unique(unit, [field.name for field in node.fields], "field")
     if not node.fields:
         unit.report.add("E0205", f"'{node.name.text}' has no fields", node.name.span)
-    fields, defaults = [], {}
+    fields: list[Field] = []
+    defaults: dict[str, program.Expression] = {}
     for item in {field.name.text: field for field in reversed(node.fields)}.values():
         type = resolve_lasting(unit, item.type, "a field")
-        fields.append(Field(item.name.text, type, item.default is None))
+        fields.append(Field(item.name.text, type, item.default is None and not _may_be_none(type)))
+        if item.default is None and _may_be_none(type):
+            defaults[item.name.text] = program.Literal(NONE, item.span, None)
         if item.default is not None:
             defaults[item.name.text] = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
     docs = {field.name.text: field.doc for field in node.fields if field.doc}
     places = {field.name.text: field.name.span for field in node.fields}
     record = RecordType(node.name.text, tuple(reversed(fields)), unit.source.path, _tag(unit, node))
     return program.RecordDecl(*_head(unit, node), record, defaults, docs, places)
+
+
+def _may_be_none(type: Type) -> bool:
+    """What is not given is none then."""
+    return NONE in alternatives(type)
 
 
 def _tag(unit: Unit, node: nodes.Record) -> str:
@@ -211,7 +219,9 @@ def _parameters(unit: Unit, items: tuple[nodes.Parameter, ...], data: str | None
     found = []
     for item in items:
         type = resolve_data(unit, item.type, data) if data else resolve(unit, item.type)
-        default = None
+        default: program.Expression | None = None
+        if _may_be_none(type):
+            default = program.Literal(NONE, item.span, None)
         if item.default is not None:
             default = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
         found.append(program.Parameter(unit.binding(item.name, "parameter", type), default))

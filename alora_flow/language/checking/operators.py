@@ -107,7 +107,7 @@ def _operands(checker: Checker, node: nodes.Binary, expected: Type | None) -> tu
 
 
 def _hint(operator: str, left: Type, expected: Type | None) -> Type | None:
-    if operator in ("==", "!=", "in"):
+    if operator in ("==", "!=", "in", "not in"):
         return left
     return left.inner if operator == "??" and isinstance(left, OptionalType) else expected
 

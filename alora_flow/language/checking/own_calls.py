@@ -31,6 +31,7 @@ from alora_flow.language.meaning.types import (
     ListType,
     OptionalType,
     RecordType,
+    StrType,
     Type,
     union,
 )
@@ -89,12 +90,13 @@ def function_call(checker: Checker, node: nodes.Call, function: Function, name: 
         checker.report.add("E0502", f"'{name}' has no named arguments", named.name.span, takes)
         return ignored(checker, node)
     hints = function.hints or (None,) * len(function.parameters)
-    if len(node.arguments) != len(function.parameters):
+    least = len(function.parameters) - function.optional
+    if not least <= len(node.arguments) <= len(function.parameters):
         code = "E0504" if len(node.arguments) > len(function.parameters) else "E0501"
         span = node.arguments[len(function.parameters)].span if code == "E0504" else node.callee.span
         checker.report.add(code, f"'{name}' needs {counted(len(function.parameters))}", span, takes)
         return ignored(checker, node)
-    values = tuple(checker.value(item.value, hint) for item, hint in zip(node.arguments, hints, strict=True))
+    values = tuple(checker.value(item.value, hint) for item, hint in zip(node.arguments, hints, strict=False))
     type = result_of(function, [item.type for item in values])
     if type is None:
         given = ", ".join(described(item) for item in values)
@@ -102,22 +104,28 @@ def function_call(checker: Checker, node: nodes.Call, function: Function, name: 
         help = takes if optional is None else conversion(optional, optional.inner)
         checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, help)
         return bad(node.span)
-    if name == "best" and not _names_number(checker, values):
+    if name in BY_FIELD and len(values) == 2 and not _names_field(checker, values, BY_FIELD[name]):
         return bad(node.span)
     return Builtin(type, node.span, name, values)
 
 
-def _names_number(checker: Checker, values: Sequence[Expression]) -> bool:
-    """Is the second argument of `best` the name of a numeric field?"""
+BY_FIELD: dict[str, tuple[type, ...]] = {"best": (IntType, FloatType), "sort": (IntType, FloatType, StrType)}
+"""The functions that take the name of a field, and which types it may have."""
+
+
+def _names_field(checker: Checker, values: Sequence[Expression], types: tuple[type, ...]) -> bool:
+    """Is the second argument the name of a field with a number (to sort, also with a string)?"""
     field = constant_text(values[1])
     record = values[0].type.element if isinstance(values[0].type, ListType) else None
     if not isinstance(record, RecordType) or ERROR in (values[1].type, record):
         return True
-    numeric = [item.name for item in record.fields if isinstance(item.type, (IntType, FloatType))]
-    if field in numeric:
+    known = [item.name for item in record.fields if isinstance(item.type, types)]
+    if field in known:
         return True
-    help = did_you_mean(field or "", numeric) or f"its fields with numbers are {', '.join(numeric) or 'none'}"
-    checker.report.add("E0303", f"'{record}' has no field of that name with a number", values[1].span, help)
+    what = "a number or a string" if StrType in types else "a number"
+    of_what = "numbers or strings" if StrType in types else "numbers"
+    help = did_you_mean(field or "", known) or f"its fields with {of_what} are {', '.join(known) or 'none'}"
+    checker.report.add("E0303", f"'{record}' has no field of that name with {what}", values[1].span, help)
     return False
 
 

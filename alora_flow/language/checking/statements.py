@@ -181,21 +181,34 @@ def _for(checker: Checker, node: nodes.For, frame: Frame) -> program.For:
     inside = frame.body("for")
     body, _ = block(inner, node.body, inside)
     kept = inside.given[0].type if inside.given else ERROR if checker.unit.gaps_in(node.body.span) else NONE
-    return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, limit, body)
+    return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, limit, body, node.strict)
 
 
 def _limit(checker: Checker, node: nodes.For, source: program.Expression) -> int:
     if node.limit is not None:
         return constant_int(checker, node.limit, "the limit of a fan-out")
-    if isinstance(source, program.ListValue):
-        return len(source.items)
-    if isinstance(source, program.Builtin) and source.function == "range":
-        count = fold(source.arguments[0])
-        if isinstance(count, program.Literal) and isinstance(count.value, int):
-            return count.value
+    length = _length(source)
+    if length is not None:
+        return length
     help = "write 'limit 8' after the list: the plan must know how wide it can get"
     checker.report.add("E0605", "a fan-out over a list of unknown length needs a limit", node.source.span, help)
     return 1
+
+
+def _length(source: program.Expression) -> int | None:
+    """How long a list is, where that is known."""
+    match source:
+        case program.ListValue(items=items):
+            return len(items)
+        case program.Builtin(function="range", arguments=(count,)):
+            number = fold(count)
+            return number.value if isinstance(number, program.Literal) and isinstance(number.value, int) else None
+        case program.Builtin(function="enumerate" | "sort" | "reverse", arguments=(inner, *_)):
+            return _length(inner)
+        case program.Builtin(function="zip", arguments=arguments):
+            known = [length for length in map(_length, arguments) if length is not None]
+            return min(known) if known else None
+    return None
 
 
 def _repeat(checker: Checker, node: nodes.Repeat, frame: Frame) -> program.Repeat:

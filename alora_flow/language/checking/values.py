@@ -29,6 +29,7 @@ from alora_flow.language.meaning.program import (
     PlanField,
     RecordDecl,
     Reference,
+    Slice,
     Text,
     Top,
 )
@@ -47,6 +48,7 @@ from alora_flow.language.meaning.types import (
     OptionalType,
     ProbType,
     ReplyType,
+    StrType,
     Type,
     UnionType,
     alternatives,
@@ -225,6 +227,17 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
     checker.report.add("E0303", message, node.name.span, help)
 
 
+def _slice(checker: Checker, node: nodes.Slice) -> Expression:
+    target = checker.value(node.target)
+    start, stop = (wanted(checker, end, INT, "an end of a slice") if end else None for end in (node.start, node.stop))
+    if isinstance(target.type, (ListType, StrType)):
+        return Slice(target.type, node.span, target, start, stop)
+    if target.type != ERROR:
+        message = f"only strings and lists have slices, and this is {described(target)}"
+        checker.report.add("E0402", message, target.span)
+    return bad(node.span)
+
+
 def _index(checker: Checker, node: nodes.Index) -> Expression:
     target = checker.value(node.target)
     index = wanted(checker, node.index, INT, "an index")
@@ -248,6 +261,7 @@ RULES: dict[type, Rule] = {
     nodes.List: _list,
     nodes.Access: lambda checker, node, expected: _access(checker, node),
     nodes.Index: lambda checker, node, expected: _index(checker, node),
+    nodes.Slice: lambda checker, node, expected: _slice(checker, node),
     nodes.Call: lambda checker, node, expected: call(checker, node),
     nodes.Run: lambda checker, node, expected: run(checker, node),
     nodes.Unary: lambda checker, node, expected: unary(checker, node),

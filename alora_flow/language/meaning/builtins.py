@@ -16,7 +16,9 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    NumberedType,
     OptionalType,
+    PairType,
     RecordType,
     StrType,
     Type,
@@ -38,12 +40,13 @@ Result = Callable[[Sequence[Type]], Type | None]
 class Function:
     """`parameters` as messages show them; `result` of the argument types, None when they do not fit.
 
-    `hints` are the types to expect of the arguments; `example` is what help shows.
+    `hints` are the types to expect of the arguments; the last `optional` parameters may be left out.
     """
 
     parameters: tuple[str, ...]
     result: Result
     hints: tuple[Type | None, ...] = ()
+    optional: int = 0
 
 
 def _fixed(result: Type, *wanted: Type) -> Function:
@@ -127,6 +130,30 @@ def _best(given: Sequence[Type]) -> Type | None:
     return given[0].element if fits and isinstance(given[0], ListType) else None
 
 
+def _enumerated(given: Sequence[Type]) -> Type | None:
+    return ListType(NumberedType(given[0].element)) if isinstance(given[0], ListType) else None
+
+
+def _zipped(given: Sequence[Type]) -> Type | None:
+    first, second = given
+    both = isinstance(first, ListType) and isinstance(second, ListType)
+    return ListType(PairType(first.element, second.element)) if both else None  # type: ignore[union-attr]
+
+
+def _sorted(given: Sequence[Type]) -> Type | None:
+    """`sort(xs)` of numbers or strings, `sort(drafts, "score")` of records; the checker looks the field up."""
+    if not isinstance(given[0], ListType):
+        return None
+    element = given[0].element
+    if len(given) == 2:
+        return given[0] if isinstance(element, RecordType) and given[1] == STR else None
+    return given[0] if _number(element) or element in (STR, NEVER) else None
+
+
+def _reversed(given: Sequence[Type]) -> Type | None:
+    return given[0] if isinstance(given[0], (ListType, StrType)) else None
+
+
 TEXTS, FLAGS = ListType(STR), ListType(BOOL)
 
 FUNCTIONS: dict[str, Function] = {
@@ -142,6 +169,10 @@ FUNCTIONS: dict[str, Function] = {
     "range": Function(("int",), _range),
     "first": Function(("list",), _first),
     "best": Function(("list of records", "name of a field"), _best),
+    "enumerate": Function(("list",), _enumerated),
+    "zip": Function(("list", "list"), _zipped),
+    "sort": Function(("list", "name of a field"), _sorted, optional=1),
+    "reverse": Function(("list or str",), _reversed),
     "any": _fixed(BOOL, FLAGS),
     "all": _fixed(BOOL, FLAGS),
     "lower": _fixed(STR, STR),

@@ -171,5 +171,6 @@ RULES: dict[str, Callable[[Type, Type], Type | None]] = {
     "and": _logical,
     "or": _logical,
     "in": _inside,
+    "not in": _inside,
     "??": _otherwise,
 }

@@ -139,6 +139,15 @@ class Index(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class Slice(Expression):
+    """`docs[1:3]`, `text[:100]` of a list or a string, as in Python: negative ends count back, nothing is outside"""
+
+    target: Expression
+    start: Expression | None
+    stop: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
 class Probability(Expression):
     """`wrong.p(true)`: `outcome` has the type that the distribution is over; `type` is float[0.0..1.0]"""
 
@@ -182,7 +191,7 @@ class Binary(Expression):
     `+` adds numbers, joins strings, joins lists. Joining threads is a `Join`. `/` is a float. `%` as in Python.
     """
 
-    operator: OneOf["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "and", "or", "in", "??"]
+    operator: OneOf["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "and", "or", "in", "not in", "??"]
     left: Expression
     right: Expression
 
@@ -325,7 +334,8 @@ class FlowCall(Expression):
 class For(Expression):
     """`for d in docs limit 8 { let s = …  keep s when s.ok }`: parallel, in the order of the source; type list[T]
 
-    Only the first `limit` elements are taken. `body` holds no return; its last statement is the only `Keep`, or there
+    Only the first `limit` elements are taken; where it is `strict`, more are an error of the run.
+    `body` holds no return; its last statement is the only `Keep`, or there
     is none and the elements are `none`.
     """
 
@@ -333,6 +343,7 @@ class For(Expression):
     source: Expression
     limit: int
     body: Block
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

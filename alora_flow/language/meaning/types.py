@@ -190,6 +190,27 @@ class InvocationType:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberedType:
+    """An element of `enumerate(xs)`: `.index: int`, `.value: T`"""
+
+    value: Type
+
+    def __str__(self) -> str:
+        return f"numbered[{self.value}]"
+
+
+@dataclass(frozen=True, slots=True)
+class PairType:
+    """An element of `zip(xs, ys)`: `.first`, `.second`"""
+
+    first: Type
+    second: Type
+
+    def __str__(self) -> str:
+        return f"pair[{self.first}, {self.second}]"
+
+
+@dataclass(frozen=True, slots=True)
 class ProbType:
     """`prob[T]`, T = bool, an enum or a bounded int range: `.p(x)`, `.top: T`, `.expected: float`"""
 
@@ -224,6 +245,8 @@ Type = (
     | ThreadType
     | ReplyType
     | InvocationType
+    | NumberedType
+    | PairType
     | ProbType
     | NeverType
     | ErrorType
@@ -248,6 +271,10 @@ def fields_of(type: Type) -> dict[str, Type]:
     if isinstance(type, RecordType):
         return {item.name: item.type for item in type.fields}
     found = dict(BUILTIN_FIELDS.get(type.__class__, {}))
+    if isinstance(type, NumberedType):
+        return {"index": IntType(0), "value": type.value}
+    if isinstance(type, PairType):
+        return {"first": type.first, "second": type.second}
     if isinstance(type, ReplyType):
         found["invocations"] = ListType(InvocationType(type.value))
     elif isinstance(type, InvocationType):
@@ -351,6 +378,10 @@ def assignable(source: Type, target: Type) -> bool:
             return source == ListType(NEVER)
         case ReplyType():
             return isinstance(source, ReplyType) and assignable(source.value, target.value)
+        case NumberedType():
+            return isinstance(source, NumberedType) and assignable(source.value, target.value)
+        case PairType() if isinstance(source, PairType):
+            return assignable(source.first, target.first) and assignable(source.second, target.second)
         case InvocationType():
             return isinstance(source, InvocationType) and assignable(source.value, target.value)
     return False
@@ -397,8 +428,8 @@ def is_data(type: Type) -> bool:
             return is_data(type.element)
         case OptionalType() | UnionType():
             return all(is_data(part) for part in alternatives(type))
-        case RecordType():
-            return all(is_data(item.type) for item in type.fields)
+        case RecordType() | NumberedType() | PairType():
+            return all(map(is_data, fields_of(type).values()))
     return not isinstance(type, (ThreadType, ReplyType, InvocationType, ProbType, DurationType))
 
 
@@ -411,8 +442,8 @@ def is_lasting(type: Type) -> bool:
             return is_lasting(type.element)
         case OptionalType() | UnionType():
             return all(is_lasting(part) for part in alternatives(type))
-        case RecordType():
-            return all(is_lasting(item.type) for item in type.fields)
+        case RecordType() | NumberedType() | PairType():
+            return all(map(is_lasting, fields_of(type).values()))
     return is_data(type)
 
 

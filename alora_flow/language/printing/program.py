@@ -124,7 +124,7 @@ def _valued(head: str, value: p.Expression, tail: str = "") -> list[str]:
     """`head value tail`, the blocks of a fan-out or loop below."""
     if isinstance(value, p.For):
         source = f"for {_declared(value.binding, value.binding.type)} in {show_expression(value.source)}"
-        return [f"{head}{source} limit {value.limit}{tail}", *_block(value.body)]
+        return [f"{head}{source} limit {value.limit}{' strict' * value.strict}{tail}", *_block(value.body)]
     if isinstance(value, p.Repeat):
         states = ", ".join(
             f"{_declared(item.binding, item.binding.type)} = {show_expression(item.initial)}" for item in value.states
@@ -250,6 +250,10 @@ def _is_test(node: p.IsTest) -> str:
     return f"({show_expression(node.operand)} is {'not ' if node.negated else ''}{node.tested})"
 
 
+def _end(node: p.Expression | None) -> str:
+    return show_expression(node) if node else ""
+
+
 def _if_value(node: p.IfValue) -> str:
     sides = (show_expression(side) for side in (node.condition, node.then, node.otherwise))
     return "(if {} {{ {} }} else {{ {} }})".format(*sides)
@@ -272,6 +276,7 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.DocumentValue: lambda node: f"document({show_expression(node.text)}, title: {show_expression(node.title)})",
     p.FieldAccess: lambda node: f"{show_expression(node.target)}.{node.name}",
     p.Index: lambda node: f"{show_expression(node.target)}[{show_expression(node.index)}]",
+    p.Slice: lambda node: f"{show_expression(node.target)}[{_end(node.start)}:{_end(node.stop)}]",
     p.Probability: lambda node: f"{show_expression(node.target)}.p({show_expression(node.outcome)})",
     p.Top: lambda node: f"{show_expression(node.target)}.top",
     p.Mean: lambda node: f"{show_expression(node.target)}.expected",

@@ -253,6 +253,7 @@ class StatementPrinter:
 
 def for_head(node: nodes.For) -> str:
     limit = f" limit {expression(node.limit)}" if node.limit else ""
+    limit += " strict" * node.strict
     return f"for {node.name.text} in {expression(node.source)}{limit}"
 
 

@@ -19,6 +19,7 @@ BINARY_LEVELS = {
     ">": 4,
     ">=": 4,
     "in": 4,
+    "not in": 4,
     "??": 5,
     "+": 6,
     "-": 6,
@@ -40,7 +41,7 @@ def level(node: nodes.Expression) -> int:
             return COMPARISON
         case nodes.Run():
             return RUN
-        case nodes.Access() | nodes.Index() | nodes.Call():
+        case nodes.Access() | nodes.Index() | nodes.Slice() | nodes.Call():
             return POSTFIX
     return PRIMARY
 
@@ -113,6 +114,11 @@ def _run(node: nodes.Run, indent: str) -> str:
     return f"{expression(node.call, POSTFIX, indent)}{as_type}{thread}"
 
 
+def _slice(node: nodes.Slice, indent: str) -> str:
+    start, stop = (expression(end) if end else "" for end in (node.start, node.stop))
+    return f"{expression(node.target, POSTFIX, indent)}[{start}:{stop}]"
+
+
 def _list(node: nodes.List, indent: str) -> str:
     return f"[{', '.join(expression(item, indent=indent) for item in node.items)}]"
 
@@ -155,6 +161,7 @@ PRINTERS: dict[type, Callable[[Any, str], str]] = {
     nodes.List: _list,
     nodes.Access: lambda node, indent: f"{expression(node.target, POSTFIX, indent)}.{node.name.text}",
     nodes.Index: lambda node, indent: f"{expression(node.target, POSTFIX, indent)}[{expression(node.index)}]",
+    nodes.Slice: _slice,
     nodes.Call: lambda node, indent: f"{expression(node.callee, POSTFIX, indent)}{arguments(node.arguments, indent)}",
     nodes.Run: _run,
     nodes.Unary: _unary,

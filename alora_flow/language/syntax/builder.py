@@ -231,7 +231,7 @@ class Builder(threading.local):
         return nodes.Expect(self.span(c), c[1])
 
     def for_(self, c: Children) -> nodes.For:
-        return nodes.For(self.span(c), self.identifier(c[1]), c[3], c[5], c[6])
+        return nodes.For(self.span(c), self.identifier(c[1]), c[3], c[5], c[-1], c[-2] is not None and c[5] is not None)
 
     def repeat(self, c: Children) -> nodes.Repeat:
         rounds, body, otherwise = c[-4], c[-3], c[-1]
@@ -279,6 +279,12 @@ class Builder(threading.local):
 
     def index(self, c: Children) -> nodes.Index:
         return nodes.Index(self.span(c), c[0], c[2])
+
+    def slice(self, c: Children) -> nodes.Slice:
+        return nodes.Slice(self.span(c), c[0], c[2], c[4])
+
+    def not_in(self, c: Children) -> nodes.Binary:
+        return nodes.Binary(self.span(c), "not in", c[0], c[3], self.span(c[1:3]))
 
     def call(self, c: Children) -> nodes.Call:
         return nodes.Call(self.span(c), c[0], c[1].arguments)

@@ -163,6 +163,15 @@ class Index(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Slice(Node):
+    """`docs[1:3]`, `text[:100]`, `xs[-2:]`"""
+
+    target: Expression
+    start: Expression | None
+    stop: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
 class Argument(Node):
     """`question`, `k: 3`"""
 
@@ -250,12 +259,13 @@ class State(Node):
 
 @dataclass(frozen=True, slots=True)
 class For(Node):
-    """`for d in docs limit 8 { … keep x when c }`"""
+    """`for d in docs limit 8 { … keep x when c }`; `limit 8 strict` where more are an error"""
 
     name: Identifier
     source: Expression
     limit: Expression | None
     body: Block
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +308,7 @@ Expression = (
     | List
     | Access
     | Index
+    | Slice
     | Call
     | Run
     | Unary

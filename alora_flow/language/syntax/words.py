@@ -34,7 +34,7 @@ MEMBERS: dict[str, frozenset[str]] = {
 # what may follow any value: said only when nothing else is left to say
 CONTINUATIONS = frozenset(
     {"PLUS", "MINUS", "TIMES", "COMPARE", "COALESCE", "AND", "OR", "IN", "IS", "AS", "ON", "DOT", "LPAR", "LSQB", "MAY"}
-    | {"VBAR", "QMARK", "__ANON_0"}
+    | {"VBAR", "QMARK", "NOT", "STRICT", "__ANON_0"}
 )
 
 TERMINALS: dict[str, str] = {

@@ -18,6 +18,7 @@ TOKEN = re.compile(r"\s*([\w.+-]+\.\.[\w.+-]*|\.\.[\w.+-]*|[^\W\d][\w.]*|\W)")
 OF: dict[str, Callable[[Type], Type]] = {
     "list": t.ListType,
     "prob": t.ProbType,
+    "numbered": t.NumberedType,
     "reply": t.ReplyType,
     "invocation": t.InvocationType,
 }
@@ -40,6 +41,10 @@ class TypeNames:
                 return self._keys[type]
             case t.ListType(element):
                 return f"list[{self.show(element)}]"
+            case t.NumberedType(value):
+                return f"numbered[{self.show(value)}]"
+            case t.PairType(first, second):
+                return f"pair[{self.show(first)}, {self.show(second)}]"
             case t.ProbType(of):
                 return f"prob[{self.show(of)}]"
             case t.ReplyType(value) | t.InvocationType(value) if type != t.REPLY:
@@ -78,11 +83,18 @@ class TypeNames:
             found = t.OptionalType(found)
         return found
 
+    def _pair(self, tokens: list[str]) -> tuple[Type, Type]:
+        first = self._union(tokens)
+        _take(tokens, ",")
+        return first, self._union(tokens)
+
     def _named(self, name: str, tokens: list[str]) -> Type:
         if name == "int":
             return t.IntType(*_bracketed(tokens, partial(_range, tokens, int)) or ())
         if name == "float":
             return t.FloatType(*_bracketed(tokens, partial(_range, tokens, float)) or ())
+        if name == "pair":
+            return t.PairType(*_bracketed(tokens, partial(self._pair, tokens)) or (t.NEVER, t.NEVER))
         of = _bracketed(tokens, partial(self._union, tokens))
         if of is not None and name in OF:
             return OF[name](of)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning.program import Argument, Binding, Block, Expression, FlowDecl, Program
-from alora_flow.language.meaning.types import BOOL, INT, NONE, THREAD
+from alora_flow.language.meaning.types import BOOL, INT, NONE, STR, THREAD
 from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, flow_of_test, key_of
@@ -189,11 +189,22 @@ class _Lowering(Builder):
         source, name = self.value(loop.source, state), self.name(state.place, name)
         if not isinstance(source, NodeValue):
             source = self.add(g.Value(source), source.type, state.place, source.span, f"{name}_source")
+        if loop.strict:
+            state = self._at_most(loop, source, state)
         self._kept.append([])
         for index in range(loop.limit):
             place = state.place.inside(f"{name}[{index}]")
             self._element(loop, source, index, state._replace(place=place))
         return self.put(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
+
+    def _at_most(self, loop: p.For, source: NodeValue, state: State) -> State:
+        """`limit 8 strict`: nothing of the fan-out starts where the list is longer."""
+        span = loop.source.span
+        length = p.Builtin(INT, span, "len", (source,))
+        fits = p.Binary(BOOL, span, "<=", length, p.Literal(INT, span, loop.limit))
+        said = p.Text(STR, span, (p.Hole(length), f" elements are more than the limit of {loop.limit}"))
+        node = self.add(g.Require(fits, said), BOOL, state.place, span, "limit")
+        return self._guarded(state, node.node, True)
 
     def _element(self, loop: p.For, source: NodeValue, index: int, state: State) -> None:
         span = loop.source.span
