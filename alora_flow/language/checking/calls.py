@@ -37,6 +37,7 @@ from alora_flow.language.meaning.types import (
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.words import METHODS
 
 ONLY = {"on": "only 'generate' and intrinsics run on a thread", "as": "only 'generate' takes a type"}
 
@@ -48,6 +49,8 @@ def call(checker: Checker, node: nodes.Call) -> Expression:
     if not isinstance(node.callee, nodes.Name):
         return _not_callable(checker, node)
     name = node.callee.text
+    if checker.find(name) is not None:
+        return _unknown(checker, node, name)
     symbol = checker.unit.find(name)
     if symbol is not None:
         return _declared(checker, node, name, symbol)
@@ -68,6 +71,8 @@ def run(checker: Checker, node: nodes.Run) -> Expression:
     name = qualified(node.call.callee)
     if name is not None and written(name) == "generate":
         return _generate(checker, node, node.call, thread)
+    if isinstance(node.call.callee, nodes.Name) and checker.find(node.call.callee.text) is not None:
+        return checker.value(node.call)
     symbol = find_symbol(checker.unit, name) if name is not None else None
     if isinstance(symbol, Intrinsic):
         return _invoke(checker, node, node.call, symbol, thread)
@@ -132,7 +137,7 @@ def _method(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Express
         return ignored(checker, node)
     if not isinstance(target.type, ProbType) or callee.name.text != "p":
         message = f"{target.type} has nothing to call that is named '{callee.name.text}'"
-        help = "only distributions have: '.p(outcome)'"
+        help = _as_function(callee)
         if isinstance(target.type, ProbType) and callee.name.text in ("top", "expected"):
             help = f"'.{callee.name.text}' is read, not called: leave the brackets out"
         checker.report.add("E0505", message, callee.name.span, help)
@@ -140,6 +145,16 @@ def _method(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Express
     slot = Slot("outcome", target.type.of, None, True)
     arguments = bind(checker, node, "'.p'", [slot])
     return Probability(UNIT_FLOAT, node.span, target, arguments[0].value) if arguments else bad(node.span)
+
+
+def _as_function(callee: nodes.Access) -> str:
+    """What other languages write as a method of a value."""
+    written = METHODS.get(callee.name.text)
+    if written is None and callee.name.text in FUNCTIONS:
+        written = f"{callee.name.text}({{x}})"
+    if written is None:
+        return "only distributions have: '.p(outcome)'"
+    return f"write '{written.format(x=callee.target.span.text)}'"
 
 
 def _unknown(checker: Checker, node: nodes.Call, name: str) -> Expression:

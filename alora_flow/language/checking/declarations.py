@@ -301,6 +301,7 @@ def _body(scope: Scope, node: nodes.Flow | nodes.Test, frame: Frame) -> Checked:
     gaps = scope.unit.gaps_in(node.span)
     if any(gap.torn for gap in gaps):
         return (), True
+    scope.unit.used_in_body.clear()
     with scope.unit.report.without(ENDS | UNKNOWN if gaps else frozenset()):
         return block(reader(scope), node.body, frame)
 

@@ -104,9 +104,26 @@ def condition(checker: Checker, value: Expression, what: str) -> Expression:
     """What stands after `if`, `when`, `require`, `expect`."""
     if assignable(value.type, BOOL):
         return value
-    help = conversion(value.type, BOOL)
+    help = conversion(value.type, BOOL) or _as_condition(value, what)
     checker.report.add("E0403", f"{what} must be bool, found {described(value)}", value.span, help)
     return bad(value.span)
+
+
+def _as_condition(value: Expression, what: str) -> str | None:
+    """What to ask of a value that is no bool."""
+    text = value.span.text
+    match value.type:
+        case OptionalType() if what == "an operand of 'or'":
+            return f"a default for what may be none is written '{text} ?? …'"
+        case OptionalType():
+            return f"write '{text} is not none'"
+        case StrType() if not isinstance(value, Text):
+            return f"write '{text} != \"\"'"
+        case ListType() | ChatType():
+            return f"write 'len({text}) > 0'"
+        case IntType() | FloatType() if not isinstance(value, Literal):
+            return f"write '{text} != 0'"
+    return None
 
 
 def as_turns(checker: Checker, value: Expression) -> Expression:

@@ -95,6 +95,7 @@ class Unit:
     tests: list[program.TestDecl] = field(default_factory=list)
     need: Callable[[str], None] = lambda name: None
     used: set[str] = field(default_factory=set)
+    used_in_body: set[str] = field(default_factory=set)
     bindings: list[tuple[Binding, bool]] = field(default_factory=list)
     used_ids: set[int] = field(default_factory=set)
     calls: list[tuple[str, str, Span]] = field(default_factory=list)
@@ -103,6 +104,7 @@ class Unit:
         if name in self.declared and name not in self.symbols:
             self.need(name)
         self.used.add(name)
+        self.used_in_body.add(name)
         return self.symbols.get(name)
 
     def names(self, *kinds: type) -> list[str]:
@@ -172,7 +174,7 @@ class Scope:
         return [*self.bound, *outer]
 
     def bind(self, name: nodes.Identifier, kind: BindingKind, type: Type) -> Binding:
-        """Names are bound once: not again inside, and not over a declaration."""
+        """Names are bound once: not again inside, and not over a declaration that is used."""
         binding = self.unit.binding(name, kind, type, counted=not self.in_test)
         earlier = self.find(name.text)
         declared = self.unit.declared.get(name.text)
@@ -182,11 +184,19 @@ class Scope:
             self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
             binding = replace(binding, type=ERROR)
         elif declared is not None and not isinstance(declared, nodes.Test):
-            note = Note(f"'{name.text}' is declared here", declared.name.span)
-            message = f"'{name.text}' is declared already"
-            self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
+            self._hide(name, declared.name)
         self.adopt(binding)
         return binding
+
+    def _hide(self, name: nodes.Identifier, declared: nodes.Identifier) -> None:
+        """A name of a declaration may be bound where the declaration itself is not used before."""
+        note = Note(f"'{name.text}' is declared here", declared.span)
+        if name.text in self.unit.used_in_body:
+            message = f"'{name.text}' is declared already, and used in this block"
+            self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
+        else:
+            message = f"'{name.text}' hides what is declared under this name"
+            self.unit.report.add("W0808", message, name.span, "choose another name", note)
 
     def adopt(self, binding: Binding) -> None:
         """A parameter, or `it`."""

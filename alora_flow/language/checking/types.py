@@ -208,7 +208,7 @@ def _generic(unit: Unit, node: nodes.GenericType) -> Type:
             return _or_error(argument, ListType)
         case "prob":
             return _prob(unit, node, argument)
-    help = did_you_mean(node.name.text, GENERIC)
+    help = FOREIGN_TYPES.get(node.name.text) or did_you_mean(node.name.text, GENERIC)
     unit.report.add("E0409", f"'{node.name.text}' takes no type in brackets", node.name.span, help)
     return ERROR
 

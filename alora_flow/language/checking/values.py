@@ -58,7 +58,7 @@ from alora_flow.language.meaning.types import (
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
-from alora_flow.language.syntax.words import FOREIGN
+from alora_flow.language.syntax.words import FOREIGN, METHODS
 
 FOREIGN_VALUES = ("True", "False", "None", "null")
 
@@ -224,6 +224,8 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
         help = "test first which it is, with 'is' or 'match'"
     elif isinstance(target.type, ProbType):
         help = "ask for '.p(outcome)', '.top' or '.expected'"
+    elif name in METHODS and not known:
+        help = f"write '{METHODS[name].format(x=target.span.text)}'"
     checker.report.add("E0303", message, node.name.span, help)
 
 
@@ -245,7 +247,8 @@ def _index(checker: Checker, node: nodes.Index) -> Expression:
         return _known(checker, Index(target.type.element, node.span, target, index))
     if target.type != ERROR:
         message = f"only lists have elements, and this is {described(target)}"
-        checker.report.add("E0402", message, target.span)
+        help = "a piece of a string is a slice, as in '[0:1]'" if isinstance(target.type, StrType) else None
+        checker.report.add("E0402", message, target.span, help)
     return bad(node.span)
 
 

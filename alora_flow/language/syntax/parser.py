@@ -140,10 +140,17 @@ def _parse_hole(source: Source, hole: HoleText, docs: dict[int, str]) -> nodes.E
         expression = lark().parse(hole.text, start="expression")
     except UnexpectedInput as error:
         problem = explain(error, source, hole.text, hole.span.start).diagnostic
-        wrong.append(replace(problem, code="E0106", message=f"in this hole: {problem.message}"))
+        help = problem.help or _help_with_hole(hole.text)
+        wrong.append(replace(problem, code="E0106", message=f"in this hole: {problem.message}", help=help))
     vars(_builder).update(outer)
     _builder.wrong += wrong
     return cast("nodes.Expression | None", expression)
+
+
+def _help_with_hole(text: str) -> str | None:
+    if re.match(r"""\s*(\\?["'][^"']*["']\s*:|\Z)""", text) or re.search(r"""["']\s*:""", text):
+        return "braces that are text are written '\\{' and '\\}'"
+    return "a string in a hole has no escapes: bind it with 'let' first" if "\\" in text else None
 
 
 @cache

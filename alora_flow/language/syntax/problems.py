@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ CLOSERS = {"{": "RBRACE", "(": "RPAR", "[": "RSQB"}
 QUOTES = {"'": "a single quote", "`": "a backquote"}
 KNOWN_CHARACTERS = '_"{}()[]=<>+-*/%.,:?|'
 MOST_NAMED = 4
+PREFIXES = ("f", "r", "b", "fr", "rf", "F")
+BEFORE = re.compile(r"(\w+)\s*\Z")
+ASSIGNMENT = re.compile(r"[-+*/]?=(?!=)")
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Place:
-    """The wrong word: its text (empty at the end of the file) and span; what could have stood there; what is open."""
+    """The wrong word: its text (empty at the end of the file) and span; what could have stood there; what is open.
+
+    `after` is the text behind it, `before` the word in front of it.
+    """
 
     text: str
     span: Span
     after: str
     accepted: frozenset[str]
     opened: tuple[tuple[int, str], ...]
+    before: str = ""
 
     @property
     def at_end(self) -> bool:
@@ -108,7 +116,9 @@ def _place(error: UnexpectedInput, source: Source, text: str, base: int) -> _Pla
     found = match.group() if match else text[offset]
     shown = offset + (3 if _is_unclosed_block(found) else len(found))
     after = text[offset + len(found) : offset + len(found) + 20].lstrip()
-    return _Place(found, source.span(base + offset, base + shown), after, accepted, open_at(text, offset))
+    before = BEFORE.search(text[max(offset - 40, 0) : offset])
+    word = before.group(1) if before else ""
+    return _Place(found, source.span(base + offset, base + shown), after, accepted, open_at(text, offset), word)
 
 
 def _found(place: _Place) -> str:
@@ -158,6 +168,16 @@ def _closed(text: str) -> bool:
 def _help(place: _Place) -> str | None:
     """A suggestion comes from what the grammar would have accepted here, or from the tables."""
     word = place.text
+    if place.before in PREFIXES and word.startswith('"'):
+        return f"every string may have holes: leave the '{place.before}' out"
+    if place.before in ("await", "async", "new") and "NAME" not in place.accepted - {"LET"}:
+        return FOREIGN.get(place.before) or "records are made by calling them: leave 'new' out"
+    if word == "<" and re.match(r"[\w.<>, ]*>", place.after):
+        return "the type inside stands in square brackets, as in 'list[str]'"
+    if word == "else" and "LBRACE" in place.accepted:
+        return "a value by condition is written 'if c { a } else { b }'"
+    if word == "for" and place.opened and place.opened[-1][1] == "[":
+        return "a list of what a fan-out keeps is written 'for x in xs limit 8 { keep … }'"
     if place.is_name:
         return f"'{word}' is a word of the language and cannot be a name"
     if word == "=":
@@ -180,11 +200,11 @@ def _help_with_equals(place: _Place) -> str | None:
 
 
 def _help_with_word(place: _Place) -> str | None:
+    if place.starts_statement and ASSIGNMENT.match(place.after):
+        return f"a name is bound once, with 'let {place.text} = …'"
     keywords = [name.lower() for name in place.accepted if name not in TERMINALS and name not in PUNCTUATION]
     near = did_you_mean(place.text, keywords)
     if near is None and place.starts_statement:
-        if place.after.startswith("=") and not place.after.startswith("=="):
-            return f"a name is bound once, with 'let {place.text} = …'"
         if place.after.startswith(("(", ".")):
             return "what is done for its effect is written 'let _ = …'"
         return f"every statement begins with a word such as {one_of([repr(name) for name in STATEMENTS[:5]])}"

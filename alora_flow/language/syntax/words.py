@@ -72,6 +72,29 @@ PUNCTUATION: dict[str, str] = {
     "AT_MOST": "<=",
 }
 
+# methods of other languages, and how the same is written here of `x`
+METHODS: dict[str, str] = {
+    **dict.fromkeys(("len", "length", "size", "count"), "len({x})"),
+    **dict.fromkeys(("strip", "trim"), "trim({x})"),
+    **dict.fromkeys(("lower", "toLowerCase", "casefold"), "lower({x})"),
+    **dict.fromkeys(("upper", "toUpperCase"), "upper({x})"),
+    **dict.fromkeys(("startswith", "startsWith", "starts_with"), "starts_with({x}, …)"),
+    **dict.fromkeys(("endswith", "endsWith", "ends_with"), "ends_with({x}, …)"),
+    **dict.fromkeys(("contains", "includes", "has", "find", "index"), "… in {x}"),
+    **dict.fromkeys(("append", "push", "add", "extend", "concat"), "{x} + […]"),
+    **dict.fromkeys(("map", "filter"), "for item in {x} limit 8 {{ keep … }}"),
+    **dict.fromkeys(("sort", "sorted"), "sort({x})"),
+    **dict.fromkeys(("reverse", "reversed"), "reverse({x})"),
+    **dict.fromkeys(("to_string", "toString", "str"), "str({x})"),
+    "split": "split({x}, …)",
+    "join": "join(…, {x})",
+    "replace": "replace({x}, …, …)",
+    "format": '"… {{hole}} …"',
+    "sum": "sum({x})",
+    "first": "first({x})",
+    "slice": "{x}[0:3]",
+}
+
 # what people write who come from elsewhere: the wrong text, and what stands here instead
 FOREIGN: dict[str, str] = {
     "&&": "write 'and'",
@@ -83,6 +106,7 @@ FOREIGN: dict[str, str] = {
     "!": "write 'not'",
     "'": "a string stands between double quotes",
     "`": "a string stands between double quotes",
+    **dict.fromkeys("“”„«»‘’‚", "a string stands between straight double quotes"),
     ";": "nothing separates statements: leave it out",
     "/": "a comment begins with '#'",
     "def": "a flow is declared with 'flow name(…) -> type { … }'",
