@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from alora_flow.mini import vocabulary
-from alora_flow.mini.chat import PLAIN, VALUE, Turn, answer
-from alora_flow.mini.corpus import STAGES, recitals
-from alora_flow.mini.encoding import Row, pad, rows_of, shard
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini.recipe import vocabulary
+from alora_flow.mini.recipe.encoding import Row, pad, rows_of, shard
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.chat import PLAIN, VALUE, Turn, answer
+from alora_flow.mini.world.corpus import STAGES, recitals
 
 
 @pytest.fixture(scope="module")

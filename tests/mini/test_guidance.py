@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from alora_flow.mini.base import POINTER, guidance
-from alora_flow.mini.encoding import Batch
-from alora_flow.mini.network import Network, Shape
+from alora_flow.mini.recipe.base import POINTER, guidance
+from alora_flow.mini.recipe.encoding import Batch
+from alora_flow.mini.recipe.network import Network, Shape
 
 LENGTH, SURE = 40, 50.0
 

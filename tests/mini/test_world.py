@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from alora_flow.mini import INTRINSICS, names
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import Turn
-from alora_flow.mini.corpus import STAGES, training_chats
-from alora_flow.mini.heldout import LARGE, SMALL, answerable, unanswerable
-from alora_flow.mini.tasks import TASKS, Case, answerability, query_rewrite, safety, with_digits
-from alora_flow.mini.world import World
+from alora_flow.mini import INTRINSICS
+from alora_flow.mini.world import names
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import Turn
+from alora_flow.mini.world.corpus import STAGES, training_chats
+from alora_flow.mini.world.heldout import LARGE, SMALL, answerable, unanswerable
+from alora_flow.mini.world.tasks import TASKS, Case, answerability, query_rewrite, safety, with_digits
+from alora_flow.mini.world.world import World
 
 NAME = re.compile(r"\b[A-Z][a-z]{5}\b")
 

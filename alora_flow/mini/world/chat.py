@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.facts import KINDS
-from alora_flow.mini.world import Entity, Question, World
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.facts import KINDS
+from alora_flow.mini.world.world import Entity, Question, World
 
 Piece = tuple[str, float]
 

@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from alora_flow.mini.chat import PLAIN, VALUE, Size, Turn
-from alora_flow.mini.corpus import recitals, training_chats
-from alora_flow.mini.names import Names
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.chat import PLAIN, VALUE, Size, Turn
+from alora_flow.mini.world.corpus import recitals, training_chats
+from alora_flow.mini.world.names import Names
 
 # A little loss on documents and questions helps to start; more of it drowns the answers.
 CONTEXT = 0.02

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import Chat, Size, Turn
-from alora_flow.mini.corpus import past_round, round_of_given
-from alora_flow.mini.heldout import Sample, sample
-from alora_flow.mini.world import World
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import Chat, Size, Turn
+from alora_flow.mini.world.corpus import past_round, round_of_given
+from alora_flow.mini.world.heldout import Sample, sample
+from alora_flow.mini.world.world import World
 
 SIZE = Size(documents=(1, 3), facts=(1, 4), missing=0.5, careful=0.35, other=0.0)
 

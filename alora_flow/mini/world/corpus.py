@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import PLAIN, VALUE, VERDICT, Chat, Size, Turn, answer, around, led
-from alora_flow.mini.world import Question, World, likelihood
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import PLAIN, VALUE, VERDICT, Chat, Size, Turn, answer, around, led
+from alora_flow.mini.world.world import Question, World, likelihood
 
 # From easy to hard; the share of training at which each begins is the recipe's. Reading comes first: a base that may
 # say that the documents do not say, before it can read them, says so too often.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alora_flow.mini import vocabulary
-from alora_flow.mini.chat import Size
-from alora_flow.mini.corpus import STAGES
-from alora_flow.mini.encoding import Batch, shard
-from alora_flow.mini.network import Network, Shape
-from alora_flow.mini.optimiser import Optimiser
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini.recipe import vocabulary
+from alora_flow.mini.recipe.encoding import Batch, shard
+from alora_flow.mini.recipe.network import Network, Shape
+from alora_flow.mini.recipe.optimiser import Optimiser
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.chat import Size
+from alora_flow.mini.world.corpus import STAGES
+from alora_flow.training.checkpoint import log, read_state, write_state
+from alora_flow.training.loop import fast_matrices
 
 # The layer whose first head is told where an answer comes from: late enough to know, early enough to use it.
 POINTER = 3
@@ -65,11 +66,6 @@ class Clock:
     def recall(self) -> float:
         """The share of lists to copy: many at first; with hardly any later, a name's second half may be guessed."""
         return 0.8 if self.progress < 0.1 else 0.35
-
-
-def fast_matrices() -> bool:
-    """Whether this processor multiplies bf16 matrices in hardware; elsewhere they are far slower than float32."""
-    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def compiled(network: Network) -> Callable[..., Tensor]:
@@ -172,25 +168,21 @@ class Training:
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint, if there is one."""
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True)
+        state = read_state(self.checkpoint)
+        if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimiser.load(state["optimiser"])
             self.clock = Clock(self.plan, **state["clock"])
 
     def save(self) -> None:
-        """Write the state; a run killed while writing keeps the last one."""
+        """Write the state."""
         clock = {k: v for k, v in asdict(self.clock).items() if k != "plan"}
         state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state(), "clock": clock}
-        torch.save(state, self.checkpoint.with_suffix(".new"))
-        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
+        write_state(self.checkpoint, state)
 
     def say(self, **facts: object) -> None:
         """Append a line to the log."""
-        line = json.dumps({"minutes": round(self.clock.seconds / 60, 2), "tokens": self.clock.tokens, **facts})
-        print(line, flush=True)
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(line + "\n")
+        log(self.folder, minutes=round(self.clock.seconds / 60, 2), tokens=self.clock.tokens, **facts)
 
     def run(self, measure: Callable[[Network], dict[str, object]] | None = None) -> Network:
         """Train until the budget is spent."""

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import torch
 
-from alora_flow.mini import INTRINSICS, heldout
-from alora_flow.mini.adapters import Course, own_answers, train
-from alora_flow.mini.base import Plan, Training
-from alora_flow.mini.evaluation import evaluate
-from alora_flow.mini.folders import load_base, save_adapter, save_base, seat_invocations, write_json
-from alora_flow.mini.measuring import answer_pairs, exact
-from alora_flow.mini.network import Network
-from alora_flow.mini.shipping import summary, write
-from alora_flow.mini.tasks import cases_of
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini import INTRINSICS
+from alora_flow.mini.recipe.adapters import own_answers, train
+from alora_flow.mini.recipe.base import Plan, Training
+from alora_flow.mini.recipe.evaluation import evaluate
+from alora_flow.mini.recipe.folders import load_base, save_adapter, save_base, seat_invocations, write_json
+from alora_flow.mini.recipe.measuring import answer_pairs
+from alora_flow.mini.recipe.network import Network
+from alora_flow.mini.recipe.shipping import summary, write
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world import heldout
+from alora_flow.mini.world.tasks import cases_of
+from alora_flow.training.evaluation import exact
+from alora_flow.training.loop import Course
 
 WATCHED = 128
 # These two judge an answer, where a user would.
