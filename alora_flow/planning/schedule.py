@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from alora_flow.language.meaning.program import Expression
@@ -94,13 +95,14 @@ def _uses(parts: list[tuple[Hashable, ...]]) -> list[tuple[int | None, ...]]:
 
 
 def print_schedule(made: Schedule) -> str:
-    """One call a line: its thread, and for every part of it that is read again, by which call next."""
+    """One call a line: how many parts it reads, which call reads each of them next, and how many nobody does."""
     lines = []
     for step in made.steps:
-        read = [f"{place}: {made.steps[use].call.node.id}" for place, use in enumerate(step.uses) if use is not None]
-        parts = f"{len(step.parts)} parts" + (f", read again {', '.join(read)}" if read else "")
-        lines.append(f"{step.number}  {step.call.node.id}  {parts}; releases {step.releases}")
-    return "".join(f"{line}\n" for line in lines)
+        runs = [(use, len(list(run))) for use, run in groupby(step.uses)]
+        read = [f"{count} by {made.steps[use].call.node.id}" for use, count in runs if use is not None]
+        kept = f", read again: {', '.join(read)}" if read else ""
+        lines.append(f"{step.number}  {step.call.node.id}  {len(step.parts)} parts{kept}; releases {step.releases}\n")
+    return "".join(lines)
 
 
 # ---------------------------------------------------------------------- the walk

@@ -148,8 +148,8 @@ def test_a_schedule_says_what_is_read_again(tmp_path: Path) -> None:
     )
     compilation = Compilation(tmp_path / "s.flow")
     assert print_schedule(compilation.schedule(compilation.flow(None), {})) == (
-        "0  r  2 parts, read again 0: a, 1: a; releases 0\n"
-        "1  a  3 parts, read again 0: b; releases 2\n"
+        "0  r  2 parts, read again: 2 by a; releases 0\n"
+        "1  a  3 parts, read again: 1 by b; releases 2\n"
         "2  b  2 parts; releases 2\n"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -106,6 +107,15 @@ def _parse_hole(source: Source, hole: HoleText, docs: dict[int, str]) -> nodes.E
     vars(_builder).update(outer)
     _builder.wrong += wrong
     return cast("nodes.Expression | None", expression)
+
+
+def tokens_of(source: Source) -> Iterator[tuple[int, int, str, str]]:
+    """Line, column, terminal and text of every token of a text that is right."""
+    _builder.begin(source, 0, {}, lambda hole: None)
+    reader = lark().parse_interactive(source.text, start="start")
+    for token in reader.lexer_thread.lex(reader.parser_state):  # type: ignore[no-untyped-call]
+        yield token.line, token.column, token.type, str(token)
+        reader.feed_token(token)
 
 
 @cache
