@@ -72,6 +72,25 @@ def test_what_stands_beside_the_line_imports_nothing_of_it(folder: str) -> None:
             assert name.split(".")[1] in ASIDE[folder], f"{path.name} imports {name}"
 
 
+STAGES = (
+    "language/syntax/nodes.py",
+    "language/meaning/program.py",
+    "language/meaning/types.py",
+    "planning/graph/nodes.py",
+)
+"""A flow on its way: what one calls `Generate` is the same thing in each, as it is written, checked and run."""
+
+
+def test_no_public_class_has_two_meanings() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in FILES:
+        place = path.relative_to(ROOT).as_posix()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add("a stage" if place.endswith(STAGES) else place)
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
 def test_every_package_is_installed() -> None:
     made = {path.parent.relative_to(ROOT).as_posix() for path in FILES if path.name == "__init__.py"}
     names = {name.removeprefix("runtime/").replace("/", ".") for name in made}

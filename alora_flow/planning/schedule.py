@@ -16,7 +16,7 @@ from alora_flow.language.meaning.types import ReplyType, ThreadType
 from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
-from alora_flow.planning.prompts import Call, Setup, call_of
+from alora_flow.planning.prompts import PromptedCall, Setup, call_of
 from alora_flow.prompts.thread import Hole, Turn
 from alora_flow.values.data import Reply
 
@@ -28,7 +28,7 @@ class Step:
     `releases`: how many of the parts, from the end, no later call reads."""
 
     number: int
-    call: Call
+    call: PromptedCall
     parts: tuple[Hashable, ...]
     uses: tuple[int | None, ...]
 
@@ -60,7 +60,7 @@ def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
     return Schedule(graph, setup, inputs, tuple(Step(*step) for step in steps))
 
 
-def _parts(call: Call, setup: Setup) -> tuple[Hashable, ...]:
+def _parts(call: PromptedCall, setup: Setup) -> tuple[Hashable, ...]:
     """A plain LoRA shares nothing with others."""
     operation = call.node.operation
     if isinstance(operation, g.Generate):
@@ -108,7 +108,7 @@ def print_schedule(made: Schedule) -> str:
 # ---------------------------------------------------------------------- the walk
 
 
-def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Call]:
+def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[PromptedCall]:
     """Every call that may run, in order, with what can be said of the values before it."""
     values: dict[str, Any] = dict(inputs)
     out: set[str] = set()

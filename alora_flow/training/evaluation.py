@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from alora_flow.training.intervals import Figures
-from alora_flow.training.model import Model
+from alora_flow.training.model import CausalModel
 
 Pair = tuple[list[int], list[int]]
 """A prompt and its answer."""
 
 
 @torch.no_grad()
-def exact(model: Model, pairs: Sequence[Pair], size: int = 64) -> list[bool]:
+def exact(model: CausalModel, pairs: Sequence[Pair], size: int = 64) -> list[bool]:
     """Whether greedy decoding would write each answer: every token is the best one after the true ones before it."""
     out = [False] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from alora_flow.training.data import by_length, padded
-from alora_flow.training.model import Cache, Model
+from alora_flow.training.model import Cache, CausalModel
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Prefix:
 
 
 @torch.no_grad()
-def read(model: Model, threads: Sequence[Sequence[int]], half: bool = False) -> Prefix:
+def read(model: CausalModel, threads: Sequence[Sequence[int]], half: bool = False) -> Prefix:
     """Run the base over threads and keep keys and values; `half` multiplies in bf16."""
     ids, lengths = padded(threads)
     cache: Cache = []
@@ -56,7 +56,7 @@ def widened(prefix: Prefix) -> Prefix:
     return Prefix([(k.float(), v.float()) for k, v in prefix.cache], prefix.lengths, prefix.valid)
 
 
-def follow(model: Model, prefix: Prefix, suffix: Tensor, adapter: nn.Module | None = None) -> Tensor:
+def follow(model: CausalModel, prefix: Prefix, suffix: Tensor, adapter: nn.Module | None = None) -> Tensor:
     """Scores after each token of `suffix`, `[rows, suffix, vocabulary]`; the adapter is on for all of it."""
     n = suffix.shape[1]
     hidden = model(suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter)
@@ -64,7 +64,9 @@ def follow(model: Model, prefix: Prefix, suffix: Tensor, adapter: nn.Module | No
 
 
 @torch.no_grad()
-def greedy(model: Model, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32) -> list[list[int]]:
+def greedy(
+    model: CausalModel, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32
+) -> list[list[int]]:
     """The base's answers after the token `start`, without `end`. Threads are best of similar length."""
     prefix = read(model, threads)
     rows = len(threads)
@@ -86,7 +88,7 @@ def greedy(model: Model, threads: Sequence[Sequence[int]], start: int, end: int,
     return out
 
 
-def greedy_all(model: Model, threads: Sequence[Sequence[int]], start: int, end: int) -> list[list[int]]:
+def greedy_all(model: CausalModel, threads: Sequence[Sequence[int]], start: int, end: int) -> list[list[int]]:
     """`greedy` for any number of threads."""
     out: list[list[int]] = [[] for _ in threads]
     for chunk in by_length(threads, 96):

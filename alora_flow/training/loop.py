@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from alora_flow.training.data import Example, by_length, padded
 from alora_flow.training.frozen import Prefix, follow, read, rounded, widened
-from alora_flow.training.model import Model
+from alora_flow.training.model import CausalModel
 
 Trained = TypeVar("Trained", bound=nn.Module)
 
@@ -34,7 +34,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Group:
+class LengthGroup:
     """Examples of similar length: prefix, `[rows, n]` tokens from the invocation on, and which of them are learnt."""
 
     prefix: Prefix
@@ -48,7 +48,7 @@ def fast_matrices() -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 
-def grouped(model: Model, examples: Sequence[Example], size: int, small: bool) -> list[Group]:
+def grouped(model: CausalModel, examples: Sequence[Example], size: int, small: bool) -> list[LengthGroup]:
     """Read all threads once; `small` keeps what was read in bf16, and reads in it where that is fast."""
     threads = [example.thread for example in examples]
     out = []
@@ -58,11 +58,11 @@ def grouped(model: Model, examples: Sequence[Example], size: int, small: bool) -
         places = torch.arange(1, suffix.shape[1])
         learnt = (places >= begins[:, None]) & (places < lengths[:, None])
         prefix = read(model, [threads[i] for i in chunk], half=small and fast_matrices())
-        out.append(Group(rounded(prefix) if small else prefix, suffix, learnt, chunk))
+        out.append(LengthGroup(rounded(prefix) if small else prefix, suffix, learnt, chunk))
     return out
 
 
-def fit(model: Model, adapter: nn.Module, groups: list[Group], course: Course, random: Random) -> float:
+def fit(model: CausalModel, adapter: nn.Module, groups: list[LengthGroup], course: Course, random: Random) -> float:
     """Train in place; the mean loss of the last epoch."""
     optimiser = torch.optim.AdamW(adapter.parameters(), course.rate, betas=(0.9, 0.98), weight_decay=0.01)
     total, step, losses = course.epochs * len(groups), 0, list[float]()
@@ -83,7 +83,7 @@ def fit(model: Model, adapter: nn.Module, groups: list[Group], course: Course, r
 
 
 def train(
-    model: Model, adapter: Trained, examples: Sequence[Example], course: Course, seed: int
+    model: CausalModel, adapter: Trained, examples: Sequence[Example], course: Course, seed: int
 ) -> tuple[Trained, float]:
     """The adapter, trained and rounded to what bf16 keeps, so that what is measured is what is shipped; its last loss.
 
@@ -98,7 +98,7 @@ def train(
 
 @torch.no_grad()
 def judge(
-    model: Model, examples: Sequence[Example], vocabulary: int, adapter: nn.Module | None
+    model: CausalModel, examples: Sequence[Example], vocabulary: int, adapter: nn.Module | None
 ) -> tuple[list[bool], Tensor]:
     """Whether each greedy answer is exact, and the scores right after the invocation, `[examples, vocabulary]`."""
     right = [False] * len(examples)

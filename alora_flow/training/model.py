@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor
-from torch.nn import Parameter
 
 Cache: TypeAlias = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, `[rows, heads, length, dim]` each."""
 
 
-class Adapter(Protocol):
-    """Low-rank changes that are learnt."""
-
-    def parameters(self) -> Iterator[Parameter]:
-        """What is learnt."""
-        ...
-
-
-class Model(Protocol):
+class CausalModel(Protocol):
     """A causal language model."""
 
     def __call__(

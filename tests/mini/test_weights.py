@@ -20,7 +20,7 @@ from alora_flow.mini.recipe.network import Network
 from alora_flow.mini.recipe.shipping import manifest
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
-from alora_flow.mini.world.chat import Turn
+from alora_flow.mini.world.chat import WorldTurn
 from alora_flow.mini.world.tasks import cases_of
 from alora_flow.training.frozen import follow, greedy, read
 
@@ -139,9 +139,9 @@ def test_the_demo_documents_are_answered(question: str) -> None:
     network, encoder = base()
     documents = "\n".join(f"[{i}] {d['text']}" for i, d in enumerate(search(question), 1))
     turns = [
-        Turn("system", "You answer from the documents only."),
-        Turn("user", question),
-        Turn("documents", documents),
+        WorldTurn("system", "You answer from the documents only."),
+        WorldTurn("user", question),
+        WorldTurn("documents", documents),
     ]
     (ids,) = greedy(network, [thread_ids(encoder, turns)], encoder.assistant, encoder.end)
     assert encoder.decode(ids) == DEMO[question]

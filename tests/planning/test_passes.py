@@ -60,7 +60,7 @@ def test_mocks_become_rules_of_the_calls_after_them() -> None:
     before = """
 test "mocked"
   %first: list[document] = tool(@look, [q = text(["a"])])
-  %mock: none = mock("ToolDecl look", [], [listvalue([])<list[never]>])
+  %mock: none = mock("ToolDecl look", [], [list([])<list[never]>])
   %second: list[document] = tool(@look, [q = text(["b"])])
   %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first])
   %third: list[document] = tool(@look, [q = text(["c"])])
@@ -71,9 +71,9 @@ test "mocked"
         == """
 test "mocked"
   %first: list[document] = tool(@look, [q = text(["a"])])
-  %second: list[document] = tool(@look, [q = text(["b"])]) mocked [mockrule(0, [], [listvalue([])<list[never]>])]
+  %second: list[document] = tool(@look, [q = text(["b"])]) mocked [mockrule(0, [], [list([])<list[never]>])]
   %third: list[document] = tool(@look, [q = text(["c"])]) \
-mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [listvalue([])<list[never]>])]
+mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [list([])<list[never]>])]
   %calls: int[0..] = callcount(["first", "second", "third"])
 """.strip()
     )

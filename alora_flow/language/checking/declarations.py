@@ -45,7 +45,7 @@ def collect(unit: Unit) -> None:
 
 
 def _only_one_model(unit: Unit) -> None:
-    models = [node for node in unit.file.declarations if isinstance(node, nodes.Model)]
+    models = [node for node in unit.file.declarations if isinstance(node, nodes.ModelDef)]
     for node in models[1:]:
         note = Note("the first one", models[0].span)
         help = "a program runs on one model: the prefixes of two share nothing"
@@ -73,7 +73,7 @@ def elaborate(unit: Unit) -> None:
             need(name)
     for name, symbol in list(unit.symbols.items()):
         node = unit.declared[name]
-        if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.Flow):
+        if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.FlowDef):
             unit.symbols[name] = _flow_body(unit, node, symbol)
     unit.tests += [_test(unit, node) for node in unit.file.declarations if isinstance(node, nodes.Test)]
 
@@ -95,7 +95,7 @@ def _head(unit: Unit, node: Any) -> tuple[str, str, str, Span]:
 # ------------------------------------------------------------------ types and consts
 
 
-def _model(unit: Unit, node: nodes.Model) -> Symbol:
+def _model(unit: Unit, node: nodes.ModelDef) -> Symbol:
     _plain(unit, node.reference, "the name of a model")
     return program.ModelDecl(*_head(unit, node), node.reference.text)
 
@@ -205,7 +205,7 @@ def _tool(unit: Unit, node: nodes.Tool) -> Symbol:
     return tool(unit, node, _head(unit, node), _parameters(unit, node.parameters, "a parameter of a tool"))
 
 
-def _flow(unit: Unit, node: nodes.Flow) -> Symbol:
+def _flow(unit: Unit, node: nodes.FlowDef) -> Symbol:
     parameters = _parameters(unit, node.parameters, None)
     result = resolve(unit, node.result)
     depths = [clause for clause in node.clauses if isinstance(clause, nodes.MaxDepth)]
@@ -233,7 +233,7 @@ def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
     return tuple(found)
 
 
-def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.FlowDecl:
+def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> program.FlowDecl:
     scope = Scope(unit, owner=flow.key)
     for parameter in flow.parameters:
         scope.adopt(parameter.binding)
@@ -262,12 +262,12 @@ def _import(unit: Unit, node: nodes.Import) -> Symbol | None:
 Reader = Callable[[Unit, Any], Symbol | None]
 READERS: dict[type, Reader] = {
     nodes.Import: _import,
-    nodes.Model: _model,
+    nodes.ModelDef: _model,
     nodes.Enum: _enum,
     nodes.Record: _record,
     nodes.Alias: _alias,
     nodes.Const: _const,
     nodes.Intrinsic: _intrinsic,
     nodes.Tool: _tool,
-    nodes.Flow: _flow,
+    nodes.FlowDef: _flow,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alora_flow.language.checking.scope import Scope, bad
-from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, Turn
+from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, TurnValue
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,
@@ -108,7 +108,7 @@ def as_turns(scope: Scope, value: Expression) -> Expression:
         case ReplyType():
             return FieldAccess(THREAD, value.span, value, "thread")
         case DocumentType():
-            return Turn(THREAD, value.span, "documents", ListValue(ListType(DOCUMENT), value.span, (value,)))
+            return TurnValue(THREAD, value.span, "documents", ListValue(ListType(DOCUMENT), value.span, (value,)))
     if assignable(value.type, THREAD):
         return value
     report_no_turn(scope, value)

@@ -16,7 +16,6 @@ from alora_flow.language.meaning.program import (
     EnumMember,
     Expression,
     FieldAccess,
-    Hole,
     Index,
     ListValue,
     Literal,
@@ -24,6 +23,7 @@ from alora_flow.language.meaning.program import (
     PlanField,
     RecordDecl,
     Reference,
+    StringHole,
     Text,
     Top,
 )
@@ -81,9 +81,9 @@ class Values(Checker):
                 return _access(self.scope, node)
             case nodes.Index():
                 return _index(self.scope, node)
-            case nodes.Call():
+            case nodes.CallNode():
                 return call(self, node, expected)
-            case nodes.Run():
+            case nodes.RunOn():
                 return run(self, node)
             case nodes.Unary():
                 return unary(self, node)
@@ -111,9 +111,9 @@ def _number(node: nodes.Number) -> Expression:
 
 
 def _string(scope: Scope, node: nodes.String) -> Expression:
-    parts: list[str | Hole] = []
+    parts: list[str | StringHole] = []
     for part in node.parts:
-        parts.append(part if isinstance(part, str) else Hole(_hole(scope, part)))
+        parts.append(part if isinstance(part, str) else StringHole(_hole(scope, part)))
     return Text(STR, node.span, tuple(parts))
 
 

@@ -19,7 +19,7 @@ from lark.exceptions import UnexpectedInput
 from alora_flow.language.report.diagnostics import Diagnostic, in_order
 from alora_flow.language.report.source import Source
 from alora_flow.language.syntax import nodes
-from alora_flow.language.syntax.builder import Builder
+from alora_flow.language.syntax.builder import TreeBuilder
 from alora_flow.language.syntax.depth import too_deep
 from alora_flow.language.syntax.problems import Problem, explain
 from alora_flow.language.syntax.recovery import blank_fault
@@ -28,7 +28,7 @@ from alora_flow.language.syntax.strings import HoleText
 
 MOST_ERRORS = 50
 
-_builder = Builder()
+_builder = TreeBuilder()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alora_flow.mini.recipe import vocabulary
-from alora_flow.mini.recipe.encoding import Batch, shard
+from alora_flow.mini.recipe.encoding import PaddedBatch, shard
 from alora_flow.mini.recipe.network import Network, Shape
 from alora_flow.mini.recipe.optimiser import Optimiser
 from alora_flow.mini.recipe.vocabulary import Encoder
@@ -30,7 +30,7 @@ POINTER = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class BasePlan:
     """How the base is trained. A budget of `minutes`, where given, replaces that of `tokens`."""
 
     seed: int = 0
@@ -47,7 +47,7 @@ class Plan:
 class Clock:
     """How far training is, over all its restarts."""
 
-    plan: Plan
+    plan: BasePlan
     tokens: int = 0
     seconds: float = 0.0
     shards: int = 0
@@ -82,12 +82,12 @@ def _start(folder: Path) -> None:
     _ENCODER.append(Encoder.load(folder))
 
 
-def _make(seed: int, size: Size, count: int, recall: float, tokens: int) -> list[Batch]:
+def _make(seed: int, size: Size, count: int, recall: float, tokens: int) -> list[PaddedBatch]:
     """Make one shard in that process."""
     return shard(_ENCODER[0], seed, size, count, recall, tokens)
 
 
-def stream(folder: Path, clock: Clock) -> Iterator[list[Batch]]:
+def stream(folder: Path, clock: Clock) -> Iterator[list[PaddedBatch]]:
     """Shards without end, always one ahead. Shard `k` depends on the seed, `k` and the stage when it was ordered."""
     plan = clock.plan
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=_start, initargs=(folder,)) as pool:
@@ -111,7 +111,7 @@ def rounded_up(places: Tensor, step: int = 1024) -> Tensor:
     return F.pad(places, (0, -len(places) % step))
 
 
-def guidance(scores: list[Tensor], batch: Batch) -> Tensor:
+def guidance(scores: list[Tensor], batch: PaddedBatch) -> Tensor:
     """What two attention heads are told: the first layer's to look one token back, a late one's to look at the source.
 
     Which entity a fact belongs to takes layers that are of no use one without the other: in 30 M tokens no seed found
@@ -128,7 +128,7 @@ def guidance(scores: list[Tensor], batch: Batch) -> Tensor:
     return pointed / max(1, len(rows)) + F.cross_entropy(back[:, 1:].flatten(0, 1)[::8], before.flatten()[::8])
 
 
-def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half: bool) -> Tensor:
+def loss_of(network: Network, forward: Callable[..., Tensor], batch: PaddedBatch, half: bool) -> Tensor:
     """Weighted cross-entropy and guidance. The head sees only positions that carry loss, few of the light ones."""
     ids = torch.from_numpy(batch.ids.astype("int64"))
     weights = torch.from_numpy(batch.weights.astype("float32"))[:, 1:]
@@ -147,7 +147,7 @@ def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half
 class Training:
     """One run in one folder; a second start with the same folder continues it."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: BasePlan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.plan = folder, plan
         torch.set_num_threads(plan.threads)

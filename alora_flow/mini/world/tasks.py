@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from alora_flow.mini.world import requests as words
-from alora_flow.mini.world.chat import Chat, Size, Turn
+from alora_flow.mini.world.chat import Chat, Size, WorldTurn
 from alora_flow.mini.world.corpus import past_round, round_of_given
 from alora_flow.mini.world.heldout import Sample, sample
 from alora_flow.mini.world.world import World
@@ -23,7 +23,7 @@ Answers = Callable[[Sequence[Sample]], list[str]]
 class Case:
     """A thread and its intrinsic's answer. `group` says what sort of case it is; `right` is for uncertainty only."""
 
-    turns: list[Turn]
+    turns: list[WorldTurn]
     answer: str
     group: str
     right: bool = False
@@ -88,9 +88,9 @@ def order(one: Sample) -> str:
     return "asked" if one.turns[-1].role == "documents" else "given"
 
 
-def answered(one: Sample, text: str) -> list[Turn]:
+def answered(one: Sample, text: str) -> list[WorldTurn]:
     """The sample's thread with an answer."""
-    return [*one.turns, Turn("assistant", text)]
+    return [*one.turns, WorldTurn("assistant", text)]
 
 
 def hallucination(world: World, count: int, answers: Answers) -> list[Case]:
