@@ -22,7 +22,7 @@ from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.events import Listener, quiet
 from alora_flow.execution.inputs import check_inputs
 from alora_flow.execution.requests import check_abilities
-from alora_flow.execution.run import Run
+from alora_flow.execution.run import FlowRun
 from alora_flow.execution.tools import find_tool
 from alora_flow.execution.trace import Stats, Trace
 from alora_flow.language.meaning.program import FlowDecl, ToolDecl
@@ -142,7 +142,7 @@ class Module:
         conductor = self.conductor
         for schedule in schedules:
             check_abilities(schedule, conductor.backend.abilities)
-        runs = [Run(schedule, conductor.shared, self.find_tool, listener) for schedule in schedules]
+        runs = [FlowRun(schedule, conductor.shared, self.find_tool, listener) for schedule in schedules]
         conductor.perform(runs)
         for run in runs:
             if run.error:

@@ -13,7 +13,7 @@ from alora_flow.language.meaning.program import TestDecl
 from alora_flow.module import Module
 from alora_flow.planning.schedule import schedule
 
-Outcome = Literal["passed", "failed", "error"]
+Verdict = Literal["passed", "failed", "error"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TestResult:
     file: str
     name: str
     line: int
-    outcome: Outcome
+    outcome: Verdict
     seconds: float
     message: str = ""
     values: tuple[tuple[str, Any], ...] = ()
@@ -51,7 +51,7 @@ def run_tests(module: Module, tests: list[TestDecl]) -> Iterator[TestResult]:
         )
 
 
-def _run(module: Module, test: TestDecl) -> tuple[Outcome, str, tuple[tuple[str, Any], ...]]:
+def _run(module: Module, test: TestDecl) -> tuple[Verdict, str, tuple[tuple[str, Any], ...]]:
     try:
         module.forget()
         module.run([schedule(module.compilation.test_graph(test), module.compilation.setup, {})])

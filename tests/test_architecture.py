@@ -24,7 +24,7 @@ LINE = [
     "views",
     "cli",
 ]
-TORCH_USERS = ("runtime/alora_runtime/", "alora_flow/mini/", "tests/", "benchmarks/")
+TORCH_USERS = ("runtime/alora_runtime/", "alora_flow/training/", "alora_flow/mini/", "tests/", "benchmarks/")
 FILES = sorted(
     path
     for folder in ("alora_flow", "runtime/alora_runtime", "flows", "grammar")
@@ -61,6 +61,36 @@ def test_rooms_import_from_those_before_them(folder: str) -> None:
                 assert rooms.index(other) <= rooms.index(room), f"{path.name} of {room} imports {name}"
 
 
+ASIDE = {"training": {"training", "errors"}, "mini": {"training", "mini", "errors"}}
+"""Folders beside the line, with what of alora_flow they may import: the bundled model is made without the language."""
+
+
+@pytest.mark.parametrize("folder", ASIDE)
+def test_what_stands_beside_the_line_imports_nothing_of_it(folder: str) -> None:
+    for path in sorted((ROOT / "alora_flow" / folder).rglob("*.py")):
+        for name in (name for name, _ in imports(path) if name.startswith("alora_flow.")):
+            assert name.split(".")[1] in ASIDE[folder], f"{path.name} imports {name}"
+
+
+STAGES = (
+    "language/syntax/nodes.py",
+    "language/meaning/program.py",
+    "language/meaning/types.py",
+    "planning/graph/nodes.py",
+)
+"""A flow on its way: what one calls `Generate` is the same thing in each, as it is written, checked and run."""
+
+
+def test_no_public_class_has_two_meanings() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in FILES:
+        place = path.relative_to(ROOT).as_posix()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add("a stage" if place.endswith(STAGES) else place)
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
 def test_every_package_is_installed() -> None:
     made = {path.parent.relative_to(ROOT).as_posix() for path in FILES if path.name == "__init__.py"}
     names = {name.removeprefix("runtime/").replace("/", ".") for name in made}
@@ -80,7 +110,7 @@ def test_imports_point_backwards_along_the_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_engine_knows_nothing_of_flows_and_only_it_and_mini_import_torch(path: Path) -> None:
+def test_the_engine_knows_nothing_of_flows_and_only_training_imports_torch_beside_it(path: Path) -> None:
     place = path.relative_to(ROOT).as_posix()
     names = [name.split(".")[0] for name, _ in imports(path)]
     if place.startswith("runtime/"):

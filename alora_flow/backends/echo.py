@@ -16,7 +16,7 @@ from typing import Any
 from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.planning.prefix.ledger import Key, Ledger
 from alora_flow.planning.prompts import Setup
-from alora_flow.prompts.thread import Text, Turn
+from alora_flow.prompts.thread import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Completion, Finish, Request
@@ -116,7 +116,7 @@ def smallest(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = 
 
 def open_echo(setup: Setup) -> Echo:
     """An echo with the setup's tokenizer, which stops as the chat template closes a turn; loads no weights."""
-    turn = Turn("assistant", (Text("echo"),))
-    closing = setup.prompter.thread_symbols((Turn("user", (Text("?"),)), turn))[-1]
+    turn = Turn("assistant", (KnownText("echo"),))
+    closing = setup.prompter.thread_symbols((Turn("user", (KnownText("?"),)), turn))[-1]
     assert isinstance(closing, int)
     return Echo(setup.prompter.tokenizer, closing)

@@ -9,22 +9,23 @@ import click
 from alora_flow.cli.options import find_flow_file
 from alora_flow.errors import BadInput
 from alora_flow.planning.compilation import Compilation
-from alora_flow.views.formats import FORMATS, format_of, render
+from alora_flow.views.table import ENDINGS, VIEWS, Subject, format_of, formats
 
 STDOUT = Path("-")
+DRAWN = [form for form in formats("graph") if form != "text"]
 
 
 @click.command("graph")
 @click.argument("file")
 @click.argument("flow", required=False)
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), help="By default what -o ends in, else mermaid.")
+@click.option("--format", "form", type=click.Choice(DRAWN), help="By default what -o ends in, else mermaid.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), default=STDOUT, help="Write to FILE.")
-def command(file: str, flow: str | None, form: str | None, output: Path) -> None:
+@click.option("--unrolled", is_flag=True, help="Draw every round of every loop, not one box with its bound.")
+def command(file: str, flow: str | None, form: str | None, output: Path, unrolled: bool) -> None:
     """Draw FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
     form = form or _format(output)
     compilation = Compilation(find_flow_file(file))
-    chosen = compilation.flow(flow)
-    text = render(compilation.graph(chosen), form, compilation.doc(chosen))
+    text = VIEWS["graph", form](Subject(compilation, compilation.flow(flow), unrolled=unrolled))
     if output == STDOUT:
         click.echo(text, nl=False)
     else:
@@ -32,10 +33,10 @@ def command(file: str, flow: str | None, form: str | None, output: Path) -> None
 
 
 def _format(output: Path) -> str:
-    form = "mermaid" if output == STDOUT else format_of(output)
+    form = "mermaid" if output == STDOUT else format_of(output, "graph")
     if form is None:
-        endings = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
-        raise click.UsageError(f"{output} ends in none of {endings}: give --format {'|'.join(FORMATS)}")
+        endings = ", ".join(ending for ending, known in ENDINGS.items() if known in DRAWN)
+        raise click.UsageError(f"{output} ends in none of {endings}: give --format {'|'.join(DRAWN)}")
     return form
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "mini": "Train and evaluate the bundled model.",
     "plan": "Show what a run would compute and reuse.",
     "run": "Run a flow.",
+    "show": "Show a flow file at one of its stages.",
     "test": "Run the tests in flow files.",
 }
 """Name → one line of help; the command is `alora_flow.cli.NAME.command`."""

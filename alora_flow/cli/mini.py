@@ -15,8 +15,8 @@ Folder = click.Path(path_type=Path, file_okay=False)
 
 
 def part(name: str) -> Any:
-    """A module of `alora_flow.mini`, imported when it is needed and not before: training imports torch."""
-    return import_module(f"alora_flow.mini.{name}")
+    """A module of alora_flow, imported when it is needed and not before: training imports torch."""
+    return import_module(f"alora_flow.{name}")
 
 
 @click.group(name="mini")
@@ -32,9 +32,9 @@ def command() -> None:
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int) -> None:
     """Train the base and the five adapters, measure them and write the card."""
-    plan = part("base").Plan(seed=seed, tokens=tokens, minutes=minutes, threads=threads)
-    results = part("recipe").run(out, plan, part("adapters").Course())
-    click.echo(part("card").render(results))
+    plan = part("mini.recipe.base").Plan(seed=seed, tokens=tokens, minutes=minutes, threads=threads)
+    results = part("mini.recipe.recipe").run(out, plan, part("training.loop").Course())
+    click.echo(part("mini.recipe.card").render(results))
 
 
 @command.command()
@@ -43,8 +43,8 @@ def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(folder: Path, count: int, as_json: bool) -> None:
     """Measure a trained folder on held-out names and requests (the shipped one by default)."""
-    figures = part("evaluation").evaluate(folder, count)
-    card = part("card")
+    figures = part("mini.recipe.evaluation").evaluate(folder, count)
+    card = part("mini.recipe.card")
     tables = [card.base_table(figures["base"]), card.adapter_table(figures["intrinsics"])]
     tables.append(card.certainty_table(figures["intrinsics"]["uncertainty"]))
     click.echo(json.dumps(figures, indent=2) if as_json else "\n".join(tables))
@@ -54,7 +54,7 @@ def evaluate(folder: Path, count: int, as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=WEIGHTS)
 def card(folder: Path) -> None:
     """Print the model card from a folder's results.json."""
-    click.echo(part("card").render(json.loads((folder / "results.json").read_text(encoding="utf-8"))))
+    click.echo(part("mini.recipe.card").render(json.loads((folder / "results.json").read_text(encoding="utf-8"))))
 
 
 @command.command()
@@ -62,4 +62,4 @@ def card(folder: Path) -> None:
 @click.option("--out", required=True, type=Folder, help="Where to write the best of them.")
 def ship(folders: tuple[Path, ...], out: Path) -> None:
     """Write the best of several seeds of one recipe, with the figures of all on its card."""
-    click.echo(part("card").render(part("shipping").ship(folders, out)))
+    click.echo(part("mini.recipe.card").render(part("mini.recipe.shipping").ship(folders, out)))

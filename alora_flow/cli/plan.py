@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from alora_flow.cli.options import find_flow_file, input_options, no_pass_option, read_inputs, show_advice
 from alora_flow.execution.inputs import check_inputs
 from alora_flow.planning.advice import advise
-from alora_flow.planning.budget import within_budgets
 from alora_flow.planning.compilation import Compilation
-from alora_flow.views.drawing import draw
-from alora_flow.views.plan_json import plan_json
-from alora_flow.views.plan_text import show_plan
+from alora_flow.views.table import VIEWS, Subject
 
 
 @click.command("plan")
@@ -44,10 +39,6 @@ def command(
     compilation = Compilation(find_flow_file(file), model, left_out)
     chosen = compilation.flow(flow)
     known = check_inputs(chosen, read_inputs(chosen, inputs, inputs_file), complete=False)
-    schedule = compilation.schedule(chosen, known)
-    graph, plan = schedule.graph, within_budgets(schedule)
-    show_advice(advise(schedule))
-    if as_json:
-        click.echo(json.dumps(plan_json(graph, plan, compilation.model.name), ensure_ascii=False, indent=2))
-    else:
-        show_plan(Console(highlight=False), draw(graph, compilation.doc(chosen)), plan)
+    subject = Subject(compilation, chosen, known)
+    show_advice(advise(subject.schedule))
+    click.echo(VIEWS["plan", "json" if as_json else "text"](subject), nl=False)

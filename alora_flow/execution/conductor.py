@@ -14,7 +14,7 @@ from functools import partial
 
 from alora_flow.backends.base import Backend
 from alora_flow.execution.hints import Hints
-from alora_flow.execution.run import Run, Shared
+from alora_flow.execution.run import FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.prompts.thread import Prompter
 
@@ -35,9 +35,9 @@ class Conductor:
         self.shared = Shared(backend, Ledger(), Hints(prompter))
         self._turn = threading.Condition()
         self._leader: int | None = None  # the thread that leads
-        self._waiting: deque[Run] = deque()
-        self._active: list[Run] = []
-        self._calls: dict[int, Run] = {}
+        self._waiting: deque[FlowRun] = deque()
+        self._active: list[FlowRun] = []
+        self._calls: dict[int, FlowRun] = {}
         self._spoilt = False  # the ledger is not sure any more
 
     @property
@@ -48,7 +48,7 @@ class Conductor:
     def ledger(self) -> Ledger:
         return self.shared.ledger
 
-    def perform(self, runs: Sequence[Run]) -> None:
+    def perform(self, runs: Sequence[FlowRun]) -> None:
         """Return when all are ended, each with its result or its error."""
         with self._turn:
             if self._leader == threading.get_ident():
@@ -76,7 +76,7 @@ class Conductor:
         self.ledger.clear()
         self._spoilt = False
 
-    def _leads(self, runs: Sequence[Run]) -> bool:
+    def _leads(self, runs: Sequence[FlowRun]) -> bool:
         """Wait until these are ended (False), or nobody leads and so this thread does."""
 
         def ended() -> bool:
@@ -105,13 +105,13 @@ class Conductor:
         for run in list(self._active):
             self._try(run, partial(self._gather, run))
 
-    def _start(self, run: Run) -> None:
+    def _start(self, run: FlowRun) -> None:
         try:
             run.start()
         finally:  # also of a run that fails here: its calls are under way
             self._calls.update(dict.fromkeys(run.calls, run))
 
-    def _gather(self, run: Run) -> None:
+    def _gather(self, run: FlowRun) -> None:
         run.gather()
         if not run.busy:
             run.conclude()
@@ -123,7 +123,7 @@ class Conductor:
         if tools and not any(run.ready for run in self._active):
             wait(tools, TOOL_WAIT, FIRST_COMPLETED)
 
-    def _try(self, run: Run, work: Callable[[], None]) -> None:
+    def _try(self, run: FlowRun, work: Callable[[], None]) -> None:
         """An error ends its own run and nobody else's."""
         if run in self._active:
             try:
@@ -132,7 +132,7 @@ class Conductor:
                 run.fail(error)
                 self._leave(run)
 
-    def _leave(self, run: Run) -> None:
+    def _leave(self, run: FlowRun) -> None:
         """A run is ended; a failed one takes back its calls, which the next step tells of."""
         self._active.remove(run)
         self.shared.hints.leave(id(run))

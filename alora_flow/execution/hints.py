@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.prompts import Call
+from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule, Step
 from alora_flow.prompts.thread import Hole, Prompter, Thread, Turn
 
@@ -86,7 +86,7 @@ class Hints:
                     break
                 place = child
 
-    def of(self, run: int, call: Call) -> NextUse | None:
+    def of(self, run: int, call: PromptedCall) -> NextUse | None:
         """For a call that begins, its thread without holes: the next use of each part of it; None where nothing is
         known.
 

@@ -10,18 +10,18 @@ from alora_flow.errors import BadInput
 from alora_flow.execution.hints import NextUse
 from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph.nodes import Invoke
-from alora_flow.planning.prompts import Call, Prompt
+from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Hole
 from alora_runtime.requests import Request, Run
 
 
-def fitted(call: Call, abilities: Abilities) -> Call:
+def fitted(call: PromptedCall, abilities: Abilities) -> PromptedCall:
     """The call as a backend can make it."""
     return call if abilities.choices else replace(call, form=call.form.decoded())
 
 
-def model_call(call: Call, values: Values, next_use: NextUse | None = None) -> ModelCall:
+def model_call(call: PromptedCall, values: Values, next_use: NextUse | None = None) -> ModelCall:
     """What a backend takes for a call whose thread, and so its prompt, is known. `next_use`: as in Request."""
     request = Request(_runs(call.prompt), next_use=next_use, **call.form.limits(values))
     return ModelCall(call.node.id, request, call.thread)

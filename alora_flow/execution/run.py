@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend
 from alora_flow.errors import FlowError, RunFailed
-from alora_flow.execution.answers.chain import Chain, Question
+from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
 from alora_flow.execution.events import (
@@ -38,12 +38,12 @@ from alora_flow.execution.requests import fitted, model_call
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool
 from alora_flow.execution.trace import Trace
-from alora_flow.execution.work import Decision, State, completed_value, pure_value
+from alora_flow.execution.work import Decision, RunProgress, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
-from alora_flow.planning.prompts import Call, call_of
+from alora_flow.planning.prompts import PromptedCall, call_of
 from alora_flow.planning.schedule import Schedule
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion
@@ -63,12 +63,12 @@ class Shared(NamedTuple):
 class Started(NamedTuple):
     """A model call under way: the `number`-th of its node, and its prompt as the cache's keys."""
 
-    call: Call
+    call: PromptedCall
     number: int
     keys: list[Key]
 
 
-class Run:
+class FlowRun:
     """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
     Each of them raises RunFailed, and then the run is over. Each call's prediction is made from the ledger when the
@@ -76,7 +76,7 @@ class Run:
     """
 
     def __init__(self, schedule: Schedule, shared: Shared, find_tool: FindTool, listener: Listener = quiet) -> None:
-        self.state, self.shared = State(schedule), shared
+        self.state, self.shared = RunProgress(schedule), shared
         self.find_tool, self.listener = find_tool, listener
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
@@ -187,7 +187,7 @@ class Run:
         operation = node.operation
         if not node.mocks and not isinstance(operation, (*g.MODEL_CALLS, g.Tool)):
             return self._learn(node, pure_value(node, self.state))
-        question = Question(node, self.state.values)
+        question = Inquiry(node, self.state.values)
         answer = self.answers.known(question)
         if answer is None and isinstance(operation, g.MODEL_CALLS):
             return self._submit(call_of(node, self.state.setup, self.state.values))
@@ -199,7 +199,7 @@ class Run:
             return self._learn(node, answer.result())
         self.tools.setdefault(answer, []).append(node)
 
-    def _submit(self, call: Call) -> None:
+    def _submit(self, call: PromptedCall) -> None:
         node, hints, abilities = call.node, self.shared.hints, self.shared.backend.abilities
         hints.gone(id(self), node.id)
         call = fitted(call, abilities)

@@ -13,7 +13,7 @@ from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
-from alora_flow.planning.prompts import Call, Setup
+from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Generated, Thread, Turn
 from alora_flow.values.data import Reply
@@ -23,7 +23,7 @@ Decision = Literal["done", "skipped"]
 
 
 @dataclass
-class State:
+class RunProgress:
     """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated."""
 
     schedule: Schedule
@@ -54,7 +54,7 @@ class State:
         return {guard.condition for guard in node.guards} - self.status.keys()
 
 
-def pure_value(node: Node, state: State) -> Any:
+def pure_value(node: Node, state: RunProgress) -> Any:
     """The value of a node that calls nothing. Raises RunFailed where the program says so."""
     match node.operation:
         case g.Input(parameter):
@@ -76,14 +76,14 @@ def pure_value(node: Node, state: State) -> Any:
     return _asked_by_a_test(node, state)
 
 
-def _require(node: Node, condition: Expression, message: Expression | None, state: State) -> bool:
+def _require(node: Node, condition: Expression, message: Expression | None, state: RunProgress) -> bool:
     if not state.value(condition):
         said = state.value(message) if message else f"'{condition.span.text}' does not hold"
         raise RunFailed(f"line {node.span.line}: {said}")
     return True
 
 
-def _asked_by_a_test(node: Node, state: State) -> Any:
+def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
     match node.operation:
         case g.CallCount(among):
             return sum(state.status[node_id] == "done" for node_id in among)
@@ -96,12 +96,12 @@ def _asked_by_a_test(node: Node, state: State) -> Any:
     raise AssertionError(f"{node.kind} is no pure node")
 
 
-def _ran(among: Sequence[str], state: State) -> list[tuple[Node, Completion]]:
+def _ran(among: Sequence[str], state: RunProgress) -> list[tuple[Node, Completion]]:
     wanted = set(among)
     return [(node, completion) for node, completion in state.completions if node.id in wanted]
 
 
-def completed_value(call: Call, completion: Completion) -> Any:
+def completed_value(call: PromptedCall, completion: Completion) -> Any:
     """The value of a model call. Raises RunFailed where what was written does not fit its type."""
     node = call.node
     if completion.error is not None:

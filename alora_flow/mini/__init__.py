@@ -1,8 +1,8 @@
 """The bundled model: its closed world, its recipe, its weights.
 
-`world` and `corpus` write documents and chats about invented entities; `vocabulary` makes the tokenizer; `base` trains
-a small Llama on the chats; `adapters` trains five activated LoRAs on top; `evaluation` measures both on held-out names;
-`card` prints what was measured. `recipe` runs all of it. Importing this package imports no torch.
+`world` writes documents and chats about invented entities. `recipe` makes the tokenizer, trains a small Llama on the
+chats and five activated LoRAs on top (by `alora_flow.training`), measures all on held-out names, and prints the card.
+Importing this package imports no torch.
 """
 
 from pathlib import Path

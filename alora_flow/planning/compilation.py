@@ -12,7 +12,10 @@ from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
+from alora_flow.language.checking.check import read
 from alora_flow.language.meaning.program import FlowDecl, Program, TestDecl
+from alora_flow.language.report.diagnostics import FlowErrors
+from alora_flow.language.report.source import Source
 from alora_flow.planning.budget import within_budgets
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph
@@ -48,6 +51,14 @@ class Compilation:
             defaults = {name: evaluate(value, {}) for name, value in record.defaults.items()}
             declare_defaults(record.type, defaults)
         return program
+
+    @cached_property
+    def source(self) -> Source:
+        """The file's text, right or wrong. Raises FlowErrors for one that can't be read."""
+        source, problem = read(self.path)
+        if problem:
+            raise FlowErrors((problem,))
+        return source
 
     @property
     def folder(self) -> Path:

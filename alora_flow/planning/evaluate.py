@@ -16,7 +16,7 @@ from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.graph.nodes import NodeValue
-from alora_flow.prompts.thread import Content, Hole, Text, Thread, Turn
+from alora_flow.prompts.thread import Content, Hole, KnownText, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
 from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, render_documents, thread_of_chat
 from alora_flow.values.models import adapter, is_value_of, python_type, tagged
@@ -153,7 +153,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.IfValue: lambda e, values: evaluate(e.then if evaluate(e.condition, values) else e.otherwise, values),
     p.IsTest: lambda e, values: is_value_of(evaluate(e.operand, values), e.tested) != e.negated,
     p.Builtin: lambda e, values: BUILTINS[e.function](*(evaluate(item, values) for item in e.arguments)),
-    p.Turn: lambda e, values: thread_of(e, values),
+    p.TurnValue: lambda e, values: thread_of(e, values),
     p.Join: lambda e, values: thread_of(e, values),
 }
 
@@ -166,7 +166,7 @@ def thread_of(expression: Expression, values: Values) -> Thread:
     match expression:
         case p.Join(parts=parts):
             return tuple(turn for part in parts for turn in thread_of(part, values))
-        case p.Turn(role=role, content=content):
+        case p.TurnValue(role=role, content=content):
             return (Turn(role, tuple(_contents(content, values))),)
         case p.IfValue() if (holds := known(expression.condition, values)) is not None:
             return thread_of(expression.then if holds else expression.otherwise, values)
@@ -197,11 +197,11 @@ def _contents(expression: Expression, values: Values) -> list[Content]:
     return [_data(expression, values)]
 
 
-def _piece(part: str | p.Hole, values: Values) -> Content:
+def _piece(part: str | p.StringHole, values: Values) -> Content:
     if isinstance(part, str):
-        return Text(part, control=True)
+        return KnownText(part, control=True)
     try:
-        return Text(_shown(part.value, values))
+        return KnownText(_shown(part.value, values))
     except NotKnown:
         return Hole(describe(part.value))
 
@@ -211,7 +211,7 @@ def _data(expression: Expression, values: Values) -> Content:
         value = evaluate(expression, values)
     except NotKnown:
         return Hole(describe(expression))
-    return Text(value if isinstance(value, str) else render_documents(value))
+    return KnownText(value if isinstance(value, str) else render_documents(value))
 
 
 def describe(expression: Expression) -> str:

@@ -58,7 +58,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Call:
+class PromptedCall:
     """A model call with its thread and its prompt, as far as these are known."""
 
     node: Node
@@ -67,12 +67,12 @@ class Call:
     form: AnswerForm
 
 
-def call_of(node: Node, setup: Setup, values: Values) -> Call:
+def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:
     """What a model call sends, by what is known of the values that it reads."""
     operation = node.operation
     assert isinstance(operation, (g.Generate, g.Invoke))
     thread = thread_of(operation.thread, values)
-    return Call(node, thread, _prompt(operation, thread, setup), setup.form(operation))
+    return PromptedCall(node, thread, _prompt(operation, thread, setup), setup.form(operation))
 
 
 def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> Prompt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from alora_flow.language.meaning.program import Expression
@@ -15,7 +16,7 @@ from alora_flow.language.meaning.types import ReplyType, ThreadType
 from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
-from alora_flow.planning.prompts import Call, Setup, call_of
+from alora_flow.planning.prompts import PromptedCall, Setup, call_of
 from alora_flow.prompts.thread import Hole, Turn
 from alora_flow.values.data import Reply
 
@@ -27,7 +28,7 @@ class Step:
     `releases`: how many of the parts, from the end, no later call reads."""
 
     number: int
-    call: Call
+    call: PromptedCall
     parts: tuple[Hashable, ...]
     uses: tuple[int | None, ...]
 
@@ -59,7 +60,7 @@ def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
     return Schedule(graph, setup, inputs, tuple(Step(*step) for step in steps))
 
 
-def _parts(call: Call, setup: Setup) -> tuple[Hashable, ...]:
+def _parts(call: PromptedCall, setup: Setup) -> tuple[Hashable, ...]:
     """A plain LoRA shares nothing with others."""
     operation = call.node.operation
     if isinstance(operation, g.Generate):
@@ -94,19 +95,20 @@ def _uses(parts: list[tuple[Hashable, ...]]) -> list[tuple[int | None, ...]]:
 
 
 def print_schedule(made: Schedule) -> str:
-    """One call a line: its thread, and for every part of it that is read again, by which call next."""
+    """One call a line: how many parts it reads, which call reads each of them next, and how many nobody does."""
     lines = []
     for step in made.steps:
-        read = [f"{place}: {made.steps[use].call.node.id}" for place, use in enumerate(step.uses) if use is not None]
-        parts = f"{len(step.parts)} parts" + (f", read again {', '.join(read)}" if read else "")
-        lines.append(f"{step.number}  {step.call.node.id}  {parts}; releases {step.releases}")
-    return "".join(f"{line}\n" for line in lines)
+        runs = [(use, len(list(run))) for use, run in groupby(step.uses)]
+        read = [f"{count} by {made.steps[use].call.node.id}" for use, count in runs if use is not None]
+        kept = f", read again: {', '.join(read)}" if read else ""
+        lines.append(f"{step.number}  {step.call.node.id}  {len(step.parts)} parts{kept}; releases {step.releases}\n")
+    return "".join(lines)
 
 
 # ---------------------------------------------------------------------- the walk
 
 
-def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Call]:
+def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[PromptedCall]:
     """Every call that may run, in order, with what can be said of the values before it."""
     values: dict[str, Any] = dict(inputs)
     out: set[str] = set()

@@ -20,7 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from alora_flow.errors import BadModel
 
 
-class Frame(NamedTuple):
+class TurnFrame(NamedTuple):
     """The template's own text around one turn's content."""
 
     before: str
@@ -78,7 +78,7 @@ class ChatTemplate:
         except TemplateError as error:
             raise BadModel(f"the chat template of {self._folder} refuses turns {', '.join(roles)}: {error}") from error
 
-    def _frames(self, roles: tuple[str, ...]) -> tuple[Frame, ...]:
+    def _frames(self, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
         """One frame a turn. Raises BadModel where the template does not write every turn's content once, in order."""
         if not roles:
             return ()
@@ -86,11 +86,11 @@ class ChatTemplate:
         whole = self._render(roles, False)
         parts = whole[len(before) :].split(_placeholder(len(roles) - 1))
         if whole.startswith(before) and len(parts) == 2:
-            return (*self.frames(roles[:-1]), Frame(*parts))
+            return (*self.frames(roles[:-1]), TurnFrame(*parts))
         self.rewriting = self.rewriting or f"rewrites earlier turns when {roles[-1]} follows {', '.join(roles[:-1])}"
         return self._cut(whole, roles)
 
-    def _cut(self, whole: str, roles: tuple[str, ...]) -> tuple[Frame, ...]:
+    def _cut(self, whole: str, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
         texts = []
         for index in range(len(roles)):
             text, *rest = whole.split(_placeholder(index))
@@ -101,7 +101,7 @@ class ChatTemplate:
                 )
             texts.append(text)
             (whole,) = rest
-        return (*(Frame(text, "") for text in texts[:-1]), Frame(texts[-1], whole))
+        return (*(TurnFrame(text, "") for text in texts[:-1]), TurnFrame(texts[-1], whole))
 
     def generation_prompt(self, roles: tuple[str, ...]) -> str:
         """What the template writes to open the assistant's turn after these turns.

@@ -16,7 +16,7 @@ from alora_flow.prompts.tokens import Tokenizer
 
 
 @dataclass(frozen=True)
-class Text:
+class KnownText:
     """Known text. `control`: written in the flow file, so it may spell control tokens; otherwise it is data."""
 
     text: str
@@ -39,7 +39,7 @@ class Generated:
     text: str
 
 
-Content: TypeAlias = Text | Hole | Generated
+Content: TypeAlias = KnownText | Hole | Generated
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Prompter:
     def _content_symbols(self, turn: Turn) -> Iterator[Symbol]:
         for content in turn.content:
             match content:
-                case Text(text, control=True):
+                case KnownText(text, control=True):
                     yield from self.tokenizer.encode_control(text)
-                case Text(text):
+                case KnownText(text):
                     yield from self.tokenizer.encode_data(text)
                 case Generated(tokens):
                     yield from tokens

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 
-from alora_flow.prompts.thread import Generated, Text, Thread, Turn
+from alora_flow.prompts.thread import Generated, KnownText, Thread, Turn
 
 
 class Document(BaseModel):
@@ -103,7 +103,7 @@ def render_documents(documents: Sequence[Document]) -> str:
 
 def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
     """Turns of data as turns of a thread: their text can make no control token."""
-    return tuple(Turn(turn.role, (Text(turn.content),)) for turn in chat)
+    return tuple(Turn(turn.role, (KnownText(turn.content),)) for turn in chat)
 
 
 def chat_of_thread(thread: Thread) -> list[ChatTurn]:
@@ -112,5 +112,5 @@ def chat_of_thread(thread: Thread) -> list[ChatTurn]:
 
 
 def _text(content: object) -> str:
-    assert isinstance(content, (Text, Generated)), "a hole has no text"
+    assert isinstance(content, (KnownText, Generated)), "a hole has no text"
     return content.text

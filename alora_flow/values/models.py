@@ -74,7 +74,7 @@ def python_type(type: t.Type) -> Any:
     return _PLAIN[type.__class__]
 
 
-class RecordValue(BaseModel):
+class RecordModel(BaseModel):
     """What the class of every record of a flow file is made from. The class is made anew in another process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,7 +95,7 @@ def _record(type: t.RecordType) -> type[BaseModel]:
     }
     if type.tag:
         fields = {"tag": (Literal[type.tag], ...), **fields}
-    made = create_model(type.name, __base__=RecordValue, **fields)
+    made = create_model(type.name, __base__=RecordModel, **fields)
     _TYPES[made] = type
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement
 
 from alora_flow.views.drawing import Drawing
-from alora_flow.views.outline import Frame, outline
+from alora_flow.views.outline import Rectangle, outline
 from alora_flow.views.style import ARROWS, NODES
 
 HEIGHT = 24.0
@@ -50,7 +50,7 @@ def _entry(sample: Element, meaning: str, left: float) -> Element:
 
 def _shape(kind: str) -> Element:
     sample = Element("g")
-    outline(sample, kind, Frame(3, -8, SAMPLE - 6, 16))
+    outline(sample, kind, Rectangle(3, -8, SAMPLE - 6, 16))
     return sample
 
 

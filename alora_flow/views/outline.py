@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 from alora_flow.views.style import NODES
 
 
-class Frame(NamedTuple):
+class Rectangle(NamedTuple):
     """`x`, `y`: the top left corner."""
 
     x: float
@@ -21,21 +21,21 @@ class Frame(NamedTuple):
 Colours = dict[str, str]
 
 
-def _rounded(parent: Element, frame: Frame, colours: Colours, radius: float) -> None:
+def _rounded(parent: Element, frame: Rectangle, colours: Colours, radius: float) -> None:
     corner = {"x": f"{frame.x:.1f}", "y": f"{frame.y:.1f}"}
     size = {"width": f"{frame.width:.1f}", "height": f"{frame.height:.1f}", "rx": f"{radius:.1f}"}
     SubElement(parent, "rect", {**corner, **size, **colours})
 
 
-def _box(parent: Element, frame: Frame, colours: Colours) -> None:
+def _box(parent: Element, frame: Rectangle, colours: Colours) -> None:
     _rounded(parent, frame, colours, min(9.0, frame.height / 3))
 
 
-def _pill(parent: Element, frame: Frame, colours: Colours) -> None:
+def _pill(parent: Element, frame: Rectangle, colours: Colours) -> None:
     _rounded(parent, frame, colours, frame.height / 2)
 
 
-def _hexagon(parent: Element, frame: Frame, colours: Colours) -> None:
+def _hexagon(parent: Element, frame: Rectangle, colours: Colours) -> None:
     """A point at either side."""
     x, y, width, height = frame
     cut = height / 4
@@ -51,7 +51,7 @@ def _hexagon(parent: Element, frame: Frame, colours: Colours) -> None:
     SubElement(parent, "polygon", {"points": text, "stroke-linejoin": "round", **colours})
 
 
-def _tool(parent: Element, frame: Frame, colours: Colours) -> None:
+def _tool(parent: Element, frame: Rectangle, colours: Colours) -> None:
     """A box with a second line inside its left and right side."""
     _box(parent, frame, colours)
     inset = frame.height / 7
@@ -60,7 +60,7 @@ def _tool(parent: Element, frame: Frame, colours: Colours) -> None:
         SubElement(parent, "line", {**ends, "stroke": colours["stroke"], "stroke-width": "1"})
 
 
-SHAPES: dict[str, Callable[[Element, Frame, Colours], None]] = {
+SHAPES: dict[str, Callable[[Element, Rectangle, Colours], None]] = {
     "box": _box,
     "pill": _pill,
     "hexagon": _hexagon,
@@ -68,7 +68,7 @@ SHAPES: dict[str, Callable[[Element, Frame, Colours], None]] = {
 }
 
 
-def outline(parent: Element, kind: str, frame: Frame) -> None:
+def outline(parent: Element, kind: str, frame: Rectangle) -> None:
     """The outline of a node of this kind, filled."""
     style = NODES[kind]
     SHAPES[style.shape](parent, frame, {"fill": style.fill, "stroke": style.stroke, "stroke-width": "1.4"})

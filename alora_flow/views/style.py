@@ -36,6 +36,7 @@ NODES = {
     "tool": NodeStyle("tool", "#daf3f3", "#2f8f92", "tool (Python)"),
     "merge": NodeStyle("hexagon", "#f8f3e2", "#b3a06a", "ways meet"),
     "select": NodeStyle("box", "#eceff5", "#6b7690", "the value that ran"),
+    "loop": NodeStyle("tool", "#f4efe6", "#9a7b4f", "loop or recursion, with its bound"),
     "collect": NodeStyle("box", "#eceff5", "#6b7690", "all values that ran"),
     "require": NodeStyle("hexagon", "#fde4e1", "#c8574a", "requirement"),
     "toodeep": NodeStyle("pill", "#fde4e1", "#c8574a", "too deep: fails"),

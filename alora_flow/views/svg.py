@@ -12,7 +12,7 @@ from alora_flow.views.drawing import Drawing, shorten
 from alora_flow.views.layout import BOX_HEIGHT, Layout, PlacedBox, Point, Route, lay_out, path
 from alora_flow.views.legend import HEIGHT as LEGEND_HEIGHT
 from alora_flow.views.legend import legend
-from alora_flow.views.outline import Frame, outline
+from alora_flow.views.outline import Rectangle, outline
 from alora_flow.views.style import ARROWS, INK
 
 MARGIN = 36.0
@@ -109,7 +109,7 @@ def _box(parent: Element, placed: PlacedBox) -> None:
     box = placed.box
     group = SubElement(parent, "g", {"class": f"node {box.kind}", "data-id": box.id})
     _text(group, "title", f"{box.label} ({box.kind}): {box.whole}")
-    outline(group, box.kind, Frame(placed.x - placed.width / 2, placed.top, placed.width, BOX_HEIGHT))
+    outline(group, box.kind, Rectangle(placed.x - placed.width / 2, placed.top, placed.width, BOX_HEIGHT))
     middle = {"x": f"{placed.x:.1f}"}
     _text(group, "text", shorten(box.label, LONGEST_LABEL), {"class": "label", **middle, "y": f"{placed.y - 4:.1f}"})
     _text(group, "text", box.detail, {"class": "detail", **middle, "y": f"{placed.y + 14:.1f}"})

@@ -19,16 +19,16 @@ from alora_runtime.adapters.library import Library
 from alora_runtime.answer.choices import ChoiceTrie
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
-from alora_runtime.cache.node import Node
+from alora_runtime.cache.node import CacheNode
 from alora_runtime.cache.tree import RunTree
 from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
-from alora_runtime.inspection import Inspection, RunState
+from alora_runtime.inspection import CachedRun, Inspection
 from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request
 from alora_runtime.schedule.scheduler import Scheduler
 from alora_runtime.schedule.sequence import Live, Plan, Row
-from alora_runtime.stats import Stats
+from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.validation import check_length, check_request, uses_of
 
@@ -55,7 +55,7 @@ class Engine:
         self._done: list[tuple[int, Completion]] = []
         self._deadlines: list[tuple[float, int]] = []  # heap of (moment, ticket)
         self._tickets = 0
-        self._stats = Stats()
+        self._stats = EngineStats()
         self._inference = torch.inference_mode()  # making one costs a step 5 µs
 
     @classmethod
@@ -115,7 +115,7 @@ class Engine:
         return bool(self._tasks or self._done)
 
     @property
-    def stats(self) -> Stats:
+    def stats(self) -> EngineStats:
         """A snapshot of the totals."""
         scheduler = self._scheduler
         return replace(
@@ -214,7 +214,7 @@ class Engine:
             adapters={name: self._library.number(name) for name in self._library.configs},
             loaded=frozenset(self._library.loaded),
             runs=tuple(
-                RunState(node.depth, node.label, node.tokens, node.ready, node.references) for node in tree.nodes()
+                CachedRun(node.depth, node.label, node.tokens, node.ready, node.references) for node in tree.nodes()
             ),
             slow=self.model.slow,
             deadlines=len(self._deadlines),
@@ -272,7 +272,7 @@ class Engine:
         if not plan.pieces:
             return batch.order
         return [
-            self._rows[row].clone() if isinstance(keeper, Node) else row
+            self._rows[row].clone() if isinstance(keeper, CacheNode) else row
             for keeper, row in zip(plan.keepers(), batch.order, strict=True)
         ]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class RunState:
+class CachedRun:
     """One run of the prefix cache: tokens under one label that follow each other.
 
     depth: tokens before it. ready: how many of its tokens have their KV. references: live requests and pins on it.
@@ -38,7 +38,7 @@ class Inspection:
     pins: Mapping[str, int]
     adapters: Mapping[str, int]
     loaded: frozenset[int]
-    runs: tuple[RunState, ...]
+    runs: tuple[CachedRun, ...]
     slow: str
     deadlines: int
     arena: Tensor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Stats:
+class EngineStats:
     """Totals since the engine was loaded, in tokens unless said otherwise.
 
     recomputed: prompt and generated tokens computed once more after a preemption. preempted: how often. evicted: slots.

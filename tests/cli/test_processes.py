@@ -17,6 +17,7 @@ CALLS = {
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
     "plan": (["plan", "two.flow"], "two() -> int"),
     "run": (["run", "safety_rag.flow"], "supported: true"),
+    "show": (["show", "graph", "two.flow"], "flow two"),
     "test": (["test", "two.flow", "--echo"], "1 passed"),
 }
 

@@ -82,7 +82,7 @@ def compound(inner: st.SearchStrategy) -> st.SearchStrategy:
         inner,
     )
     runs = st.builds(
-        lambda call, type, thread, bare: nodes.Run(NOWHERE, call, type, None if bare and type else thread),
+        lambda call, type, thread, bare: nodes.RunOn(NOWHERE, call, type, None if bare and type else thread),
         inner,
         maybe(types),
         inner,
@@ -92,7 +92,7 @@ def compound(inner: st.SearchStrategy) -> st.SearchStrategy:
         made(nodes.List, many(inner)),
         made(nodes.Access, inner, names),
         made(nodes.Index, inner, inner),
-        made(nodes.Call, inner, arguments),
+        made(nodes.CallNode, inner, arguments),
         made(nodes.Slice, inner, maybe(inner), maybe(inner)),
         made(nodes.Unary, st.sampled_from(["not", "-"]), inner),
         made(nodes.IsTest, inner, types, st.booleans()),
@@ -178,7 +178,7 @@ clauses = many(
 )
 declarations = st.one_of(
     made(nodes.Import, plain, names, docs),
-    made(nodes.Model, names, plain, docs),
+    made(nodes.ModelDef, names, plain, docs),
     made(nodes.Enum, names, many(made(nodes.Member, names, docs)), docs),
     made(nodes.Record, names, many(made(nodes.Field, names, types, maybe(expressions), docs)), maybe(plain), docs),
     made(nodes.Alias, names, types, docs),
@@ -186,7 +186,7 @@ declarations = st.one_of(
     made(nodes.Intrinsic, names, parameters, types, st.none(), settings_, many(items), docs),
     made(nodes.Intrinsic, names, parameters, types, plain, settings_, st.just(()), docs),
     made(nodes.Tool, names, parameters, maybe(types), names, plain, settings_, docs),
-    made(nodes.Flow, names, parameters, types, clauses, bodies, docs),
+    made(nodes.FlowDef, names, parameters, types, clauses, bodies, docs),
     made(nodes.Test, plain, bodies, docs),
 )
 files = made(nodes.File, many(declarations, 1, 2))

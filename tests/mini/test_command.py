@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from alora_flow.cli.mini import command
 from alora_flow.errors import BadInput
 from alora_flow.mini import WEIGHTS
-from alora_flow.mini.folders import shape_of
-from alora_flow.mini.network import Shape
-from alora_flow.mini.shipping import manifest, recipe_of, ship
+from alora_flow.mini.recipe.folders import shape_of
+from alora_flow.mini.recipe.network import Shape
+from alora_flow.mini.recipe.shipping import manifest, recipe_of, ship
 
 
 def test_card_prints_the_shipped_card() -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from alora_flow.mini import vocabulary
-from alora_flow.mini.chat import PLAIN, VALUE, Turn, answer
-from alora_flow.mini.corpus import STAGES, recitals
-from alora_flow.mini.encoding import Row, pad, rows_of, shard
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini.recipe import vocabulary
+from alora_flow.mini.recipe.encoding import Row, pad, rows_of, shard
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.chat import PLAIN, VALUE, WorldTurn, answer
+from alora_flow.mini.world.corpus import STAGES, recitals
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,14 @@ def copied(encoder: Encoder, row: Row) -> list[tuple[str, str, str]]:
     ]
 
 
-DOCUMENTS = Turn("documents", "[1] Tarnok is a mining town. It lies on the river Vosrik. Its mayor is Anna Belvis.")
+DOCUMENTS = WorldTurn(
+    "documents", "[1] Tarnok is a mining town. It lies on the river Vosrik. Its mayor is Anna Belvis."
+)
 
 
 def test_values_point_to_the_documents_and_so_does_the_role(encoder: Encoder) -> None:
     reply = answer([("The mayor of Tarnok is", PLAIN), (" Anna Belvis", VALUE), (".", PLAIN)])
-    [row] = rows_of(encoder, [[DOCUMENTS, Turn("user", "Who is its mayor?"), reply]])
+    [row] = rows_of(encoder, [[DOCUMENTS, WorldTurn("user", "Who is its mayor?"), reply]])
     assert copied(encoder, row) == [
         ("<|assistant|>", "The", " is Anna"),
         (" is", " Anna", " is Anna"),
@@ -46,7 +48,7 @@ def test_values_point_to_the_documents_and_so_does_the_role(encoder: Encoder) ->
 
 def test_what_is_written_twice_before_points_nowhere(encoder: Encoder) -> None:
     reply = answer([("The river is", PLAIN), (" Vosrik", VALUE), (".", PLAIN)])
-    [row] = rows_of(encoder, [[DOCUMENTS, Turn("user", "Do the documents say Vosrik?"), reply]])
+    [row] = rows_of(encoder, [[DOCUMENTS, WorldTurn("user", "Do the documents say Vosrik?"), reply]])
     assert not row.sources()
 
 

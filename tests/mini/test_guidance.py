@@ -3,19 +3,19 @@
 import numpy as np
 import torch
 
-from alora_flow.mini.base import POINTER, guidance
-from alora_flow.mini.encoding import Batch
-from alora_flow.mini.network import Network, Shape
+from alora_flow.mini.recipe.base import POINTER, guidance
+from alora_flow.mini.recipe.encoding import PaddedBatch
+from alora_flow.mini.recipe.network import Network, Shape
 
 LENGTH, SURE = 40, 50.0
 
 
-def batch(sources: dict[tuple[int, int], int]) -> Batch:
+def batch(sources: dict[tuple[int, int], int]) -> PaddedBatch:
     """Two rows, in which the tokens after these places are copied from these sources."""
     out = np.zeros((2, LENGTH), np.int16)
     for (row, place), source in sources.items():
         out[row, place] = source + 1
-    return Batch(np.ones((2, LENGTH), np.int16), np.ones((2, LENGTH), np.float16), out)
+    return PaddedBatch(np.ones((2, LENGTH), np.int16), np.ones((2, LENGTH), np.float16), out)
 
 
 def looking(at: dict[tuple[int, int], int]) -> list[torch.Tensor]:

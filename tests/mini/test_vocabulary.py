@@ -7,8 +7,8 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from alora_flow.mini import INTRINSICS, WEIGHTS
-from alora_flow.mini.names import FIRST, SECOND
-from alora_flow.mini.vocabulary import ROLES, SPECIAL, Encoder
+from alora_flow.mini.recipe.vocabulary import ROLES, SPECIAL, Encoder
+from alora_flow.mini.world.names import FIRST, SECOND
 
 ENCODER = Encoder.load(WEIGHTS / "base")
 

@@ -10,17 +10,19 @@ from alora_flow.flows.kb import search
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from alora_flow.mini import INTRINSICS, WEIGHTS, card, heldout
-from alora_flow.mini.adapters import judge, own_answers
-from alora_flow.mini.chat import Turn
-from alora_flow.mini.decoding import follow, greedy, read
-from alora_flow.mini.encoding import thread_ids
-from alora_flow.mini.evaluation import certainty, evaluate_base
-from alora_flow.mini.folders import MEANINGS, adapter_folder, load_adapter, load_base
-from alora_flow.mini.network import Network
-from alora_flow.mini.shipping import manifest
-from alora_flow.mini.tasks import cases_of
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini import INTRINSICS, WEIGHTS
+from alora_flow.mini.recipe import card
+from alora_flow.mini.recipe.adapters import judge, own_answers
+from alora_flow.mini.recipe.encoding import thread_ids
+from alora_flow.mini.recipe.evaluation import certainty, evaluate_base
+from alora_flow.mini.recipe.folders import MEANINGS, adapter_folder, load_adapter, load_base
+from alora_flow.mini.recipe.network import Network
+from alora_flow.mini.recipe.shipping import manifest
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world import heldout
+from alora_flow.mini.world.chat import WorldTurn
+from alora_flow.mini.world.tasks import cases_of
+from alora_flow.training.frozen import follow, greedy, read
 
 RESULTS = json.loads((WEIGHTS / "results.json").read_text(encoding="utf-8"))
 SAMPLES = 96
@@ -137,9 +139,9 @@ def test_the_demo_documents_are_answered(question: str) -> None:
     network, encoder = base()
     documents = "\n".join(f"[{i}] {d['text']}" for i, d in enumerate(search(question), 1))
     turns = [
-        Turn("system", "You answer from the documents only."),
-        Turn("user", question),
-        Turn("documents", documents),
+        WorldTurn("system", "You answer from the documents only."),
+        WorldTurn("user", question),
+        WorldTurn("documents", documents),
     ]
     (ids,) = greedy(network, [thread_ids(encoder, turns)], encoder.assistant, encoder.end)
     assert encoder.decode(ids) == DEMO[question]

@@ -4,22 +4,23 @@ import re
 
 import pytest
 
-from alora_flow.mini import INTRINSICS, names
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import Turn
-from alora_flow.mini.corpus import STAGES, training_chats
-from alora_flow.mini.heldout import LARGE, SMALL, answerable, unanswerable
-from alora_flow.mini.tasks import TASKS, Case, answerability, query_rewrite, safety, with_digits
-from alora_flow.mini.world import World
+from alora_flow.mini import INTRINSICS
+from alora_flow.mini.world import names
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import WorldTurn
+from alora_flow.mini.world.corpus import STAGES, training_chats
+from alora_flow.mini.world.heldout import LARGE, SMALL, answerable, unanswerable
+from alora_flow.mini.world.tasks import TASKS, Case, answerability, query_rewrite, safety, with_digits
+from alora_flow.mini.world.world import World
 
 NAME = re.compile(r"\b[A-Z][a-z]{5}\b")
 
 
-def text(turns: list[Turn]) -> str:
+def text(turns: list[WorldTurn]) -> str:
     return "\n".join(f"{turn.role}: {turn.text}" for turn in turns)
 
 
-def invented(turns: list[Turn]) -> set[str]:
+def invented(turns: list[WorldTurn]) -> set[str]:
     """The invented names in a chat."""
     found = set(NAME.findall(text(turns)))
     return {n for n in found if n[:3] in names.FIRST and n[3:] in names.SECOND}

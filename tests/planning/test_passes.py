@@ -60,7 +60,7 @@ def test_mocks_become_rules_of_the_calls_after_them() -> None:
     before = """
 test "mocked"
   %first: list[document] = tool(@look, [q = text(["a"])])
-  %mock: none = mock("ToolDecl look", [], [listvalue([])<list[never]>])
+  %mock: none = mock("ToolDecl look", [], [list([])<list[never]>])
   %second: list[document] = tool(@look, [q = text(["b"])])
   %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first])
   %third: list[document] = tool(@look, [q = text(["c"])])
@@ -71,9 +71,9 @@ test "mocked"
         == """
 test "mocked"
   %first: list[document] = tool(@look, [q = text(["a"])])
-  %second: list[document] = tool(@look, [q = text(["b"])]) mocked [mockrule(0, [], [listvalue([])<list[never]>])]
+  %second: list[document] = tool(@look, [q = text(["b"])]) mocked [mockrule(0, [], [list([])<list[never]>])]
   %third: list[document] = tool(@look, [q = text(["c"])]) \
-mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [listvalue([])<list[never]>])]
+mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [list([])<list[never]>])]
   %calls: int[0..] = callcount(["first", "second", "third"])
 """.strip()
     )
@@ -148,8 +148,8 @@ def test_a_schedule_says_what_is_read_again(tmp_path: Path) -> None:
     )
     compilation = Compilation(tmp_path / "s.flow")
     assert print_schedule(compilation.schedule(compilation.flow(None), {})) == (
-        "0  r  2 parts, read again 0: a, 1: a; releases 0\n"
-        "1  a  3 parts, read again 0: b; releases 2\n"
+        "0  r  2 parts, read again: 2 by a; releases 0\n"
+        "1  a  3 parts, read again: 1 by b; releases 2\n"
         "2  b  2 parts; releases 2\n"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alora_flow.errors import BadModel
-from alora_flow.prompts.template import ChatTemplate, Frame
+from alora_flow.prompts.template import ChatTemplate, TurnFrame
 from tests import tiny
 
 GRANITE_LIKE = (
@@ -28,24 +28,26 @@ def template(folder: Path, source: str, **settings: str) -> ChatTemplate:
 
 def test_frames_of_a_plain_template(tmp_path: Path) -> None:
     made = template(tmp_path, tiny.TEMPLATE)
-    assert made.frames(("system", "user")) == (Frame("<|system|>", "<|end|>"), Frame("<|user|>", "<|end|>"))
+    assert made.frames(("system", "user")) == (TurnFrame("<|system|>", "<|end|>"), TurnFrame("<|user|>", "<|end|>"))
     assert made.generation_prompt(("system", "user")) == "<|assistant|>"
 
 
 def test_what_a_template_adds_at_the_front_belongs_to_the_first_turn(tmp_path: Path) -> None:
     made = template(tmp_path, GRANITE_LIKE, bos_token="<s>")
-    assert made.frames(("user",)) == (Frame("<s><|start|>system\nBe helpful.<|end|>\n<|start|>user\n", "<|end|>\n"),)
-    assert made.frames(("system", "user"))[1] == Frame("<|start|>user\n", "<|end|>\n")
+    assert made.frames(("user",)) == (
+        TurnFrame("<s><|start|>system\nBe helpful.<|end|>\n<|start|>user\n", "<|end|>\n"),
+    )
+    assert made.frames(("system", "user"))[1] == TurnFrame("<|start|>user\n", "<|end|>\n")
 
 
 def test_a_template_that_rewrites_earlier_turns_is_cut_as_a_whole(tmp_path: Path) -> None:
     made = template(tmp_path, tiny.THINKS_LAST)
-    assert made.frames(("user", "assistant"))[1] == Frame("<|assistant|><think></think>", "<|end|>")
+    assert made.frames(("user", "assistant"))[1] == TurnFrame("<|assistant|><think></think>", "<|end|>")
     assert made.rewriting is None
     assert made.frames(("user", "assistant", "user")) == (
-        Frame("<|user|>", ""),
-        Frame("<|end|><|assistant|>", ""),
-        Frame("<|end|><|user|>", "<|end|>"),
+        TurnFrame("<|user|>", ""),
+        TurnFrame("<|end|><|assistant|>", ""),
+        TurnFrame("<|end|><|user|>", "<|end|>"),
     )
     assert made.rewriting == "rewrites earlier turns when user follows user, assistant"
 

@@ -82,12 +82,12 @@ def _threads() -> tuple[p.Join, p.Join]:
         t.THREAD,
         at('system("You answer.") + history + user(question)'),
         (
-            p.Turn(t.THREAD, at('system("You answer.")'), "system", text("You answer.", '"You answer."')),
+            p.TurnValue(t.THREAD, at('system("You answer.")'), "system", text("You answer.", '"You answer."')),
             value("history", t.ChatType()),
-            p.Turn(t.THREAD, at("user(question)"), "user", value("question", t.STR)),
+            p.TurnValue(t.THREAD, at("user(question)"), "user", value("question", t.STR)),
         ),
     )
-    documents = p.Turn(t.THREAD, at("documents(found)"), "documents", value("found", DOCUMENTS))
+    documents = p.TurnValue(t.THREAD, at("documents(found)"), "documents", value("found", DOCUMENTS))
     return ask, p.Join(t.THREAD, at("ask + documents(found)"), (value("ask", t.THREAD), documents))
 
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from alora_flow.views.dot import quoted
-from alora_flow.views.formats import FORMATS, format_of, render
-from alora_flow.views.mermaid import escaped
+from alora_flow.views.dot import quoted, to_dot
+from alora_flow.views.drawing import draw
+from alora_flow.views.mermaid import escaped, to_mermaid
+from alora_flow.views.table import VIEWS, format_of, formats
 from tests.views.example import GRAPH
 
+DRAW = {"dot": to_dot, "mermaid": to_mermaid}
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize(("name", "file"), [("dot", "rag.dot"), ("mermaid", "rag.mmd")])
 def test_the_whole_text(name: str, file: str) -> None:
-    path, text = GOLDEN / file, render(GRAPH, name)
+    path, text = GOLDEN / file, DRAW[name](draw(GRAPH))
     if "ALORA_FLOW_UPDATE" in os.environ:
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
@@ -32,8 +34,10 @@ def test_mermaid_escapes_html_markdown_and_its_own_escape() -> None:
 
 
 def test_a_files_ending_tells_the_format() -> None:
-    assert format_of(Path("x.SVG")) == "svg"
-    assert format_of(Path("x.mmd")) == "mermaid"
-    assert format_of(Path("x.gv")) == "dot"
-    assert format_of(Path("x.png")) is None
-    assert list(FORMATS) == ["dot", "mermaid", "svg"]
+    assert format_of(Path("x.SVG"), "graph") == "svg"
+    assert format_of(Path("x.mmd"), "graph") == "mermaid"
+    assert format_of(Path("x.gv"), "graph") == "dot"
+    assert format_of(Path("x.png"), "graph") is None
+    assert format_of(Path("x.json"), "graph") is None
+    assert formats("graph") == ["text", "dot", "mermaid", "svg"]
+    assert {stage for stage, _ in VIEWS} == {"tokens", "tree", "program", "graph", "schedule", "plan"}

@@ -13,7 +13,7 @@ from alora_flow.planning.graph.nodes import Node
 
 
 @dataclass(frozen=True)
-class Question:
+class Inquiry:
     """A node that is about to call something. `values` are those of the nodes so far."""
 
     node: Node
@@ -28,11 +28,11 @@ class Question:
 class Link(Protocol):
     """One way to know an answer."""
 
-    def known(self, question: Question) -> Future[Any] | None:
+    def known(self, question: Inquiry) -> Future[Any] | None:
         """The answer, or what will be it; None where this link does not know. Raises RunFailed where it must."""
         ...
 
-    def learn(self, question: Question, answer: Future[Any]) -> None:
+    def learn(self, question: Inquiry, answer: Future[Any]) -> None:
         """Nobody knew: this is being worked out."""
         ...
 
@@ -43,10 +43,10 @@ class Chain:
     def __init__(self, links: Sequence[Link]) -> None:
         self._links = links
 
-    def known(self, question: Question) -> Future[Any] | None:
+    def known(self, question: Inquiry) -> Future[Any] | None:
         return next((found for link in self._links if (found := link.known(question)) is not None), None)
 
-    def learn(self, question: Question, answer: Future[Any]) -> None:
+    def learn(self, question: Inquiry, answer: Future[Any]) -> None:
         for link in self._links:
             link.learn(question, answer)
 

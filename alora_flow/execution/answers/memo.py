@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any
 
-from alora_flow.execution.answers.chain import Question
+from alora_flow.execution.answers.chain import Inquiry
 from alora_flow.planning.graph.nodes import Tool
 
 
@@ -15,17 +15,17 @@ class Memo:
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], Future[Any]] = {}
 
-    def known(self, question: Question) -> Future[Any] | None:
+    def known(self, question: Inquiry) -> Future[Any] | None:
         key = _key(question)
         return None if key is None else self._answers.get(key)
 
-    def learn(self, question: Question, answer: Future[Any]) -> None:
+    def learn(self, question: Inquiry, answer: Future[Any]) -> None:
         key = _key(question)
         if key is not None:
             self._answers[key] = answer
 
 
-def _key(question: Question) -> tuple[str, str] | None:
+def _key(question: Inquiry) -> tuple[str, str] | None:
     operation = question.node.operation
     if not isinstance(operation, Tool) or not operation.tool.pure:
         return None

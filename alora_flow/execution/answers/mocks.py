@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from alora_flow.errors import RunFailed
-from alora_flow.execution.answers.chain import Question, settled
+from alora_flow.execution.answers.chain import Inquiry, settled
 from alora_flow.language.meaning import types as t
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
@@ -24,7 +24,7 @@ class Mocks:
         self._tokenizer = tokenizer
         self._used: Counter[int] = Counter()
 
-    def known(self, question: Question) -> Future[Any] | None:
+    def known(self, question: Inquiry) -> Future[Any] | None:
         """The value of the first rule that fits this call."""
         node, values = question.node, question.values
         rule = next((rule for rule in node.mocks if _fits(rule, question)), None)
@@ -36,7 +36,7 @@ class Mocks:
         self._used[rule.number] += 1
         return settled(self._as_result(node, evaluate(rule.values[place], values), values))
 
-    def learn(self, question: Question, answer: Future[Any]) -> None:
+    def learn(self, question: Inquiry, answer: Future[Any]) -> None:
         """A mock is nothing that a call tells."""
 
     def _as_result(self, node: Node, value: Any, values: Values) -> Any:
@@ -50,7 +50,7 @@ class Mocks:
         return value
 
 
-def _fits(rule: MockRule, question: Question) -> bool:
+def _fits(rule: MockRule, question: Inquiry) -> bool:
     """Do the call's arguments equal those that the rule names?"""
     return all(question.arguments[item.name] == evaluate(item.value, question.values) for item in rule.arguments)
 

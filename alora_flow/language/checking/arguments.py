@@ -37,7 +37,7 @@ def slots_of(parameters: Iterable[Parameter]) -> list[Slot]:
 
 
 def bind(
-    checker: Checker, node: nodes.Call | nodes.Mock, what: str, slots: Sequence[Slot], partial: bool = False
+    checker: Checker, node: nodes.CallNode | nodes.Mock, what: str, slots: Sequence[Slot], partial: bool = False
 ) -> tuple[Argument, ...]:
     """Arguments in the order of the slots, defaults filled in; `partial` leaves out what is not given.
 
@@ -96,7 +96,7 @@ def _signature(slots: Sequence[Slot]) -> str | None:
     return f"it takes ({', '.join(f'{slot.name}: {slot.type}' for slot in slots)})" if slots else None
 
 
-def _report_missing(checker: Checker, node: nodes.Call | nodes.Mock, what: str, missing: Sequence[Slot]) -> None:
+def _report_missing(checker: Checker, node: nodes.CallNode | nodes.Mock, what: str, missing: Sequence[Slot]) -> None:
     for slot in missing:
         notes = (Note(f"'{slot.name}' is declared here", slot.span),) if slot.span else ()
         help = f"add '{slot.name}: …'"
@@ -127,7 +127,7 @@ def settings(
     return tuple(found.values())
 
 
-def ignored(checker: Checker, node: nodes.Call) -> Expression:
+def ignored(checker: Checker, node: nodes.CallNode) -> Expression:
     """Reads the arguments for names and errors of their own."""
     for argument in node.arguments:
         checker.value(argument.value, ERROR)

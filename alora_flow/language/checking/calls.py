@@ -42,7 +42,7 @@ from alora_flow.language.syntax.words import METHODS
 ONLY = {"on": "only 'generate' and intrinsics run on a thread", "as": "only 'generate' takes a type"}
 
 
-def call(checker: Checker, node: nodes.Call) -> Expression:
+def call(checker: Checker, node: nodes.CallNode) -> Expression:
     """`search(q)`, `Refusal(…)`, `len(xs)`, `user(…)`, `wrong.p(true)`"""
     if isinstance(node.callee, nodes.Access):
         return _dotted(checker, node, node.callee)
@@ -63,10 +63,10 @@ def call(checker: Checker, node: nodes.Call) -> Expression:
     return _unknown(checker, node, name)
 
 
-def run(checker: Checker, node: nodes.Run) -> Expression:
+def run(checker: Checker, node: nodes.RunOn) -> Expression:
     """`generate(…) as T on t`, `safety() on ask`"""
     thread = _thread(checker, node)
-    if not isinstance(node.call, nodes.Call):
+    if not isinstance(node.call, nodes.CallNode):
         return _runs_nothing(checker, node, node.call)
     name = qualified(node.call.callee)
     if name is not None and written(name) == "generate":
@@ -84,7 +84,7 @@ def run(checker: Checker, node: nodes.Run) -> Expression:
 # ------------------------------------------------------------ what is declared
 
 
-def _declared(checker: Checker, node: nodes.Call, name: str, symbol: Symbol) -> Expression:
+def _declared(checker: Checker, node: nodes.CallNode, name: str, symbol: Symbol) -> Expression:
     match symbol:
         case RecordDecl():
             return _record(checker, node, symbol)
@@ -104,7 +104,7 @@ def _declared(checker: Checker, node: nodes.Call, name: str, symbol: Symbol) -> 
     return ignored(checker, node)
 
 
-def _record(checker: Checker, node: nodes.Call, record: RecordDecl) -> Expression:
+def _record(checker: Checker, node: nodes.CallNode, record: RecordDecl) -> Expression:
     slots = [
         Slot(item.name, item.type, record.defaults.get(item.name), item.required, record.places.get(item.name))
         for item in record.type.fields
@@ -113,7 +113,7 @@ def _record(checker: Checker, node: nodes.Call, record: RecordDecl) -> Expressio
     return RecordValue(record.type, node.span, tuple((item.name, item.value) for item in arguments))
 
 
-def _dotted(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Expression:
+def _dotted(checker: Checker, node: nodes.CallNode, callee: nodes.Access) -> Expression:
     """`wrong.p(true)`, `checks.search(q)`"""
     target = callee.target
     if isinstance(target, nodes.Name) and checker.find(target.text) is None and target.text in checker.unit.imports:
@@ -131,7 +131,7 @@ def _dotted(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Express
     return _method(checker, node, callee)
 
 
-def _method(checker: Checker, node: nodes.Call, callee: nodes.Access) -> Expression:
+def _method(checker: Checker, node: nodes.CallNode, callee: nodes.Access) -> Expression:
     target = checker.value(callee.target)
     if target.type == ERROR:
         return ignored(checker, node)
@@ -157,7 +157,7 @@ def _as_function(callee: nodes.Access) -> str:
     return f"write '{written.format(x=callee.target.span.text)}'"
 
 
-def _unknown(checker: Checker, node: nodes.Call, name: str) -> Expression:
+def _unknown(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
     binding = checker.find(name)
     if binding is not None:
         note = Note(f"'{name}' is bound here", binding.span)
@@ -170,7 +170,7 @@ def _unknown(checker: Checker, node: nodes.Call, name: str) -> Expression:
     return ignored(checker, node)
 
 
-def _not_callable(checker: Checker, node: nodes.Call) -> Expression:
+def _not_callable(checker: Checker, node: nodes.CallNode) -> Expression:
     checker.value(node.callee)
     checker.report.add("E0505", "this cannot be called", node.callee.span)
     return ignored(checker, node)
@@ -179,13 +179,13 @@ def _not_callable(checker: Checker, node: nodes.Call) -> Expression:
 # ------------------------------------------------------------ what runs on threads
 
 
-def _thread(checker: Checker, node: nodes.Run) -> Expression | None:
+def _thread(checker: Checker, node: nodes.RunOn) -> Expression | None:
     if node.thread is None:
         return None
     return as_thread(checker, checker.value(node.thread, THREAD))
 
 
-def _generate(checker: Checker, node: nodes.Run, made: nodes.Call, thread: Expression | None) -> Expression:
+def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread: Expression | None) -> Expression:
     given = settings(checker, made.arguments, SAMPLING, "'generate'")
     as_type = resolve_result(checker.unit, node.as_type, "what is generated") if node.as_type else None
     if thread is None:
@@ -208,7 +208,7 @@ def _has_bound(checker: Checker, given: Iterable[Argument]) -> None:
 
 
 def _invoke(
-    checker: Checker, node: nodes.Run, made: nodes.Call, intrinsic: Intrinsic, thread: Expression | None
+    checker: Checker, node: nodes.RunOn, made: nodes.CallNode, intrinsic: Intrinsic, thread: Expression | None
 ) -> Expression:
     arguments = bind(checker, made, f"'{intrinsic.name}'", slots_of(intrinsic.parameters))
     if node.as_type is not None:
@@ -220,17 +220,17 @@ def _invoke(
     return Invoke(intrinsic.result, node.span, intrinsic, arguments, thread)
 
 
-def _intrinsic_inside(checker: Checker, made: nodes.Expression) -> nodes.Call | None:
+def _intrinsic_inside(checker: Checker, made: nodes.Expression) -> nodes.CallNode | None:
     """The call of an intrinsic in `certainty().top`, `wrong().p(true)`."""
-    target = made.callee if isinstance(made, nodes.Call) else made
+    target = made.callee if isinstance(made, nodes.CallNode) else made
     inner = target.target if isinstance(target, nodes.Access) else None
-    if not isinstance(inner, nodes.Call):
+    if not isinstance(inner, nodes.CallNode):
         return None
     name = qualified(inner.callee)
     return inner if name is not None and isinstance(find_symbol(checker.unit, name), Intrinsic) else None
 
 
-def _runs_nothing(checker: Checker, node: nodes.Run, made: nodes.Expression) -> Expression:
+def _runs_nothing(checker: Checker, node: nodes.RunOn, made: nodes.Expression) -> Expression:
     inner = _intrinsic_inside(checker, made)
     if inner is not None and node.thread is not None:
         rest = made.span.text[inner.span.end - made.span.start :]

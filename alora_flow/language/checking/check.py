@@ -32,7 +32,7 @@ from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.parser import parse
 
 S = TypeVar("S", bound=Symbol)
-Outcome = tuple[Program | None, tuple[Diagnostic, ...]]
+Checked = tuple[Program | None, tuple[Diagnostic, ...]]
 
 
 def load(path_or_text: Path | str) -> Program:
@@ -44,12 +44,12 @@ def load(path_or_text: Path | str) -> Program:
     return program
 
 
-def check_file(path: Path) -> Outcome:
+def check_file(path: Path) -> Checked:
     source, problem = read(path)
     return (None, (problem,)) if problem else check(source)
 
 
-def check(source: Source | str) -> Outcome:
+def check(source: Source | str) -> Checked:
     """The program, or None when an error is among the diagnostics; they are in the order of the text."""
     if isinstance(source, str):
         source = Source("<text>", source)

@@ -69,7 +69,7 @@ def _all_named(gaps: Iterable[Gap]) -> bool:
 
 
 def _only_one_model(unit: Unit) -> None:
-    models = [node for node in unit.file.declarations if isinstance(node, nodes.Model)]
+    models = [node for node in unit.file.declarations if isinstance(node, nodes.ModelDef)]
     for node in models[1:]:
         note = Note("the first one", models[0].span)
         help = "a program runs on one model: the prefixes of two share nothing"
@@ -97,7 +97,7 @@ def elaborate(unit: Unit) -> None:
             need(name)
     for name, symbol in list(unit.symbols.items()):
         node = unit.declared[name]
-        if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.Flow):
+        if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.FlowDef):
             unit.symbols[name] = _flow_body(unit, node, symbol)
     unit.tests += [_test(unit, node) for node in unit.file.declarations if isinstance(node, nodes.Test)]
 
@@ -119,7 +119,7 @@ def _head(unit: Unit, node: Any) -> tuple[str, str, str, Span]:
 # ------------------------------------------------------------------ types and consts
 
 
-def _model(unit: Unit, node: nodes.Model) -> Symbol:
+def _model(unit: Unit, node: nodes.ModelDef) -> Symbol:
     _plain(unit, node.reference, "the name of a model")
     return program.ModelDecl(*_head(unit, node), node.reference.text)
 
@@ -251,7 +251,7 @@ def _tool(unit: Unit, node: nodes.Tool) -> Symbol:
     return tool(unit, node, _head(unit, node), _parameters(unit, node.parameters, "a parameter of a tool"))
 
 
-def _flow(unit: Unit, node: nodes.Flow) -> Symbol:
+def _flow(unit: Unit, node: nodes.FlowDef) -> Symbol:
     parameters = _parameters(unit, node.parameters, None)
     result = resolve(unit, node.result)
     depths = [clause for clause in node.clauses if isinstance(clause, nodes.MaxDepth)]
@@ -279,7 +279,7 @@ def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
     return tuple(found)
 
 
-def _flow_body(unit: Unit, node: nodes.Flow, flow: program.FlowDecl) -> program.FlowDecl:
+def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> program.FlowDecl:
     scope = Scope(unit, owner=flow.key, unsure=_words(unit, node))
     for parameter in flow.parameters:
         scope.adopt(parameter.binding)
@@ -296,7 +296,7 @@ def _words(unit: Unit, node: nodes.Declaration) -> frozenset[str]:
     return frozenset(word for gap in unit.gaps_in(node.span) for word in words(gap.doubtful))
 
 
-def _body(scope: Scope, node: nodes.Flow | nodes.Test, frame: Frame) -> Checked:
+def _body(scope: Scope, node: nodes.FlowDef | nodes.Test, frame: Frame) -> Checked:
     """The statements of a flow or a test. Where some are left out, nothing is said of what they may have ended."""
     gaps = scope.unit.gaps_in(node.span)
     if any(gap.torn for gap in gaps):
@@ -323,12 +323,12 @@ def _import(unit: Unit, node: nodes.Import) -> Symbol | None:
 Reader = Callable[[Unit, Any], Symbol | None]
 READERS: dict[type, Reader] = {
     nodes.Import: _import,
-    nodes.Model: _model,
+    nodes.ModelDef: _model,
     nodes.Enum: _enum,
     nodes.Record: _record,
     nodes.Alias: _alias,
     nodes.Const: _const,
     nodes.Intrinsic: _intrinsic,
     nodes.Tool: _tool,
-    nodes.Flow: _flow,
+    nodes.FlowDef: _flow,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.scope import bad
-from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, Turn
+from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, TurnValue
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,
@@ -132,7 +132,7 @@ def as_turns(checker: Checker, value: Expression) -> Expression:
         case ReplyType():
             return FieldAccess(THREAD, value.span, value, "thread")
         case DocumentType():
-            return Turn(THREAD, value.span, "documents", ListValue(ListType(DOCUMENT), value.span, (value,)))
+            return TurnValue(THREAD, value.span, "documents", ListValue(ListType(DOCUMENT), value.span, (value,)))
     if assignable(value.type, THREAD):
         return value
     report_no_turn(checker, value)

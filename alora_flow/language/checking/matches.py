@@ -36,7 +36,7 @@ from alora_flow.language.syntax import nodes
 
 
 @dataclass(frozen=True)
-class Case:
+class MatchCase:
     """An arm's patterns, and the type that the subject has in it."""
 
     patterns: tuple[Pattern, ...]
@@ -54,7 +54,7 @@ class _Part:
         return str(self.type) if self.value is None else str(self.value).lower() if self.type == BOOL else self.value
 
 
-def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: Expression) -> list[Case]:
+def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: Expression) -> list[MatchCase]:
     """A case for each arm; reports what they miss together."""
     left = _parts(subject.type)
     seen: list[Any] = []
@@ -65,7 +65,7 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
         if not arm.patterns:
             _report_unreached(checker, arm, subject, open_end or not before)
             open_end = True
-            cases.append(Case((), union(part.type for part in left) if left else subject.type))
+            cases.append(MatchCase((), union(part.type for part in left) if left else subject.type))
             left = []
             continue
         patterns = []
@@ -75,7 +75,7 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
                 patterns.append(pattern)
                 left = _without(checker, left, pattern, seen, subject.type)
         _report_unreached(checker, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
-        cases.append(Case(tuple(patterns), _type(patterns, subject.type)))
+        cases.append(MatchCase(tuple(patterns), _type(patterns, subject.type)))
     if left and subject.type != ERROR and not open_end:
         _report_missing(checker, node, left)
     return cases

@@ -18,7 +18,7 @@ from alora_flow.language.meaning.program import (
     Expected,
     Expression,
     Text,
-    Turn,
+    TurnValue,
 )
 from alora_flow.language.meaning.types import (
     DOCUMENT,
@@ -41,7 +41,7 @@ from alora_flow.language.syntax import nodes
 ON_THREAD = (*TURNS, "document")
 
 
-def own_call(checker: Checker, node: nodes.Call, name: str) -> Expression:
+def own_call(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
     if name in ON_THREAD:
         return _turn(checker, node, name)
     match name:
@@ -58,7 +58,7 @@ def own_call(checker: Checker, node: nodes.Call, name: str) -> Expression:
     return ignored(checker, node)
 
 
-def _turn(checker: Checker, node: nodes.Call, name: str) -> Expression:
+def _turn(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
     if name == "document":
         return _document(checker, node)
     wanted: Type = ListType(DOCUMENT) if name == "documents" else STR
@@ -66,11 +66,11 @@ def _turn(checker: Checker, node: nodes.Call, name: str) -> Expression:
         checker, node, f"'{name}'", [Slot("content", wanted, None, True, label=f"the content of '{name}'")]
     )
     if not arguments or arguments[0].value.type == ERROR:
-        return Turn(THREAD, node.span, name, bad(node.span))  # type: ignore[arg-type]
-    return Turn(THREAD, node.span, name, arguments[0].value)  # type: ignore[arg-type]
+        return TurnValue(THREAD, node.span, name, bad(node.span))  # type: ignore[arg-type]
+    return TurnValue(THREAD, node.span, name, arguments[0].value)  # type: ignore[arg-type]
 
 
-def _document(checker: Checker, node: nodes.Call) -> Expression:
+def _document(checker: Checker, node: nodes.CallNode) -> Expression:
     """`document("text", title: "…")` makes a value, `document(doc)` a turn of one that is there."""
     text = Slot("text", union([STR, DOCUMENT]) if len(node.arguments) == 1 else STR, None, True)
     title = Slot("title", STR, Text(STR, node.span, ()), False)
@@ -83,7 +83,7 @@ def _document(checker: Checker, node: nodes.Call) -> Expression:
     return DocumentValue(DOCUMENT, node.span, content, arguments[1].value)
 
 
-def function_call(checker: Checker, node: nodes.Call, function: Function, name: str) -> Expression:
+def function_call(checker: Checker, node: nodes.CallNode, function: Function, name: str) -> Expression:
     named = next((item for item in node.arguments if item.name is not None), None)
     takes = f"'{name}' takes ({', '.join(function.parameters)})"
     if named is not None and named.name is not None:
@@ -129,7 +129,7 @@ def _names_field(checker: Checker, values: Sequence[Expression], types: tuple[ty
     return False
 
 
-def _expected(checker: Checker, node: nodes.Call) -> Expression:
+def _expected(checker: Checker, node: nodes.CallNode) -> Expression:
     arguments = bind(checker, node, "'expected'", [Slot("value", FloatType(), None, True)])
     if not arguments or arguments[0].value.type == ERROR:
         return bad(node.span)
@@ -139,7 +139,7 @@ def _expected(checker: Checker, node: nodes.Call) -> Expression:
     return Expected(FloatType(low, high), node.span, operand)
 
 
-def _calls(checker: Checker, node: nodes.Call) -> Expression:
+def _calls(checker: Checker, node: nodes.CallNode) -> Expression:
     name = qualified(node.arguments[0].value) if len(node.arguments) == 1 else None
     if name is None:
         checker.report.add("E0501", "'calls' needs the name of an intrinsic, tool or flow, or 'generate'", node.span)

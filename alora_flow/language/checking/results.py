@@ -16,7 +16,7 @@ def check_results(unit: Unit) -> None:
             continue
         if all(is_data(parameter.type) for parameter in flow.parameters):
             node = unit.declared[flow.name]
-            assert isinstance(node, nodes.Flow)
+            assert isinstance(node, nodes.FlowDef)
             message = f"'{flow.name}' gives {flow.result}, which cannot leave a run, and no flow calls it"
             help = "give data, as in '.text' of a reply or '.chat' of a thread"
             unit.report.add("E0404", message, node.result.span, help)

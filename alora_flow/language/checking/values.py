@@ -21,7 +21,6 @@ from alora_flow.language.meaning.program import (
     EnumMember,
     Expression,
     FieldAccess,
-    Hole,
     Index,
     ListValue,
     Literal,
@@ -30,6 +29,7 @@ from alora_flow.language.meaning.program import (
     RecordDecl,
     Reference,
     Slice,
+    StringHole,
     Text,
     Top,
 )
@@ -70,9 +70,9 @@ def _number(node: nodes.Number) -> Expression:
 
 
 def _string(checker: Checker, node: nodes.String) -> Expression:
-    parts: list[str | Hole] = []
+    parts: list[str | StringHole] = []
     for part in node.parts:
-        parts.append(part if isinstance(part, str) else Hole(_hole(checker, part)))
+        parts.append(part if isinstance(part, str) else StringHole(_hole(checker, part)))
     return Text(STR, node.span, tuple(parts))
 
 
@@ -265,8 +265,8 @@ RULES: dict[type, Rule] = {
     nodes.Access: lambda checker, node, expected: _access(checker, node),
     nodes.Index: lambda checker, node, expected: _index(checker, node),
     nodes.Slice: lambda checker, node, expected: _slice(checker, node),
-    nodes.Call: lambda checker, node, expected: call(checker, node),
-    nodes.Run: lambda checker, node, expected: run(checker, node),
+    nodes.CallNode: lambda checker, node, expected: call(checker, node),
+    nodes.RunOn: lambda checker, node, expected: run(checker, node),
     nodes.Unary: lambda checker, node, expected: unary(checker, node),
     nodes.Binary: binary,
     nodes.IfValue: if_value,

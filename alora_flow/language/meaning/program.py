@@ -62,7 +62,7 @@ class Literal(Expression):
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class StringHole:
     """`{question}` in a string: data, never control tokens. Any data type; `str` as it is, the rest as JSON."""
 
     value: Expression
@@ -70,14 +70,14 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Text(Expression):
-    """`"Answer {question} briefly."` as `("Answer ", Hole(question), " briefly.")`; escapes are already resolved.
+    """`"Answer {question} briefly."` as `("Answer ", StringHole(question), " briefly.")`; escapes are already resolved.
 
     The literal parts may make control tokens when the text stands in a turn constructor, directly, through a `const`,
     or as an operand of `+` there; read through any other name it is data like everything else.
     Two literal parts never stand side by side and none is empty; `""` has no parts.
     """
 
-    parts: tuple[str | Hole, ...]
+    parts: tuple[str | StringHole, ...]
 
     @property
     def constant(self) -> str | None:
@@ -241,7 +241,7 @@ class Builtin(Expression):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn(Expression):
+class TurnValue(Expression):
     """`system("…")`, `user(question)`, `assistant("…")`, `tool_result(text)`, `documents(search(q))`; type thread
 
     `content` is a str, for `documents` a list[document]. A lone `document(…)` value that stands where a thread is
@@ -399,7 +399,7 @@ def every(part: object) -> Iterator[Expression]:
     """An expression and all those inside it."""
     if isinstance(part, Expression):
         yield part
-    if isinstance(part, (Expression, Hole, Argument, ValueArm)):
+    if isinstance(part, (Expression, StringHole, Argument, ValueArm)):
         for item in fields(part):
             yield from every(getattr(part, item.name))
     elif isinstance(part, tuple):

@@ -23,7 +23,7 @@ from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.parser import parse
 from alora_flow.language.syntax.scan import Comment
 
-MULTILINE = (nodes.Intrinsic, nodes.Flow, nodes.Test)
+MULTILINE = (nodes.Intrinsic, nodes.FlowDef, nodes.Test)
 
 
 def format_source(text: str, path: str = "<text>") -> str:
@@ -75,7 +75,7 @@ class _Printer(StatementPrinter):
     def import_(self, node: nodes.Import) -> None:
         self.out.add(f"import {string(node.file)} as {node.name.text}")
 
-    def model(self, node: nodes.Model) -> None:
+    def model(self, node: nodes.ModelDef) -> None:
         self.out.add(f"model {node.name.text} = {string(node.reference)}")
 
     def alias(self, node: nodes.Alias) -> None:
@@ -160,7 +160,7 @@ class _Printer(StatementPrinter):
             self.out.close(end)
         self.out.add(f"){tail}")
 
-    def flow(self, node: nodes.Flow) -> None:
+    def flow(self, node: nodes.FlowDef) -> None:
         clauses = "".join(f" {self.clause(clause)}" for clause in node.clauses)
         tail = f" -> {type_text(node.result)}{clauses} {{"
         self.head(f"flow {node.name.text}", node.parameters, tail)
@@ -184,13 +184,13 @@ class _Printer(StatementPrinter):
 
 DECLARATIONS: dict[type, Callable[[_Printer, Any], None]] = {
     nodes.Import: _Printer.import_,
-    nodes.Model: _Printer.model,
+    nodes.ModelDef: _Printer.model,
     nodes.Enum: _Printer.enum,
     nodes.Record: _Printer.record,
     nodes.Alias: _Printer.alias,
     nodes.Const: _Printer.const,
     nodes.Intrinsic: _Printer.intrinsic,
     nodes.Tool: _Printer.tool,
-    nodes.Flow: _Printer.flow,
+    nodes.FlowDef: _Printer.flow,
     nodes.Test: _Printer.test,
 }

@@ -287,7 +287,7 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.IfValue: _if_value,
     p.MatchValue: _match_value,
     p.Builtin: lambda node: f"{node.function}({_joined(node.arguments)})",
-    p.Turn: lambda node: f"{node.role}({show_expression(node.content)})",
+    p.TurnValue: lambda node: f"{node.role}({show_expression(node.content)})",
     p.Join: lambda node: _joined(node.parts, " + "),
     p.Generate: _generate,
     p.Invoke: lambda node: f"({node.intrinsic.key}{_arguments(node.arguments)} on {show_expression(node.thread)})",

@@ -202,10 +202,10 @@ class StatementPrinter:
         if "\n" in flat or (self.fits(flat) and not self.is_spread(value)):
             return [flat]
         match value:
-            case nodes.Run(call=nodes.Call() as call) if call.arguments:
+            case nodes.RunOn(call=nodes.CallNode() as call) if call.arguments:
                 after = f"{value_after(value)}{tail}"
                 return self.spread(head + expression(call.callee), "(", call.arguments, ")" + after)
-            case nodes.Call() if value.arguments:
+            case nodes.CallNode() if value.arguments:
                 return self.spread(head + expression(value.callee), "(", value.arguments, ")" + tail)
             case nodes.List() if value.items:
                 items = [nodes.Argument(item.span, None, item) for item in value.items]
@@ -257,7 +257,7 @@ def for_head(node: nodes.For) -> str:
     return f"for {node.name.text} in {expression(node.source)}{limit}"
 
 
-def value_after(node: nodes.Run) -> str:
+def value_after(node: nodes.RunOn) -> str:
     as_type = f" as {type_text(node.as_type)}" if node.as_type else ""
     return as_type + (f" on {expression(node.thread, 10)}" if node.thread else "")
 

@@ -39,9 +39,9 @@ def level(node: nodes.Expression) -> int:
             return UNARY_LEVELS[node.operator]
         case nodes.IsTest():
             return COMPARISON
-        case nodes.Run():
+        case nodes.RunOn():
             return RUN
-        case nodes.Access() | nodes.Index() | nodes.Slice() | nodes.Call():
+        case nodes.Access() | nodes.Index() | nodes.Slice() | nodes.CallNode():
             return POSTFIX
     return PRIMARY
 
@@ -108,7 +108,7 @@ def _is_test(node: nodes.IsTest, indent: str) -> str:
     return f"{expression(node.operand, COMPARISON, indent)} is {negation}{type_text(node.tested)}"
 
 
-def _run(node: nodes.Run, indent: str) -> str:
+def _run(node: nodes.RunOn, indent: str) -> str:
     as_type = f" as {type_text(node.as_type)}" if node.as_type else ""
     thread = f" on {expression(node.thread, POSTFIX, indent)}" if node.thread else ""
     return f"{expression(node.call, POSTFIX, indent)}{as_type}{thread}"
@@ -162,8 +162,10 @@ PRINTERS: dict[type, Callable[[Any, str], str]] = {
     nodes.Access: lambda node, indent: f"{expression(node.target, POSTFIX, indent)}.{node.name.text}",
     nodes.Index: lambda node, indent: f"{expression(node.target, POSTFIX, indent)}[{expression(node.index)}]",
     nodes.Slice: _slice,
-    nodes.Call: lambda node, indent: f"{expression(node.callee, POSTFIX, indent)}{arguments(node.arguments, indent)}",
-    nodes.Run: _run,
+    nodes.CallNode: lambda node, indent: (
+        f"{expression(node.callee, POSTFIX, indent)}{arguments(node.arguments, indent)}"
+    ),
+    nodes.RunOn: _run,
     nodes.Unary: _unary,
     nodes.Binary: _binary,
     nodes.IsTest: _is_test,

@@ -23,7 +23,7 @@ N = TypeVar("N")
 HoleParser = Callable[[HoleText], nodes.Expression | None]
 
 
-class Builder(threading.local):
+class TreeBuilder(threading.local):
     """Lark calls the methods by the names of rules and aliases. What a parse is about is set by `begin`."""
 
     source: Source
@@ -81,8 +81,8 @@ class Builder(threading.local):
     def import_decl(self, c: Children) -> nodes.Import:
         return nodes.Import(self.span(c), c[1], self.identifier(c[3]), self.doc(c))
 
-    def model_decl(self, c: Children) -> nodes.Model:
-        return nodes.Model(self.span(c), self.identifier(c[1]), c[3], self.doc(c))
+    def model_decl(self, c: Children) -> nodes.ModelDef:
+        return nodes.ModelDef(self.span(c), self.identifier(c[1]), c[3], self.doc(c))
 
     def enum_decl(self, c: Children) -> nodes.Enum:
         return nodes.Enum(self.span(c), self.identifier(c[1]), pick(c, nodes.Member), self.doc(c))
@@ -125,8 +125,8 @@ class Builder(threading.local):
     def settings(self, c: Children) -> nodes.Settings:
         return nodes.Settings(self.span(c[:1]).to(c[1].span), c[1].arguments)
 
-    def flow_decl(self, c: Children) -> nodes.Flow:
-        return nodes.Flow(self.span(c), self.identifier(c[1]), c[2], c[4], c[5], c[6], self.doc(c))
+    def flow_decl(self, c: Children) -> nodes.FlowDef:
+        return nodes.FlowDef(self.span(c), self.identifier(c[1]), c[2], c[4], c[5], c[6], self.doc(c))
 
     def clauses(self, c: Children) -> tuple[nodes.Clause, ...]:
         return tuple(c)
@@ -266,13 +266,13 @@ class Builder(threading.local):
     def is_test(self, c: Children) -> nodes.IsTest:
         return nodes.IsTest(self.span(c), c[0], c[3], c[2] is not None)
 
-    def run(self, c: Children) -> nodes.Run:
-        return nodes.Run(self.span(c), c[0], c[2], None)
+    def run(self, c: Children) -> nodes.RunOn:
+        return nodes.RunOn(self.span(c), c[0], c[2], None)
 
-    def run_on(self, c: Children) -> nodes.Run:
+    def run_on(self, c: Children) -> nodes.RunOn:
         if c[2] is not None and c[6] is not None:
             self.wrong.append(Diagnostic("E0101", "'as' stands here twice", c[6].span, "leave one of them out"))
-        return nodes.Run(self.span(c), c[0], c[2] or c[6], c[4])
+        return nodes.RunOn(self.span(c), c[0], c[2] or c[6], c[4])
 
     def access(self, c: Children) -> nodes.Access:
         return nodes.Access(self.span(c), c[0], self.identifier(c[2]))
@@ -286,8 +286,8 @@ class Builder(threading.local):
     def not_in(self, c: Children) -> nodes.Binary:
         return nodes.Binary(self.span(c), "not in", c[0], c[3], self.span(c[1:3]))
 
-    def call(self, c: Children) -> nodes.Call:
-        return nodes.Call(self.span(c), c[0], c[1].arguments)
+    def call(self, c: Children) -> nodes.CallNode:
+        return nodes.CallNode(self.span(c), c[0], c[1].arguments)
 
     def arguments(self, c: Children) -> nodes.Settings:
         return nodes.Settings(self.span(c), pick(c, nodes.Argument))

@@ -180,7 +180,7 @@ class Argument(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Node):
+class CallNode(Node):
     """`search(query, k: 3)`, `wrong.p(true)`, `Refusal(reason: "…")`"""
 
     callee: Expression
@@ -188,7 +188,7 @@ class Call(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Node):
+class RunOn(Node):
     """`generate(max_tokens: 9) as Answer on grounded`; one of `as_type` and `thread` is there"""
 
     call: Expression
@@ -309,8 +309,8 @@ Expression = (
     | Access
     | Index
     | Slice
-    | Call
-    | Run
+    | CallNode
+    | RunOn
     | Unary
     | Binary
     | IsTest
@@ -466,7 +466,7 @@ class Import(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Model(Node):
+class ModelDef(Node):
     """`model base = "mini"`"""
 
     name: Identifier
@@ -621,7 +621,7 @@ Clause = MaxDepth | Speculate | Budget
 
 
 @dataclass(frozen=True, slots=True)
-class Flow(Node):
+class FlowDef(Node):
     """`flow ask(question: str) -> Answer max_depth 3 { … }`"""
 
     name: Identifier
@@ -641,7 +641,7 @@ class Test(Node):
     doc: str = ""
 
 
-Declaration = Import | Model | Enum | Record | Alias | Const | Intrinsic | Tool | Flow | Test
+Declaration = Import | ModelDef | Enum | Record | Alias | Const | Intrinsic | Tool | FlowDef | Test
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -19,7 +20,7 @@ from lark.exceptions import UnexpectedInput
 from alora_flow.language.report.diagnostics import Diagnostic, in_order
 from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax import nodes
-from alora_flow.language.syntax.builder import Builder
+from alora_flow.language.syntax.builder import TreeBuilder
 from alora_flow.language.syntax.depth import too_deep
 from alora_flow.language.syntax.problems import Problem, explain
 from alora_flow.language.syntax.recovery import Cut, cut_fault
@@ -29,7 +30,7 @@ from alora_flow.language.syntax.strings import HoleText
 MOST_ERRORS = 50
 WORD = re.compile(r"[^\W\d]\w*")
 
-_builder = Builder()
+_builder = TreeBuilder()
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,15 @@ def _help_with_hole(text: str) -> str | None:
     if re.match(r"""\s*(\\?["'][^"']*["']\s*:|\Z)""", text) or re.search(r"""["']\s*:""", text):
         return "braces that are text are written '\\{' and '\\}'"
     return "a string in a hole has no escapes: bind it with 'let' first" if "\\" in text else None
+
+
+def tokens_of(source: Source) -> Iterator[tuple[int, int, str, str]]:
+    """Line, column, terminal and text of every token of a text that is right."""
+    _builder.begin(source, 0, {}, lambda hole: None)
+    reader = lark().parse_interactive(source.text, start="start")
+    for token in reader.lexer_thread.lex(reader.parser_state):  # type: ignore[no-untyped-call]
+        yield token.line, token.column, token.type, str(token)
+        reader.feed_token(token)
 
 
 @cache

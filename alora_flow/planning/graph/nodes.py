@@ -18,8 +18,10 @@ from alora_flow.language.meaning.program import (
     Argument,
     Callee,
     Expression,
+    FieldAccess,
     FlowDecl,
     Intrinsic,
+    Join,
     Limit,
     MayInvoke,
     Parameter,
@@ -308,16 +310,31 @@ def flow_of_test(test: TestDecl) -> FlowDecl:
 
 
 def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:
-    """The nodes whose values a node reads, each once, in order, with the kind of the edge."""
-    found: dict[str, EdgeKind] = {}
+    """The nodes whose values a node reads, each once, with the kind of the edge; what it goes on from comes first."""
+    found: dict[str, EdgeKind] = dict.fromkeys(_extended(node.operation), "thread")
     for value in node_values((node.operation, node.mocks)):
-        threaded = isinstance(node.operation, (Thread, *MODEL_CALLS)) and isinstance(
-            value.type, (ThreadType, ChatType, ReplyType)
-        )
-        found.setdefault(value.node, "thread" if threaded else "data")
+        found.setdefault(value.node, "data")
     if isinstance(node.operation, (CallCount, Figure)):
         found.update(dict.fromkeys(node.operation.among, "data"))
     return tuple(found.items())
+
+
+def _extended(operation: Operation) -> Iterator[str]:
+    """The nodes whose turns a thread or a call goes on from."""
+    match operation:
+        case Thread(expression) | Generate(thread=expression) | Invoke(thread=expression):
+            yield from _turns_of(expression)
+
+
+def _turns_of(expression: Expression) -> Iterator[str]:
+    match expression:
+        case Join(parts=parts):
+            for part in parts:
+                yield from _turns_of(part)
+        case FieldAccess(target=NodeValue(node=node), name="thread"):
+            yield node
+        case NodeValue(node=node, type=ThreadType() | ChatType() | ReplyType()):
+            yield node
 
 
 def guards(node: Node) -> tuple[Guard, ...]:

@@ -9,8 +9,9 @@
 
 A line is `id: type = operation`, then `when` and the guards (`+if`: it holds, `-if`: it does not), `early` for a node
 that may start before they are decided, and `mocked` with its rules. An operation or expression is its class in lower
-case with its fields; its type follows in `<…>` where that is not the usual one. `%id` is the value of a node, `@key` a
-declaration of the program, `name = value` an argument (`name ?= value`: filled in by default), `{…}` a hole.
+case (`turn` for a TurnValue) with its fields; its type follows in `<…>` where that is not the usual one. `%id` is the
+value of a node, `@key` a declaration of the program, `name = value` an argument (`name ?= value`: filled in by
+default), `{…}` a hole in a string.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ LOWERED = (
 
 USUAL: dict[type, Callable[..., t.Type]] = {
     p.Text: lambda parts: t.STR,
-    p.Turn: lambda role, content: t.THREAD,
+    p.TurnValue: lambda role, content: t.THREAD,
     p.Join: lambda parts: t.THREAD,
     p.IsTest: lambda operand, tested, negated: t.BOOL,
     p.Literal: lambda value: _LITERAL[type(value)](value),
@@ -101,7 +102,13 @@ def _kinds() -> dict[str, type]:
     """Classes by the names that stand for them."""
     named = (kind for kind in vars(p).values() if isinstance(kind, type) and issubclass(kind, Expression))
     expressions = (kind for kind in named if kind not in LOWERED)
-    return {kind.__name__.lower(): kind for kind in (*get_args(g.Operation), *expressions, *PARTS, p.Reference)}
+    return {_name(kind): kind for kind in (*get_args(g.Operation), *expressions, *PARTS, p.Reference)}
+
+
+def _name(kind: type) -> str:
+    """`turn` for a TurnValue."""
+    name = kind.__name__.lower()
+    return name.removesuffix("value") or name
 
 
 def _usual(kind: type, values: Sequence[Any]) -> t.Type | None:
@@ -153,7 +160,7 @@ class _Printer:
                 return f"%{node}{self._typed(part.type, self.graph.nodes[node].type)}"
             case Argument(name, value, given):
                 return f"{name} {'=' if given else '?='} {self.value(value)}"
-            case p.Hole(value):
+            case p.StringHole(value):
                 return f"{{{self.value(value)}}}"
             case p.Parameter():
                 return _string(part.name)
@@ -164,7 +171,7 @@ class _Printer:
     def _made(self, part: Any) -> str:
         values = [getattr(part, name) for name in _field_names(type(part))]
         typed = self._typed(part.type, _usual(type(part), values)) if isinstance(part, Expression) else ""
-        return f"{type(part).__name__.lower()}({', '.join(map(self.value, values))}){typed}"
+        return f"{_name(type(part))}({', '.join(map(self.value, values))}){typed}"
 
     def _typed(self, type: t.Type, usual: t.Type | None) -> str:
         return "" if type == usual else f"<{self.types.show(type)}>"
@@ -270,8 +277,8 @@ class _Reader(Transformer[Token, Any]):
     def type(self, typed: Token) -> t.Type:
         return self.names.read(typed[1:-1])
 
-    def hole(self, value: Expression) -> p.Hole:
-        return p.Hole(value)
+    def hole(self, value: Expression) -> p.StringHole:
+        return p.StringHole(value)
 
     def given(self, name: Token, value: Expression) -> Argument:
         return Argument(str(name), value, True)

@@ -30,15 +30,15 @@ class Place(NamedTuple):
         return self._replace(prefix=f"{self.prefix}{prefix}.")
 
 
-class State(NamedTuple):
+class LoweringState(NamedTuple):
     names: Names
     place: Place
 
-    def bind(self, binding: Binding | None, value: Expression) -> State:
+    def bind(self, binding: Binding | None, value: Expression) -> LoweringState:
         return self if binding is None else self._replace(names={**self.names, binding.id: value})
 
 
-class Builder:
+class GraphBuilder:
     """Nodes, budgets and inlined calls so far."""
 
     def __init__(self) -> None:

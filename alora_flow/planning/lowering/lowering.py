@@ -13,7 +13,7 @@ from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, flow_of_test, key_of
 from alora_flow.planning.graph.walk import every, mapped
-from alora_flow.planning.lowering.building import Builder, Names, Place, State
+from alora_flow.planning.lowering.building import GraphBuilder, LoweringState, Names, Place
 
 T = TypeVar("T")
 
@@ -28,14 +28,14 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
         for parameter in flow.parameters
     }
     lowering.budget(flow, "")
-    lowering.block(flow.body, State(names, Place((), "", {flow.key: 1}, flow.speculate)))
+    lowering.block(flow.body, LoweringState(names, Place((), "", {flow.key: 1}, flow.speculate)))
     return lowering.graph(flow)
 
 
 def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
     """The graph of one test: its mocks and its expectations are nodes."""
     lowering = _Lowering(program)
-    lowering.block(test.body, State({}, Place((), "", {})))
+    lowering.block(test.body, LoweringState({}, Place((), "", {})))
     return lowering.graph(flow_of_test(test))
 
 
@@ -43,7 +43,7 @@ Exits = list[tuple[Path, Expression]]
 """The values that leave a block early, each with the path on which it does."""
 
 
-class _Lowering(Builder):
+class _Lowering(GraphBuilder):
     def __init__(self, program: Program) -> None:
         super().__init__()
         self.program = program
@@ -51,14 +51,14 @@ class _Lowering(Builder):
         self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
         self._next: Names = {}  # what the round that is being lowered hands to the next
 
-    def condition(self, expression: Expression, state: State, name: str) -> str:
+    def condition(self, expression: Expression, state: LoweringState, name: str) -> str:
         """The id of a node that decides `expression`."""
         lowered = self.value(expression, state)
         return self.add(g.Condition(lowered), BOOL, state.place, expression.span, name).node
 
     # ------------------------------------------------------------ expressions
 
-    def value(self, expression: Expression, state: State, name: str | None = None) -> Expression:
+    def value(self, expression: Expression, state: LoweringState, name: str | None = None) -> Expression:
         """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
         match expression:
             case p.Reference(binding=binding, type=type, span=span):
@@ -90,22 +90,22 @@ class _Lowering(Builder):
                 return self._match_value(expression, state, name or "match")
         return self._parts(expression, state)
 
-    def _parts(self, part: T, state: State) -> T:
+    def _parts(self, part: T, state: LoweringState) -> T:
         """`value` for the expressions directly inside something."""
         return mapped(part, lambda inner: self.value(inner, state))
 
-    def _node(self, operation: g.Operation, expression: Expression, state: State, name: str) -> NodeValue:
+    def _node(self, operation: g.Operation, expression: Expression, state: LoweringState, name: str) -> NodeValue:
         return self.add(operation, expression.type, state.place, expression.span, name)
 
-    def _generate(self, call: p.Generate, state: State, name: str) -> NodeValue:
+    def _generate(self, call: p.Generate, state: LoweringState, name: str) -> NodeValue:
         thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
         return self._node(g.Generate(thread, settings, call.as_type, call.may_invoke), call, state, name)
 
-    def _invoke(self, call: p.Invoke, state: State, name: str) -> NodeValue:
+    def _invoke(self, call: p.Invoke, state: LoweringState, name: str) -> NodeValue:
         thread, arguments = self.value(call.thread, state), self._parts(call.arguments, state)
         return self._node(g.Invoke(thread, call.intrinsic, arguments), call, state, name)
 
-    def _lazy(self, expression: p.Binary, state: State) -> Expression:
+    def _lazy(self, expression: p.Binary, state: LoweringState) -> Expression:
         """`a and f()`: where the right side calls something, the left side guards it."""
         if not calls_something(expression.right):
             return self._parts(expression, state)
@@ -118,7 +118,7 @@ class _Lowering(Builder):
 
     # ------------------------------------------------------ values by condition
 
-    def _if_value(self, choice: p.IfValue, state: State, name: str) -> Expression:
+    def _if_value(self, choice: p.IfValue, state: LoweringState, name: str) -> Expression:
         """Where a side calls something, the condition guards it and a Select takes what ran; else it is one value."""
         if not calls_something(choice.then, choice.otherwise):
             return self._parts(choice, state)
@@ -126,38 +126,40 @@ class _Lowering(Builder):
         sides = ((choice.then, True), (choice.otherwise, False))
         return self._select(choice, [(side, self._guarded(state, decided, on)) for side, on in sides], state, name)
 
-    def _match_value(self, choice: p.MatchValue, state: State, name: str) -> Expression:
+    def _match_value(self, choice: p.MatchValue, state: LoweringState, name: str) -> Expression:
         """The arms as they are of a statement; without calls one value, which tests one arm after the other."""
         subject = self.value(choice.subject, state)
         if not isinstance(subject, NodeValue) and calls_something(choice.arms):
             subject = self.add(g.Value(subject), subject.type, state.place, choice.subject.span, "subject")
         if not calls_something(choice.arms):
             return self._tested(choice, subject, state)
-        sides: list[tuple[Expression, State]] = []
-        left: State | None = state
+        sides: list[tuple[Expression, LoweringState]] = []
+        left: LoweringState | None = state
         for arm in choice.arms:
             assert left is not None, "an arm stands behind one that always fits"
             inside, left = self._arm(arm, subject, left, last=arm is choice.arms[-1])
             sides.append((arm.value, inside.bind(arm.binding, subject)))
         return self._select(choice, sides, state, name)
 
-    def _tested(self, choice: p.MatchValue, subject: Expression, state: State) -> Expression:
+    def _tested(self, choice: p.MatchValue, subject: Expression, state: LoweringState) -> Expression:
         *arms, last = [(arm, self.value(arm.value, state.bind(arm.binding, subject))) for arm in choice.arms]
         found = last[1]
         for arm, value in reversed(arms):
             found = p.IfValue(choice.type, arm.span, _any_test(arm, subject), value, found)
         return found
 
-    def _guarded(self, state: State, decided: str, holds: bool) -> State:
+    def _guarded(self, state: LoweringState, decided: str, holds: bool) -> LoweringState:
         return state._replace(place=state.place.when(Guard(decided, holds)))
 
-    def _select(self, choice: Expression, sides: list[tuple[Expression, State]], state: State, name: str) -> NodeValue:
+    def _select(
+        self, choice: Expression, sides: list[tuple[Expression, LoweringState]], state: LoweringState, name: str
+    ) -> NodeValue:
         found = tuple((inside.place.path, self.value(side, inside)) for side, inside in sides)
         return self.add(g.Select(found), choice.type, state.place, choice.span, name)
 
     # ------------------------------------------------------- flows and loops
 
-    def _flow_call(self, call: p.FlowCall, state: State, name: str | None) -> Expression:
+    def _flow_call(self, call: p.FlowCall, state: LoweringState, name: str | None) -> Expression:
         """The called flow in place of the call: its parameters are values, its returns are selected among."""
         flow, arguments = self.program.flows[call.flow], self._parts(call.arguments, state)
         name = self.name(state.place, name or flow.name)
@@ -181,10 +183,10 @@ class _Lowering(Builder):
             for argument, parameter in zip(arguments, flow.parameters, strict=True)
         }
         self._returned.append([])
-        self.block(flow.body, State(names, place))
+        self.block(flow.body, LoweringState(names, place))
         return self._returned.pop()
 
-    def _for(self, loop: p.For, state: State, name: str) -> NodeValue:
+    def _for(self, loop: p.For, state: LoweringState, name: str) -> NodeValue:
         """`limit` copies of the body, side by side; copy i runs when the list is that long."""
         source, name = self.value(loop.source, state), self.name(state.place, name)
         if not isinstance(source, NodeValue):
@@ -197,16 +199,16 @@ class _Lowering(Builder):
             self._element(loop, source, index, state._replace(place=place))
         return self.put(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
 
-    def _at_most(self, loop: p.For, source: NodeValue, state: State) -> State:
+    def _at_most(self, loop: p.For, source: NodeValue, state: LoweringState) -> LoweringState:
         """`limit 8 strict`: nothing of the fan-out starts where the list is longer."""
         span = loop.source.span
         length = p.Builtin(INT, span, "len", (source,))
         fits = p.Binary(BOOL, span, "<=", length, p.Literal(INT, span, loop.limit))
-        said = p.Text(STR, span, (p.Hole(length), f" elements are more than the limit of {loop.limit}"))
+        said = p.Text(STR, span, (p.StringHole(length), f" elements are more than the limit of {loop.limit}"))
         node = self.add(g.Require(fits, said), BOOL, state.place, span, "limit")
         return self._guarded(state, node.node, True)
 
-    def _element(self, loop: p.For, source: NodeValue, index: int, state: State) -> None:
+    def _element(self, loop: p.For, source: NodeValue, index: int, state: LoweringState) -> None:
         span = loop.source.span
         longer = p.Binary(BOOL, span, ">", p.Builtin(INT, span, "len", (source,)), p.Literal(INT, span, index))
         there = self.add(g.Condition(longer), BOOL, state.place, span, "there").node
@@ -215,25 +217,25 @@ class _Lowering(Builder):
         bound = self.add(g.Value(element), loop.binding.type, state.place, span, loop.binding.name)
         self.block(loop.body, state.bind(loop.binding, bound))
 
-    def _repeat(self, loop: p.Repeat, state: State, name: str) -> tuple[NodeValue, Place]:
+    def _repeat(self, loop: p.Repeat, state: LoweringState, name: str) -> tuple[NodeValue, Place]:
         """`rounds` copies of the body, one after the other; the value accepted first, and where the run goes on."""
         self._kept.append([])
         place, name = state.place, self.name(state.place, name)
         names = {**state.names, **{s.binding.id: self._named(s.initial, s.binding, state) for s in loop.states}}
         for index in range(loop.rounds):
             self._next = {}
-            ended = self.block(loop.body, State(names, place.inside(f"{name}[{index}]")))
+            ended = self.block(loop.body, LoweringState(names, place.inside(f"{name}[{index}]")))
             names = {**names, **self._next}
             if ended is None:
                 break
             place = place._replace(path=ended.path)
         else:
-            self.block(loop.otherwise, State(names, place.inside(f"{name}.else")))
+            self.block(loop.otherwise, LoweringState(names, place.inside(f"{name}.else")))
         accepted = self._kept.pop()
         value = self.put(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
         return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
 
-    def _named(self, value: Expression, binding: Binding, state: State) -> Expression:
+    def _named(self, value: Expression, binding: Binding, state: LoweringState) -> Expression:
         """What a `let`, a `thread` or a state of a loop stands for."""
         return self._bound(self.value(value, state, binding.name), binding, state.place)
 
@@ -247,7 +249,7 @@ class _Lowering(Builder):
 
     # ------------------------------------------------------------- statements
 
-    def block(self, block: Block, state: State) -> Place | None:
+    def block(self, block: Block, state: LoweringState) -> Place | None:
         """Lower statements in order. Returns where the run goes on after them, None where it never does."""
         for statement in block:
             going = self._statement(statement, state)
@@ -256,7 +258,7 @@ class _Lowering(Builder):
             state = going
         return state.place
 
-    def _statement(self, statement: p.Statement, state: State) -> State | None:
+    def _statement(self, statement: p.Statement, state: LoweringState) -> LoweringState | None:
         match statement:
             case p.Let(binding=None, value=value):
                 self.value(value, state)
@@ -290,7 +292,7 @@ class _Lowering(Builder):
                 raise AssertionError(f"a flow holds no {type(statement).__name__}")
         return state
 
-    def _if(self, branch: p.If, state: State) -> State | None:
+    def _if(self, branch: p.If, state: LoweringState) -> LoweringState | None:
         decided = self.condition(branch.condition, state, "if")
         returned = len(self._returned[-1])
         ends = [
@@ -299,7 +301,7 @@ class _Lowering(Builder):
         ]
         return self._after(state, ends, returned, branch.span)
 
-    def _after(self, state: State, ends: list[Place | None], returned: int, span: Span) -> State | None:
+    def _after(self, state: LoweringState, ends: list[Place | None], returned: int, span: Span) -> LoweringState | None:
         """Where a branching goes on: as before where no branch returned, else only on the paths that did not."""
         if len(self._returned[-1]) == returned:
             return state
@@ -313,12 +315,12 @@ class _Lowering(Builder):
         merged = self.add(g.Merge(tuple(paths)), BOOL, place, span, "merge")
         return place.when(Guard(merged.node))
 
-    def _match(self, match: p.Match, state: State) -> State | None:
+    def _match(self, match: p.Match, state: LoweringState) -> LoweringState | None:
         """Arms are tried in order: an arm's guards are its own test and that no earlier one held."""
         subject = self.value(match.subject, state)
         returned = len(self._returned[-1])
         ends: list[Place | None] = []
-        left: State | None = state
+        left: LoweringState | None = state
         for arm in match.arms:
             assert left is not None, "an arm stands behind one that always fits"
             inside, left = self._arm(arm, subject, left, last=arm is match.arms[-1])
@@ -328,8 +330,8 @@ class _Lowering(Builder):
         return self._after(state, ends, returned, match.span)
 
     def _arm(
-        self, arm: p.Arm | p.ValueArm, subject: Expression, state: State, last: bool
-    ) -> tuple[State, State | None]:
+        self, arm: p.Arm | p.ValueArm, subject: Expression, state: LoweringState, last: bool
+    ) -> tuple[LoweringState, LoweringState | None]:
         """The state inside an arm and the one for the arms after it; the last arm needs no test."""
         if last or not arm.patterns:
             return state, None
@@ -337,24 +339,24 @@ class _Lowering(Builder):
         inside, after = (state._replace(place=state.place.when(Guard(decided, on))) for on in (True, False))
         return inside, after
 
-    def _return(self, statement: p.Return, state: State) -> None:
+    def _return(self, statement: p.Return, state: LoweringState) -> None:
         value = self.value(statement.value, state)
         operation = g.Return(value) if len(self._returned) == 1 else g.Value(value)
         node = self.add(operation, value.type, state.place, statement.span, "return")
         self._returned[-1].append((state.place.path, node))
 
-    def _require(self, statement: p.Require, state: State) -> State:
+    def _require(self, statement: p.Require, state: LoweringState) -> LoweringState:
         """What follows is guarded by the requirement, so that nothing starts that a failed run would throw away."""
         condition = self.value(statement.condition, state)
         message = None if statement.message is None else self.value(statement.message, state)
         node = self.add(g.Require(condition, message), BOOL, state.place, statement.span, "require")
         return state._replace(place=state.place.when(Guard(node.node)))
 
-    def _mock(self, mock: p.Mock, state: State) -> None:
+    def _mock(self, mock: p.Mock, state: LoweringState) -> None:
         operation = g.Mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
         self.add(operation, NONE, state.place, mock.span, "mock")
 
-    def _keep(self, statement: p.Keep | p.Accept, state: State) -> State | None:
+    def _keep(self, statement: p.Keep | p.Accept, state: LoweringState) -> LoweringState | None:
         """`keep x when c`, `accept v when c`: the value is lowered on the path on which it counts."""
         place = state.place
         if statement.condition is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
-from alora_flow.planning.prompts import Call
+from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Hole
 
@@ -61,7 +61,7 @@ def plan(made: Schedule) -> PrefixPlan:
     )
 
 
-def _planned(ledger: Ledger, call: Call) -> PlannedCall:
+def _planned(ledger: Ledger, call: PromptedCall) -> PlannedCall:
     keys = keys_of(call.prompt)
     found = ledger.prompt(keys)
     ledger.add([*keys, *_left_behind(call, keys[-1][1])])
@@ -77,7 +77,7 @@ def _planned(ledger: Ledger, call: Call) -> PlannedCall:
     )
 
 
-def _left_behind(call: Call, adapter: str | None) -> list[Key]:
+def _left_behind(call: PromptedCall, adapter: str | None) -> list[Key]:
     """What a call's own tokens add to the cache: the hole itself, since a reply that ends by its stop token leaves its
     whole text."""
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
@@ -85,7 +85,7 @@ def _left_behind(call: Call, adapter: str | None) -> list[Key]:
     return []
 
 
-def _plain_lora(ledger: Ledger, call: Call) -> Amount:
+def _plain_lora(ledger: Ledger, call: PromptedCall) -> Amount:
     """What the call would prefill if its adapter were a plain LoRA, active from the first token."""
     adapter = call.prompt.contract.adapter.digest if call.prompt.contract else None
     keys: list[Key] = [(symbol, adapter) for symbol in call.prompt.symbols]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from itertools import count
 
-from alora_runtime.cache.node import Node
+from alora_runtime.cache.node import CacheNode
 
 PATIENCE = 4
 """A plan is given up when it is so many times as late as it said: a call that waits for a tool may still come, one in a
@@ -20,7 +20,7 @@ STEPS = 4
 """Leaves whose costs are in the same quarter are in one heap, since which of them is first does not change as requests
 pass. Among the heaps it does, so their first ones are compared when one has to go."""
 
-Heap = list[tuple[tuple[int, int, int], int, Node]]
+Heap = list[tuple[tuple[int, int, int], int, CacheNode]]
 """(rank, tie, leaf). A leaf that is in use by now, or has another rank, is skipped."""
 
 
@@ -33,19 +33,19 @@ class EvictionOrder:
         self._clock, self._tie = count(1), count()
         self._unplanned: Heap = []
         self._planned: dict[int, Heap] = {}  # by cost
-        self._until: list[tuple[int, int, Node]] = []  # heap of (request until which a plan holds, tie, node)
+        self._until: list[tuple[int, int, CacheNode]] = []  # heap of (request until which a plan holds, tie, node)
 
-    def use(self, node: Node) -> None:
+    def use(self, node: CacheNode) -> None:
         """Something uses it now, and nothing is known of the next time."""
         node.rank = (1, next(self._clock), 0)
 
-    def expect(self, node: Node, request: int, later: int) -> None:
+    def expect(self, node: CacheNode, request: int, later: int) -> None:
         """It is used `later` requests after number `request`, 0 for never again."""
         node.rank = (2, -(request + later), request + PATIENCE * later) if later else (0, next(self._clock), 0)
         self.watch(node)
         self.offer(node)
 
-    def watch(self, node: Node) -> None:
+    def watch(self, node: CacheNode) -> None:
         """Its rank was set: a plan does not hold for ever."""
         if node.rank[0] == 2:
             heappush(self._until, (node.rank[2], next(self._tie), node))
@@ -59,7 +59,7 @@ class EvictionOrder:
                 self.use(node)
                 self.offer(node)
 
-    def offer(self, node: Node) -> None:
+    def offer(self, node: CacheNode) -> None:
         """It may go, if it is an idle leaf."""
         if node.idle:
             # A run goes from its end, over time all of it: on average its tokens cost what its middle does.
@@ -67,7 +67,7 @@ class EvictionOrder:
             heap = self._planned.setdefault(cost, []) if node.rank[0] == 2 else self._unplanned
             heappush(heap, (node.rank, next(self._tie), node))
 
-    def pop(self) -> Node:
+    def pop(self) -> CacheNode:
         """The leaf that goes next. There must be one."""
         if _settled(self._unplanned):
             return heappop(self._unplanned)[2]

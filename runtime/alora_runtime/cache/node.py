@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from alora_runtime.cache.extents import Extent, joined
 
 
-class Node:
+class CacheNode:
     """A run of the tree, from position `depth` of every sequence through it.
 
     ready: how many of its tokens have their KV; planned: the same once the step being prepared is done.
@@ -30,10 +30,10 @@ class Node:
         "tokens",
     )
 
-    def __init__(self, parent: Node | None, label: Hashable, tokens: Sequence[int], start: int) -> None:
+    def __init__(self, parent: CacheNode | None, label: Hashable, tokens: Sequence[int], start: int) -> None:
         self.parent, self.label, self.tokens, self.start = parent, label, tuple(tokens), start
         self.depth = parent.end if parent else 0
-        self.children: dict[tuple[Hashable, int], Node] = {}
+        self.children: dict[tuple[Hashable, int], CacheNode] = {}
         self.ready = self.planned = self.references = 0
         self.rank = (1, 0, 0)
         self.row: object | None = None
@@ -53,10 +53,10 @@ class Node:
         """A leaf that no live request passes through: it may be evicted."""
         return not self.references and not self.children and self.parent is not None
 
-    def path(self) -> list[Node]:
+    def path(self) -> list[CacheNode]:
         """From the first run to this one, without the root."""
         nodes = []
-        node: Node | None = self
+        node: CacheNode | None = self
         while node is not None and node.parent is not None:
             nodes.append(node)
             node = node.parent

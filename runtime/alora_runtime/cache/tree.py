@@ -4,7 +4,7 @@ Who owns a slot of the arena, at any moment exactly one of:
 
     slots                      owner                                 leaves by
     free gaps                  SlotPool                              take, take_at
-    a node's extent            Node, in the tree                     eviction, or pruning what was never computed
+    a node's extent            CacheNode, in the tree                     eviction, or pruning what was never computed
     a growing tail             Live request (scheduler)              graft into the tree, or give back
 
 A node is a run: tokens under one label (the adapter's identity), in one contiguous extent. It can be split anywhere.
@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from alora_runtime.cache.eviction import EvictionOrder
 from alora_runtime.cache.extents import Extent, SlotPool
-from alora_runtime.cache.node import Node, common
+from alora_runtime.cache.node import CacheNode, common
 
 Labelled = tuple[Hashable, Sequence[int]]
 """A label and the tokens under it."""
@@ -34,18 +34,18 @@ class RunTree:
         self.pool = SlotPool(total)
         self.keep = keep
         self.order = EvictionOrder(double)
-        self.root = Node(None, None, (), 0)
+        self.root = CacheNode(None, None, (), 0)
         self.held = 0  # slots of nodes with references
         self.stored = 0  # slots of all nodes
         self.evicted = 0  # slots evicted since the start
-        self._in_flight: set[Node] = set()
+        self._in_flight: set[CacheNode] = set()
 
     @property
     def available(self) -> int:
         """Slots that a request could get: free ones and those of runs that nobody uses."""
         return self.pool.free + self.stored - self.held
 
-    def find(self, runs: Sequence[Labelled]) -> Node:
+    def find(self, runs: Sequence[Labelled]) -> CacheNode:
         """The node where the longest cached prefix of `runs` ends; splits the node that it ends in."""
         node = self.root
         for label, tokens in runs:
@@ -54,7 +54,7 @@ class RunTree:
                 break
         return node
 
-    def admit(self, runs: Sequence[Labelled], spare: int, tail: int) -> Node | None:
+    def admit(self, runs: Sequence[Labelled], spare: int, tail: int) -> CacheNode | None:
         """Give `runs` a path of nodes, sharing what is there; None unless `spare` more slots could then be had.
         Where possible `tail` slots behind the path are left free."""
         total = sum(len(tokens) for _, tokens in runs)
@@ -76,7 +76,7 @@ class RunTree:
             self.evicted += self._trim(node, max(0, len(node.tokens) - (slots - self.pool.free)))
         return True
 
-    def expect(self, node: Node, uses: Uses, request: int) -> None:
+    def expect(self, node: CacheNode, uses: Uses, request: int) -> None:
         """What a plan knows of the sequence that ends in `node` and was request number `request`."""
         path, index = node.path(), 0
         for end, later in uses:
@@ -87,7 +87,7 @@ class RunTree:
                     self.order.expect(path[index], request, later)
                 index += 1
 
-    def graft(self, node: Node, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> Node:
+    def graft(self, node: CacheNode, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> CacheNode:
         """Put computed tokens below `node`; their slots, given in order, become the tree's or are free again. Returns
         where they end."""
         node, known = self._descend(node, label, tokens)
@@ -104,7 +104,7 @@ class RunTree:
         self.order.offer(node)
         return node
 
-    def reference(self, node: Node) -> None:
+    def reference(self, node: CacheNode) -> None:
         """Somebody passes through or pins the path to `node`: it stays until they release it."""
         for step in node.path():
             if step.rank[0] == 0:  # a plan was wrong
@@ -112,7 +112,7 @@ class RunTree:
             self.held += 0 if step.references else len(step.tokens)
             step.references += 1
 
-    def release(self, node: Node) -> None:
+    def release(self, node: CacheNode) -> None:
         """A live request leaves its path; what nobody will compute any more goes."""
         for step in node.path():
             step.references -= 1
@@ -128,14 +128,14 @@ class RunTree:
             node = parent
         self.order.offer(node)
 
-    def planned(self, node: Node) -> int:
+    def planned(self, node: CacheNode) -> int:
         """The first position on the path to `node` that is neither computed nor planned."""
         for step in node.path():
             if step.planned < len(step.tokens):
                 return step.depth + step.planned
         return node.end
 
-    def plan(self, node: Node, end: int) -> None:
+    def plan(self, node: CacheNode, end: int) -> None:
         """The step being prepared computes the path to `node` up to position `end`."""
         for step in node.path():
             reach = min(len(step.tokens), end - step.depth)
@@ -143,7 +143,7 @@ class RunTree:
                 step.planned = reach
                 self._in_flight.add(step)
 
-    def cut(self, node: Node, end: int) -> None:
+    def cut(self, node: CacheNode, end: int) -> None:
         """The step being prepared does not compute the path to `node` beyond position `end` after all."""
         for step in node.path():
             step.planned = max(step.ready, min(step.planned, end - step.depth))
@@ -160,7 +160,7 @@ class RunTree:
             node.planned = node.ready
         self._in_flight.clear()
 
-    def nodes(self) -> Iterator[Node]:
+    def nodes(self) -> Iterator[CacheNode]:
         """Every node but the root."""
         stack = list(self.root.children.values())
         while stack:
@@ -168,7 +168,7 @@ class RunTree:
             yield node
             stack.extend(node.children.values())
 
-    def _descend(self, node: Node, label: Hashable, tokens: Sequence[int]) -> tuple[Node, int]:
+    def _descend(self, node: CacheNode, label: Hashable, tokens: Sequence[int]) -> tuple[CacheNode, int]:
         at = 0
         while at < len(tokens):
             child = node.children.get((label, tokens[at]))
@@ -179,7 +179,7 @@ class RunTree:
             at += shared
         return node, at
 
-    def _append(self, node: Node, runs: Sequence[Labelled], missing: int, tail: int) -> Node:
+    def _append(self, node: CacheNode, runs: Sequence[Labelled], missing: int, tail: int) -> CacheNode:
         slots = iter(self.pool.take(missing, tail))
         extent, position, matched = Extent(0, 0), 0, node.end
         for label, tokens in runs:
@@ -195,20 +195,20 @@ class RunTree:
             position += len(tokens)
         return node
 
-    def _add(self, parent: Node, label: Hashable, tokens: Sequence[int], start: int) -> Node:
-        node = Node(parent, label, tokens, start)
+    def _add(self, parent: CacheNode, label: Hashable, tokens: Sequence[int], start: int) -> CacheNode:
+        node = CacheNode(parent, label, tokens, start)
         self.order.use(node)
         assert node.key not in parent.children
         parent.children[node.key] = node
         self.stored += len(tokens)
         return node
 
-    def _split(self, node: Node, at: int) -> Node:
+    def _split(self, node: CacheNode, at: int) -> CacheNode:
         """Cut a node before its token `at`; the new upper part is returned, `node` itself stays the lower one."""
         parent = node.parent
         assert parent is not None
         assert 0 < at < len(node.tokens)
-        upper = Node(parent, node.label, node.tokens[:at], node.start)
+        upper = CacheNode(parent, node.label, node.tokens[:at], node.start)
         upper.ready, upper.planned = min(node.ready, at), min(node.planned, at)
         upper.references, upper.rank = node.references, node.rank
         self.order.watch(upper)
@@ -220,7 +220,7 @@ class RunTree:
             self._in_flight.add(upper)
         return upper
 
-    def _trim(self, node: Node, length: int) -> int:
+    def _trim(self, node: CacheNode, length: int) -> int:
         """Cut an idle leaf to its first `length` tokens, or away; returns how many slots that freed."""
         assert node.parent is not None
         assert node.idle

@@ -19,7 +19,7 @@ from alora_runtime.compute.cpu.processor import Cpu
 from alora_runtime.compute.decoder import Decoder
 from alora_runtime.compute.plain import Plain
 from alora_runtime.compute.processor import Processor
-from alora_runtime.compute.reference import NAME, Reference, register
+from alora_runtime.compute.reference import NAME, ReferenceNetwork, register
 from alora_runtime.compute.support import CLASSES, ModelFolder, read_model_folder
 from alora_runtime.errors import ModelError
 
@@ -55,7 +55,7 @@ class LanguageModel:
             warnings.warn(f"{source.folder} runs on the slow reference: {misfit}", stacklevel=2)
         self.slow = misfit or (attention == "reference" and "it was asked for") or ""
         if self.slow:
-            self.network: Decoder | Reference = Reference(model, self.vocabulary, processor)
+            self.network: Decoder | ReferenceNetwork = ReferenceNetwork(model, self.vocabulary, processor)
         else:
             self.network = Decoder(model, self.vocabulary, processor)
 

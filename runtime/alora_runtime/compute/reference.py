@@ -43,7 +43,7 @@ class AdaptedLinear(nn.Module):
         return output
 
 
-class Reference:
+class ReferenceNetwork:
     """A transformers model with its Linear layers wrapped; attributes as in Decoder."""
 
     def __init__(self, model: Any, vocabulary: int, processor: Processor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from alora_runtime.cache.node import Node
+from alora_runtime.cache.node import CacheNode
 from alora_runtime.cache.tree import Labelled, RunTree
 from alora_runtime.errors import CapacityError
 from alora_runtime.schedule.sequence import Live
@@ -15,10 +15,10 @@ class Pins:
 
     def __init__(self, tree: RunTree) -> None:
         self.tree = tree
-        self.ends: dict[str, list[Node]] = {}
+        self.ends: dict[str, list[CacheNode]] = {}
 
     @property
-    def nodes(self) -> set[Node]:
+    def nodes(self) -> set[CacheNode]:
         """Every pinned run of the tree."""
         return {node for ends in self.ends.values() for end in ends for node in end.path()}
 
@@ -27,7 +27,7 @@ class Pins:
         """What they take of the arena."""
         return sum(len(node.tokens) for node in self.nodes)
 
-    def add(self, name: str, end: Node) -> None:
+    def add(self, name: str, end: CacheNode) -> None:
         """Keep the sequence that ends here."""
         self.tree.reference(end)
         self.ends.setdefault(name, []).append(end)

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from alora_runtime.answer.choices import ChoiceTrie
 from alora_runtime.cache.extents import Extent, joined, size, window
-from alora_runtime.cache.node import Node
+from alora_runtime.cache.node import CacheNode
 from alora_runtime.cache.tree import Uses
 
 Runs = tuple[tuple[int, tuple[int, ...]], ...]
@@ -50,7 +50,7 @@ class Live:
     closing: bool = False
     prefilled: int = 0
     counted: int = 0
-    leaf: Node | None = None
+    leaf: CacheNode | None = None
     path: list[Extent] = field(default_factory=list)
     tail: list[Extent] = field(default_factory=list)
     reserved: int = 0
@@ -84,7 +84,7 @@ class Live:
         adapter, tokens = self.runs[-1]
         return (*self.runs[:-1], (adapter, tokens + tuple(self.generated[: self.fed])))
 
-    def enter(self, leaf: Node) -> None:
+    def enter(self, leaf: CacheNode) -> None:
         """Take its place in the tree."""
         self.leaf, self.path, self.used, self.prompt_done = leaf, leaf.extents(), 0, False
         self.reserve([])
@@ -155,7 +155,7 @@ class Piece:
     start: int
     slots: list[Extent] | None
     context: list[Extent]
-    row: Node | Live | None
+    row: CacheNode | Live | None
 
     @property
     def length(self) -> int:
@@ -182,10 +182,10 @@ class Plan:
     budget: int
     decoding: list[Live] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
-    rows: set[Node] = field(default_factory=set)
+    rows: set[CacheNode] = field(default_factory=set)
     spoiled: dict[Live, int] = field(default_factory=dict)
 
-    def keepers(self) -> list[Node | Live]:
+    def keepers(self) -> list[CacheNode | Live]:
         """Who keeps a row, in order."""
         return [*self.decoding, *(piece.row for piece in self.pieces if piece.row is not None)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.facts import KINDS
-from alora_flow.mini.world import Entity, Question, World
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.facts import KINDS
+from alora_flow.mini.world.world import Entity, Question, World
 
 Piece = tuple[str, float]
 
@@ -18,7 +18,7 @@ GUESSED_CHOICE, GUESSED_NAME = 0.5, 0.05
 
 
 @dataclass(frozen=True)
-class Turn:
+class WorldTurn:
     """One turn. `pieces` spell `text` with a loss weight each; a context turn has none."""
 
     role: str
@@ -44,15 +44,15 @@ class Size:
     pronouns: float = 0.5
 
 
-def answer(pieces: list[Piece]) -> Turn:
+def answer(pieces: list[Piece]) -> WorldTurn:
     """An assistant turn of these pieces."""
-    return Turn("assistant", "".join(text for text, _ in pieces), tuple(pieces))
+    return WorldTurn("assistant", "".join(text for text, _ in pieces), tuple(pieces))
 
 
-def led(role: str, text: str) -> Turn:
+def led(role: str, text: str) -> WorldTurn:
     """A turn that its first word decides."""
     first, rest = text.split(" ", 1)
-    return Turn(role, text, ((first, VERDICT), (f" {rest}", PLAIN)))
+    return WorldTurn(role, text, ((first, VERDICT), (f" {rest}", PLAIN)))
 
 
 def around(entity: Entity, attribute: str) -> tuple[str, str]:
@@ -67,7 +67,7 @@ class Chat:
 
     world: World
     size: Size
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[WorldTurn] = field(default_factory=list)
     entities: list[Entity] = field(default_factory=list)
     shown: set[tuple[Entity, str]] = field(default_factory=set)
     told: set[tuple[Entity, str]] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Chat:
 
     def add(self, role: str, text: str) -> None:
         """Append a context turn."""
-        self.turns.append(Turn(role, text))
+        self.turns.append(WorldTurn(role, text))
 
     def chance(self, probability: float) -> bool:
         """True this often."""
@@ -179,7 +179,7 @@ class Chat:
         before, after = around(question.entity, question.attribute)
         return [(before, PLAIN), (f" {value}", weight), (after, PLAIN)]
 
-    def reply(self, question: Question) -> Turn:
+    def reply(self, question: Question) -> WorldTurn:
         """What the assistant should say: the fact, that it is not there, or a guess."""
         value = question.entity.facts.get(question.attribute)
         if (question.entity, question.attribute) in self.shown and value:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alora_flow.mini.network import Network
+from alora_flow.mini.recipe.network import Network
 
 MUON_RATE, ADAM_RATE = 0.008, 2e-3
 WARM, DECAY = 30, 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,20 +15,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alora_flow.mini import vocabulary
-from alora_flow.mini.chat import Size
-from alora_flow.mini.corpus import STAGES
-from alora_flow.mini.encoding import Batch, shard
-from alora_flow.mini.network import Network, Shape
-from alora_flow.mini.optimiser import Optimiser
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini.recipe import vocabulary
+from alora_flow.mini.recipe.encoding import PaddedBatch, shard
+from alora_flow.mini.recipe.network import Network, Shape
+from alora_flow.mini.recipe.optimiser import Optimiser
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.chat import Size
+from alora_flow.mini.world.corpus import STAGES
+from alora_flow.training.checkpoint import log, read_state, write_state
+from alora_flow.training.loop import fast_matrices
 
 # The layer whose first head is told where an answer comes from: late enough to know, early enough to use it.
 POINTER = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class BasePlan:
     """How the base is trained. A budget of `minutes`, where given, replaces that of `tokens`."""
 
     seed: int = 0
@@ -46,7 +47,7 @@ class Plan:
 class Clock:
     """How far training is, over all its restarts."""
 
-    plan: Plan
+    plan: BasePlan
     tokens: int = 0
     seconds: float = 0.0
     shards: int = 0
@@ -67,11 +68,6 @@ class Clock:
         return 0.8 if self.progress < 0.1 else 0.35
 
 
-def fast_matrices() -> bool:
-    """Whether this processor multiplies bf16 matrices in hardware; elsewhere they are far slower than float32."""
-    return bool(torch.cpu._is_amx_tile_supported())
-
-
 def compiled(network: Network) -> Callable[..., Tensor]:
     """The network as one compiled graph a batch shape, or as it is where no C++ compiler is at hand."""
     return torch.compile(network, dynamic=False) if shutil.which("g++") else network
@@ -86,12 +82,12 @@ def _start(folder: Path) -> None:
     _ENCODER.append(Encoder.load(folder))
 
 
-def _make(seed: int, size: Size, count: int, recall: float, tokens: int) -> list[Batch]:
+def _make(seed: int, size: Size, count: int, recall: float, tokens: int) -> list[PaddedBatch]:
     """Make one shard in that process."""
     return shard(_ENCODER[0], seed, size, count, recall, tokens)
 
 
-def stream(folder: Path, clock: Clock) -> Iterator[list[Batch]]:
+def stream(folder: Path, clock: Clock) -> Iterator[list[PaddedBatch]]:
     """Shards without end, always one ahead. Shard `k` depends on the seed, `k` and the stage when it was ordered."""
     plan = clock.plan
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=_start, initargs=(folder,)) as pool:
@@ -115,7 +111,7 @@ def rounded_up(places: Tensor, step: int = 1024) -> Tensor:
     return F.pad(places, (0, -len(places) % step))
 
 
-def guidance(scores: list[Tensor], batch: Batch) -> Tensor:
+def guidance(scores: list[Tensor], batch: PaddedBatch) -> Tensor:
     """What two attention heads are told: the first layer's to look one token back, a late one's to look at the source.
 
     Which entity a fact belongs to takes layers that are of no use one without the other: in 30 M tokens no seed found
@@ -132,7 +128,7 @@ def guidance(scores: list[Tensor], batch: Batch) -> Tensor:
     return pointed / max(1, len(rows)) + F.cross_entropy(back[:, 1:].flatten(0, 1)[::8], before.flatten()[::8])
 
 
-def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half: bool) -> Tensor:
+def loss_of(network: Network, forward: Callable[..., Tensor], batch: PaddedBatch, half: bool) -> Tensor:
     """Weighted cross-entropy and guidance. The head sees only positions that carry loss, few of the light ones."""
     ids = torch.from_numpy(batch.ids.astype("int64"))
     weights = torch.from_numpy(batch.weights.astype("float32"))[:, 1:]
@@ -151,7 +147,7 @@ def loss_of(network: Network, forward: Callable[..., Tensor], batch: Batch, half
 class Training:
     """One run in one folder; a second start with the same folder continues it."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: BasePlan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.plan = folder, plan
         torch.set_num_threads(plan.threads)
@@ -172,25 +168,21 @@ class Training:
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint, if there is one."""
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True)
+        state = read_state(self.checkpoint)
+        if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimiser.load(state["optimiser"])
             self.clock = Clock(self.plan, **state["clock"])
 
     def save(self) -> None:
-        """Write the state; a run killed while writing keeps the last one."""
+        """Write the state."""
         clock = {k: v for k, v in asdict(self.clock).items() if k != "plan"}
         state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state(), "clock": clock}
-        torch.save(state, self.checkpoint.with_suffix(".new"))
-        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
+        write_state(self.checkpoint, state)
 
     def say(self, **facts: object) -> None:
         """Append a line to the log."""
-        line = json.dumps({"minutes": round(self.clock.seconds / 60, 2), "tokens": self.clock.tokens, **facts})
-        print(line, flush=True)
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(line + "\n")
+        log(self.folder, minutes=round(self.clock.seconds / 60, 2), tokens=self.clock.tokens, **facts)
 
     def run(self, measure: Callable[[Network], dict[str, object]] | None = None) -> Network:
         """Train until the budget is spent."""

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from alora_flow.mini.network import Adapter, Network, Shape
+from alora_flow.mini.recipe.network import Adapter, Network, Shape
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 TARGETS = ("q_proj", "k_proj", "v_proj")

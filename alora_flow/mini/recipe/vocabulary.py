@@ -14,8 +14,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from alora_flow.mini import INTRINSICS
-from alora_flow.mini.corpus import STAGES, training_chats
-from alora_flow.mini.names import FIRST, FIRST_YEAR, LAST_YEAR, SECOND
+from alora_flow.mini.world.corpus import STAGES, training_chats
+from alora_flow.mini.world.names import FIRST, FIRST_YEAR, LAST_YEAR, SECOND
 
 ROLES = ("system", "documents", "user", "assistant", "tool_result")
 RESERVED = 8

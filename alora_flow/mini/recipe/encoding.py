@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from alora_flow.mini.chat import PLAIN, VALUE, Size, Turn
-from alora_flow.mini.corpus import recitals, training_chats
-from alora_flow.mini.names import Names
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.chat import PLAIN, VALUE, Size, WorldTurn
+from alora_flow.mini.world.corpus import recitals, training_chats
+from alora_flow.mini.world.names import Names
 
 # A little loss on documents and questions helps to start; more of it drowns the answers.
 CONTEXT = 0.02
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedBatch:
     """Rows padded to one length, `[rows, length]` each.
 
     `sources` says, one more than its place and 0 for none, which earlier token the next one is copied from.
@@ -60,12 +60,12 @@ class Batch:
     sources: NDArray[np.int16]
 
 
-def thread_ids(encoder: Encoder, turns: Sequence[Turn]) -> list[int]:
+def thread_ids(encoder: Encoder, turns: Sequence[WorldTurn]) -> list[int]:
     """The ids of closed turns, in the chat template's form."""
     return [i for turn in turns for i in (encoder.role(turn.role), *encoder.text(turn.text), encoder.end)]
 
 
-def rows_of(encoder: Encoder, chats: list[list[Turn]]) -> list[Row]:
+def rows_of(encoder: Encoder, chats: list[list[WorldTurn]]) -> list[Row]:
     """Encode chats, all their pieces in one call of the tokenizer."""
     parts = [p for chat in chats for turn in chat for p in (turn.pieces or ((turn.text, CONTEXT),))]
     encoded = iter(encoder.texts([text for text, _ in parts]))
@@ -111,7 +111,7 @@ def recall_rows(encoder: Encoder, seed: int, count: int) -> list[Row]:
     return rows
 
 
-def pad(rows: list[Row], length: int) -> Batch:
+def pad(rows: list[Row], length: int) -> PaddedBatch:
     """Rows padded on the right; padding weighs nothing."""
     ids = np.zeros((len(rows), length), np.int16)
     weights = np.zeros((len(rows), length), np.float16)
@@ -122,10 +122,10 @@ def pad(rows: list[Row], length: int) -> Batch:
         for place, source in row.sources().items():
             sources[i, place] = source + 1
     weights[:, 0] = 0
-    return Batch(ids, weights, sources)
+    return PaddedBatch(ids, weights, sources)
 
 
-def batches(rows: list[Row], tokens: int, random: Random) -> list[Batch]:
+def batches(rows: list[Row], tokens: int, random: Random) -> list[PaddedBatch]:
     """Batches of about `tokens` tokens in random order; a bucket's last, short batch is left out."""
     out = []
     random.shuffle(rows)
@@ -137,7 +137,7 @@ def batches(rows: list[Row], tokens: int, random: Random) -> list[Batch]:
     return out
 
 
-def shard(encoder: Encoder, seed: int, size: Size, count: int, recall: float, tokens: int) -> list[Batch]:
+def shard(encoder: Encoder, seed: int, size: Size, count: int, recall: float, tokens: int) -> list[PaddedBatch]:
     """A seeded piece of training data: `count` chats and, in proportion `recall`, lists to copy."""
     rows = rows_of(encoder, [*training_chats(seed, size, count), *recitals(seed, size, count // 2)])
     rows += recall_rows(encoder, seed, int(count * recall))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import replace as changed
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import Chat, Size, Turn
-from alora_flow.mini.corpus import is_shown, past_round, respond, training_chat
-from alora_flow.mini.world import Question, World
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import Chat, Size, WorldTurn
+from alora_flow.mini.world.corpus import is_shown, past_round, respond, training_chat
+from alora_flow.mini.world.world import Question, World
 
 SMALL = Size(documents=(1, 2), facts=(1, 3), missing=0.0, careful=0.35, other=0.0)
 LARGE = Size(documents=(2, 4), facts=(2, 4), missing=0.0, careful=0.35, other=0.0)
@@ -18,7 +18,7 @@ LARGE = Size(documents=(2, 4), facts=(2, 4), missing=0.0, careful=0.35, other=0.
 class Sample:
     """A thread whose last turn is the user's or the documents', what follows, and where it came from."""
 
-    turns: list[Turn]
+    turns: list[WorldTurn]
     target: str
     question: Question
     chat: Chat

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from alora_flow.mini import INTRINSICS, heldout
-from alora_flow.mini.adapters import judge, own_answers
-from alora_flow.mini.folders import load_adapter, load_base
-from alora_flow.mini.heldout import Sample
-from alora_flow.mini.measuring import answer_pairs, exact, interval
-from alora_flow.mini.network import Network
-from alora_flow.mini.tasks import Case, cases_of, order
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini import INTRINSICS
+from alora_flow.mini.recipe.adapters import judge, own_answers
+from alora_flow.mini.recipe.folders import load_adapter, load_base
+from alora_flow.mini.recipe.measuring import answer_pairs
+from alora_flow.mini.recipe.network import Network
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world import heldout
+from alora_flow.mini.world.heldout import Sample
+from alora_flow.mini.world.tasks import Case, cases_of, order
+from alora_flow.training.evaluation import certainty_figures, exact
+from alora_flow.training.intervals import Figures, by, rate
 
 # Seeds that nothing else uses: not the training, nor what is watched during it.
 BASE_SEED, ADAPTER_SEED = 700_001, 800_001
 COUNT = 400
-
-Figures = dict[str, Any]
-
-
-def rate(hits: Sequence[bool]) -> Figures:
-    """A proportion with its count and 95 % interval."""
-    low, high = interval(sum(hits), len(hits))
-    return {
-        "rate": round(sum(hits) / max(1, len(hits)), 4),
-        "n": len(hits),
-        "low": round(low, 4),
-        "high": round(high, 4),
-    }
-
-
-def by(keys: Sequence[str], hits: Sequence[bool]) -> dict[str, Figures]:
-    """`rate` for each key."""
-    split: dict[str, list[bool]] = defaultdict(list)
-    for key, hit in zip(keys, hits, strict=True):
-        split[key].append(hit)
-    return {key: rate(split[key]) for key in sorted(split)}
 
 
 def exact_answers(network: Network, encoder: Encoder, samples: Sequence[Sample]) -> Figures:
@@ -78,33 +57,9 @@ def certainty(scores: Tensor, encoder: Encoder) -> Tensor:
     return scores[:, digits].softmax(-1) @ (torch.arange(10) * 0.1 + 0.05)
 
 
-def calibration_error(sure: Tensor, right: Tensor) -> float:
-    """Expected calibration error over ten equal bins."""
-    bins = (sure * 10).long().clamp(0, 9)
-    gaps = [
-        (bins == b).float().mean() * (sure[bins == b].mean() - right[bins == b].mean()).abs()
-        for b in torch.unique(bins)
-    ]
-    return float(sum(gaps, torch.tensor(0.0)))
-
-
 def uncertainty_figures(cases: Sequence[Case], scores: Tensor, encoder: Encoder) -> Figures:
-    """Brier score against the best constant in hindsight, with the interval of their difference, and ECE."""
-    sure = certainty(scores, encoder)
-    right = torch.tensor([float(c.right) for c in cases])
-    own, constant = (sure - right) ** 2, (right.mean() - right) ** 2
-    gain = constant - own
-    half = 1.96 * float(gain.std()) / sqrt(len(cases))
-    return {
-        "n": len(cases),
-        "brier": round(float(own.mean()), 4),
-        "brier_constant": round(float(constant.mean()), 4),
-        "gain_low": round(float(gain.mean()) - half, 4),
-        "gain_high": round(float(gain.mean()) + half, 4),
-        "ece": round(calibration_error(sure, right), 4),
-        "right": round(float(right.mean()), 4),
-        "works": float(gain.mean()) - half > 0,
-    }
+    """How the expected certainty fits what was right."""
+    return certainty_figures(certainty(scores, encoder), torch.tensor([float(c.right) for c in cases]))
 
 
 def trivial_error(name: str, cases: Sequence[Case]) -> float:

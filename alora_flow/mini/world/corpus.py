@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import PLAIN, VALUE, VERDICT, Chat, Size, Turn, answer, around, led
-from alora_flow.mini.world import Question, World, likelihood
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import PLAIN, VALUE, VERDICT, Chat, Size, WorldTurn, answer, around, led
+from alora_flow.mini.world.world import Question, World, likelihood
 
 # From easy to hard; the share of training at which each begins is the recipe's. Reading comes first: a base that may
 # say that the documents do not say, before it can read them, says so too often.
@@ -76,7 +76,7 @@ def checked(chat: Chat, question: Question) -> None:
     """An answer, often wrong and then not learnt, and whether the documents support it."""
     turn = chat.reply(question)
     if chat.chance(0.5):
-        turn = Turn("assistant", question.entity.statement(question.attribute, chat.wrong(question)))
+        turn = WorldTurn("assistant", question.entity.statement(question.attribute, chat.wrong(question)))
     chat.turns.append(turn)
     if chat.chance(0.4):
         decide(chat, chat.random.choice(words.ASK_SUPPORT), chat.supported(question, turn.text))
@@ -182,7 +182,7 @@ def training_chat(world: World, size: Size) -> Chat:
     return chat
 
 
-def recital(world: World, pronouns: float) -> list[Turn]:
+def recital(world: World, pronouns: float) -> list[WorldTurn]:
     """Documents about entities of one kind, and all their facts once more in another order.
 
     What is hard to learn is which entity a fact belongs to; here that is asked many times over.
@@ -199,13 +199,13 @@ def recital(world: World, pronouns: float) -> list[Turn]:
     return chat.turns
 
 
-def recitals(seed: int, size: Size, count: int) -> list[list[Turn]]:
+def recitals(seed: int, size: Size, count: int) -> list[list[WorldTurn]]:
     """`count` seeded recitals, with as many pronouns as chats of this size have."""
     world = World(seed, "train")
     return [recital(world, size.pronouns) for _ in range(count)]
 
 
-def training_chats(seed: int, size: Size, count: int) -> Iterator[list[Turn]]:
+def training_chats(seed: int, size: Size, count: int) -> Iterator[list[WorldTurn]]:
     """`count` seeded training chats."""
     world = World(seed, "train")
     for _ in range(count):

@@ -63,7 +63,7 @@ class Shape:
         }
 
 
-class Layer(nn.Module):
+class NetworkLayer(nn.Module):
     """One decoder layer; weights are `[out, in]` as in `nn.Linear`."""
 
     def __init__(self, shape: Shape) -> None:
@@ -77,7 +77,7 @@ class Layer(nn.Module):
         self.down = nn.Parameter(torch.randn(d, f) * 0.02 / (2 * shape.layers) ** 0.5)
 
 
-class Delta(nn.Module):
+class LayerDelta(nn.Module):
     """Low-rank change of one layer's q, k and v: `a` is `[3, rank, hidden]`, `b` is `[3, hidden, rank]`."""
 
     def __init__(self, hidden: int, rank: int) -> None:
@@ -97,12 +97,12 @@ class Adapter(nn.Module):
     def __init__(self, shape: Shape, rank: int, alpha: int) -> None:
         super().__init__()
         self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
-        self.layers = nn.ModuleList(Delta(shape.hidden, rank) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(LayerDelta(shape.hidden, rank) for _ in range(shape.layers))
 
     @property
-    def deltas(self) -> list[Delta]:
+    def deltas(self) -> list[LayerDelta]:
         """The layers' changes, in order."""
-        return cast("list[Delta]", list(self.layers))
+        return cast("list[LayerDelta]", list(self.layers))
 
     def at(self, index: int, x: Tensor) -> Tensor:
         """The change at one layer for normed input `x`."""
@@ -140,7 +140,7 @@ class Network(nn.Module):
         super().__init__()
         self.shape = shape
         self.embed = nn.Parameter(torch.randn(shape.vocabulary, shape.hidden) * 0.02)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(NetworkLayer(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.hidden))
         cos, sin = rotary_table(shape)
         self.register_buffer("cos", cos, persistent=False)
@@ -149,9 +149,9 @@ class Network(nn.Module):
         self.register_buffer("causal", causal, persistent=False)
 
     @property
-    def stack(self) -> list[Layer]:
+    def stack(self) -> list[NetworkLayer]:
         """The layers, in order."""
-        return cast("list[Layer]", list(self.layers))
+        return cast("list[NetworkLayer]", list(self.layers))
 
     def forward(
         self,
@@ -186,7 +186,7 @@ class Network(nn.Module):
 
     def attend(
         self,
-        layer: Layer,
+        layer: NetworkLayer,
         fused: Tensor,
         rotary: tuple[Tensor, Tensor],
         mask: Tensor | None,
@@ -207,7 +207,7 @@ class Network(nn.Module):
             seen.append(scores[:, 0])
         return F.linear(y.transpose(1, 2).flatten(2), layer.out)
 
-    def inner(self, layer: Layer, x: Tensor) -> Tensor:
+    def inner(self, layer: NetworkLayer, x: Tensor) -> Tensor:
         """The gated feed-forward of one layer."""
         normed = F.rms_norm(x, (self.shape.hidden,), layer.norm_inner, 1e-6)
         gate, up = F.linear(normed, layer.gate_up).chunk(2, -1)

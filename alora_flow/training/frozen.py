@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from alora_flow.mini.network import Adapter, Cache, Network
+from alora_flow.training.data import by_length, padded
+from alora_flow.training.model import Cache, CausalModel
 
 
 @dataclass(frozen=True)
@@ -34,38 +35,40 @@ class Prefix:
         return self.lengths[:, None] + torch.arange(suffix)
 
 
-def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids padded on the right with 0, and the rows' lengths."""
-    lengths = torch.tensor([len(r) for r in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    return ids, lengths
-
-
 @torch.no_grad()
-def read(network: Network, threads: Sequence[Sequence[int]], half: bool = False) -> Prefix:
+def read(model: CausalModel, threads: Sequence[Sequence[int]], half: bool = False) -> Prefix:
     """Run the base over threads and keep keys and values; `half` multiplies in bf16."""
     ids, lengths = padded(threads)
     cache: Cache = []
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        network(ids, keep=cache)
+        model(ids, keep=cache)
     return Prefix(cache, lengths, torch.arange(ids.shape[1]) < lengths[:, None])
 
 
-def follow(network: Network, prefix: Prefix, suffix: Tensor, adapter: Adapter | None = None) -> Tensor:
+def rounded(prefix: Prefix) -> Prefix:
+    """The prefix with keys and values in bf16, to hold thousands of them in memory."""
+    cache = [(k.to(torch.bfloat16), v.to(torch.bfloat16)) for k, v in prefix.cache]
+    return Prefix(cache, prefix.lengths, prefix.valid)
+
+
+def widened(prefix: Prefix) -> Prefix:
+    """The prefix in float32 again."""
+    return Prefix([(k.float(), v.float()) for k, v in prefix.cache], prefix.lengths, prefix.valid)
+
+
+def follow(model: CausalModel, prefix: Prefix, suffix: Tensor, adapter: nn.Module | None = None) -> Tensor:
     """Scores after each token of `suffix`, `[rows, suffix, vocabulary]`; the adapter is on for all of it."""
     n = suffix.shape[1]
-    hidden = network(suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter)
-    return network.logits(hidden)
+    hidden = model(suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter)
+    return model.logits(hidden)
 
 
 @torch.no_grad()
 def greedy(
-    network: Network, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32
+    model: CausalModel, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32
 ) -> list[list[int]]:
     """The base's answers after the token `start`, without `end`. Threads are best of similar length."""
-    prefix = read(network, threads)
+    prefix = read(model, threads)
     rows = len(threads)
     token = torch.full((rows, 1), start)
     done = torch.zeros(rows, dtype=torch.bool)
@@ -74,9 +77,9 @@ def greedy(
     for step in range(limit):
         grown: Cache = []
         positions = prefix.lengths[:, None] + step
-        hidden = network(token, positions=positions, mask=mask, past=cache, keep=grown)
+        hidden = model(token, positions=positions, mask=mask, past=cache, keep=grown)
         cache, mask = grown, torch.cat([mask, torch.ones(rows, 1, 1, 1, dtype=torch.bool)], 3)
-        token = network.logits(hidden)[:, -1:].argmax(-1)
+        token = model.logits(hidden)[:, -1:].argmax(-1)
         done |= token[:, 0] == end
         for i in (~done).nonzero()[:, 0].tolist():
             out[i].append(int(token[i, 0]))
@@ -85,16 +88,10 @@ def greedy(
     return out
 
 
-def by_length(rows: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """Indices in chunks of rows of similar length."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    return [order[k : k + size] for k in range(0, len(order), size)]
-
-
-def greedy_all(network: Network, threads: Sequence[Sequence[int]], start: int, end: int) -> list[list[int]]:
+def greedy_all(model: CausalModel, threads: Sequence[Sequence[int]], start: int, end: int) -> list[list[int]]:
     """`greedy` for any number of threads."""
     out: list[list[int]] = [[] for _ in threads]
     for chunk in by_length(threads, 96):
-        for i, answer in zip(chunk, greedy(network, [threads[i] for i in chunk], start, end), strict=True):
+        for i, answer in zip(chunk, greedy(model, [threads[i] for i in chunk], start, end), strict=True):
             out[i] = answer
     return out

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from alora_flow.mini import requests as words
-from alora_flow.mini.chat import Chat, Size, Turn
-from alora_flow.mini.corpus import past_round, round_of_given
-from alora_flow.mini.heldout import Sample, sample
-from alora_flow.mini.world import World
+from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.chat import Chat, Size, WorldTurn
+from alora_flow.mini.world.corpus import past_round, round_of_given
+from alora_flow.mini.world.heldout import Sample, sample
+from alora_flow.mini.world.world import World
 
 SIZE = Size(documents=(1, 3), facts=(1, 4), missing=0.5, careful=0.35, other=0.0)
 
@@ -23,7 +23,7 @@ Answers = Callable[[Sequence[Sample]], list[str]]
 class Case:
     """A thread and its intrinsic's answer. `group` says what sort of case it is; `right` is for uncertainty only."""
 
-    turns: list[Turn]
+    turns: list[WorldTurn]
     answer: str
     group: str
     right: bool = False
@@ -88,9 +88,9 @@ def order(one: Sample) -> str:
     return "asked" if one.turns[-1].role == "documents" else "given"
 
 
-def answered(one: Sample, text: str) -> list[Turn]:
+def answered(one: Sample, text: str) -> list[WorldTurn]:
     """The sample's thread with an answer."""
-    return [*one.turns, Turn("assistant", text)]
+    return [*one.turns, WorldTurn("assistant", text)]
 
 
 def hallucination(world: World, count: int, answers: Answers) -> list[Case]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from alora_flow.errors import BadInput
-from alora_flow.mini import INTRINSICS, card
-from alora_flow.mini.folders import adapter_folder, write_json
+from alora_flow.mini import INTRINSICS
+from alora_flow.mini.recipe import card
+from alora_flow.mini.recipe.folders import adapter_folder, write_json
 
 Results = dict[str, Any]
 

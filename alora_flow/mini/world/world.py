@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from alora_flow.mini.facts import CHOICE_OF, CHOICES, INTRODUCTIONS, KINDS, PRONOUNS, Attribute
-from alora_flow.mini.names import Names
+from alora_flow.mini.world.facts import CHOICE_OF, CHOICES, INTRODUCTIONS, KINDS, PRONOUNS, Attribute
+from alora_flow.mini.world.names import Names
 
 
 @dataclass(eq=False)

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import torch
 
-from alora_flow.mini import INTRINSICS, heldout
-from alora_flow.mini.adapters import Course, own_answers, train
-from alora_flow.mini.base import Plan, Training
-from alora_flow.mini.evaluation import evaluate
-from alora_flow.mini.folders import load_base, save_adapter, save_base, seat_invocations, write_json
-from alora_flow.mini.measuring import answer_pairs, exact
-from alora_flow.mini.network import Network
-from alora_flow.mini.shipping import summary, write
-from alora_flow.mini.tasks import cases_of
-from alora_flow.mini.vocabulary import Encoder
+from alora_flow.mini import INTRINSICS
+from alora_flow.mini.recipe.adapters import own_answers, train
+from alora_flow.mini.recipe.base import BasePlan, Training
+from alora_flow.mini.recipe.evaluation import evaluate
+from alora_flow.mini.recipe.folders import load_base, save_adapter, save_base, seat_invocations, write_json
+from alora_flow.mini.recipe.measuring import answer_pairs
+from alora_flow.mini.recipe.network import Network
+from alora_flow.mini.recipe.shipping import summary, write
+from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world import heldout
+from alora_flow.mini.world.tasks import cases_of
+from alora_flow.training.evaluation import exact
+from alora_flow.training.loop import Course
 
 WATCHED = 128
 # These two judge an answer, where a user would.
@@ -37,7 +40,7 @@ def watcher(encoder: Encoder) -> Callable[[Network], dict[str, object]]:
     return lambda network: {name: round(sum(exact(network, p)) / len(p), 3) for name, p in pairs.items()}
 
 
-def train_base(out: Path, plan: Plan) -> dict[str, object]:
+def train_base(out: Path, plan: BasePlan) -> dict[str, object]:
     """Train the base and write it in its shipped form; returns what it took."""
     training = Training(out / "work", plan)
     network = training.run(watcher(training.encoder))
@@ -90,13 +93,13 @@ def starts(out: Path) -> list[float]:
     return sorted({line["minutes"] for line in lines if "seed" in line})
 
 
-def command(plan: Plan) -> str:
+def command(plan: BasePlan) -> str:
     """The command that does this again."""
     budget = f"--minutes {plan.minutes:g}" if plan.minutes else f"--tokens {plan.tokens}"
     return f"alora-flow mini train --out DIR --seed {plan.seed} {budget} --threads {plan.threads}"
 
 
-def run(out: Path, plan: Plan, course: Course) -> dict[str, object]:
+def run(out: Path, plan: BasePlan, course: Course) -> dict[str, object]:
     """Everything; returns the results that were written."""
     torch.set_num_threads(plan.threads)
     costs = Costs(out)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from alora_flow.training.card import percent, spread, table, verdict
+
 Results = dict[str, Any]
 
 INTRODUCTION = """# The bundled model
@@ -30,32 +32,7 @@ BASE_ROWS = {
     "admits": "says that the documents do not say, when told to be careful and they don't",
     "guesses": "guesses when they don't and nobody told it to be careful",
 }
-# An error rate above which an intrinsic is of little use, however surely it beats the trivial rule.
-USEFUL = 0.25
 BREAKDOWNS = {"by_order": "order", "by_wording": "wording", "by_value": "asked for"}
-
-
-def percent(x: float) -> str:
-    """`0.9512` → `95.1 %`."""
-    return f"{100 * x:.1f} %"
-
-
-def spread(figures: Results) -> str:
-    """A figure's 95 % interval."""
-    return f"{100 * figures['low']:.1f}–{100 * figures['high']:.1f} %"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def verdict(works: bool, error: float = 0.0) -> str:
-    """Plain words for whether an adapter beats the rule that looks at nothing, and by enough to be of use."""
-    if not works:
-        return "**does not work yet**"
-    return "works" if error < USEFUL else "**weak**: better than the trivial rule, not to be relied on"
 
 
 def restarts(starts: list[float]) -> str:

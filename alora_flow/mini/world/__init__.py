@@ -1,0 +1,1 @@
+"""The closed world that the bundled model knows: its names, facts, chats and tasks."""
