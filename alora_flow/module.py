@@ -56,7 +56,7 @@ class Flow:
         self.__doc__ = module.compilation.doc(declaration) or None
         self.__signature__ = _signature(declaration)
 
-    def __call__(self, **inputs: Any) -> Result:
+    def __call__(self, /, **inputs: Any) -> Result:
         return self.run(inputs)
 
     def run(self, inputs: Mapping[str, Any], listener: Listener = quiet) -> Result:
@@ -155,6 +155,8 @@ class Module:
 
     def __getattr__(self, name: str) -> Flow:
         flows = self.__dict__.get("flows", {})
+        if name not in flows and hasattr(type(self), name.removesuffix("_")):
+            name = name.removesuffix("_")
         if name not in flows:
             raise AttributeError(f"{self.compilation.path} has no flow '{name}'; its flows: {', '.join(flows)}")
         flow: Flow = flows[name]

@@ -20,6 +20,7 @@ from alora_flow.prompts.thread import Content, Hole, KnownText, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
 from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, render_documents, thread_of_chat
 from alora_flow.values.models import adapter, is_value_of, python_type, tagged
+from alora_flow.values.names import field_of
 
 Values = Mapping[str, Any]
 """Node id → value, for the nodes that have one."""
@@ -64,7 +65,7 @@ def _field(expression: p.FieldAccess, values: Values) -> Any:
     target = evaluate(expression.target, values)
     if isinstance(expression.target.type, t.ThreadType):
         return chat_of_thread(_known(target))
-    value = getattr(target, expression.name)
+    value = field_of(target, expression.name)
     if value is None and isinstance(target, Reply):
         raise NotKnown(str(expression.span))
     return value
@@ -138,7 +139,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.Expected: _expected,
     p.Literal: lambda e, values: e.value,
     p.Text: _text,
-    p.EnumMember: lambda e, values: python_type(e.type)[e.member],
+    p.EnumMember: lambda e, values: python_type(e.type)(e.member),
     p.RecordValue: _record,
     p.ListValue: lambda e, values: [evaluate(item, values) for item in e.items],
     p.DocumentValue: lambda e, values: Document(text=evaluate(e.text, values), title=evaluate(e.title, values)),

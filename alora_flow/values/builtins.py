@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from alora_flow.values.data import Numbered, Pair
+from alora_flow.values.names import field_of
 
 
 def _str(value: Any) -> str:
@@ -20,7 +21,7 @@ def _best(records: Sequence[Any], name: str) -> Any:
     """The first of those whose field is largest. Raises ValueError where there is none."""
     if not records:
         raise ValueError("there is no best of an empty list")
-    return max(records, key=lambda record: getattr(record, name))
+    return max(records, key=lambda record: field_of(record, name))
 
 
 def _mean(numbers: Sequence[float]) -> float:
@@ -29,7 +30,7 @@ def _mean(numbers: Sequence[float]) -> float:
 
 
 def _sort(items: Sequence[Any], name: str | None = None) -> list[Any]:
-    return sorted(items) if name is None else sorted(items, key=lambda record: getattr(record, name))
+    return sorted(items) if name is None else sorted(items, key=lambda record: field_of(record, name))
 
 
 BUILTINS: dict[str, Callable[..., Any]] = {

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from alora_flow.language.meaning import types as t
 from alora_flow.values.data import ChatTurn, Distribution, Document, Numbered, Pair, Reply
+from alora_flow.values.names import alias, field_names, field_of, python_names
 
 _PLAIN: dict[type, Any] = {
     t.StrType: str,
@@ -77,11 +78,11 @@ def python_type(type: t.Type) -> Any:
 class RecordModel(BaseModel):
     """What the class of every record of a flow file is made from. The class is made anew in another process."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, protected_namespaces=())
 
     def __reduce__(self) -> tuple[Any, ...]:
         type = _TYPES[self.__class__]
-        return _revived, (type, _declared_in(type), {field.name: getattr(self, field.name) for field in type.fields})
+        return _revived, (type, _declared_in(type), {field.name: field_of(self, field.name) for field in type.fields})
 
 
 _TYPES: dict[type, t.RecordType] = {}
@@ -90,13 +91,19 @@ _TYPES: dict[type, t.RecordType] = {}
 
 def _record(type: t.RecordType) -> type[BaseModel]:
     defaults = _DEFAULTS.get(type, {})
+    names = field_names(field.name for field in type.fields)
     fields: dict[str, Any] = {
-        field.name: (python_type(field.type), ... if field.required else defaults[field.name]) for field in type.fields
+        names[field.name]: (
+            python_type(field.type),
+            Field(... if field.required else defaults[field.name], alias=field.name),
+        )
+        for field in type.fields
     }
     if type.tag:
         fields = {"tag": (Literal[type.tag], ...), **fields}
     made = create_model(type.name, __base__=RecordModel, **fields)
     _TYPES[made] = type
+    alias(made, names)
     return made
 
 
@@ -126,14 +133,15 @@ def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
 
 def _enum(type: t.EnumType) -> Any:
     """Its members are strings; a member finds its class by the flow type in another process."""
-    name, members = type.name, {member: member for member in type.members}
+    names = python_names(type.members, ("mro",))
+    name, members = type.name, {names[member]: member for member in type.members}
     made = Enum(name, members, type=str)  # type: ignore[misc]
-    setattr(made, "__reduce_ex__", lambda member, protocol: (_member, (type, member.name)))  # noqa: B010 - mypy
+    setattr(made, "__reduce_ex__", lambda member, protocol: (_member, (type, member.value)))  # noqa: B010 - mypy
     return made
 
 
 def _member(type: t.EnumType, name: str) -> Any:
-    return python_type(type)[name]
+    return python_type(type)(name)
 
 
 @cache
