@@ -138,8 +138,8 @@ def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
             return choices_of(outcome)
         case t.BoolType():
             return ("true", True), ("false", False)
-        case t.EnumType(members=members):
-            return tuple((member, python_type(emits)(member)) for member in members)
+        case t.EnumType(texts=texts):
+            return tuple((text, python_type(emits)(text)) for text in texts)
         case t.IntType(low=int() as low, high=int() as high) if high - low < MOST_CHOICES:
             return tuple((str(number), number) for number in range(low, high + 1))
     return None

@@ -139,7 +139,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.Expected: _expected,
     p.Literal: lambda e, values: e.value,
     p.Text: _text,
-    p.EnumMember: lambda e, values: python_type(e.type)(e.member),
+    p.EnumMember: lambda e, values: python_type(e.type)(e.type.text(e.member)),
     p.RecordValue: _record,
     p.ListValue: lambda e, values: [evaluate(item, values) for item in e.items],
     p.DocumentValue: lambda e, values: Document(text=evaluate(e.text, values), title=evaluate(e.title, values)),

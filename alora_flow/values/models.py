@@ -134,7 +134,7 @@ def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
 def _enum(type: t.EnumType) -> Any:
     """Its members are strings; a member finds its class by the flow type in another process."""
     names = python_names(type.members, ("mro",))
-    name, members = type.name, {names[member]: member for member in type.members}
+    name, members = type.name, {names[member]: type.text(member) for member in type.members}
     made = Enum(name, members, type=str)  # type: ignore[misc]
     setattr(made, "__reduce_ex__", lambda member, protocol: (_member, (type, member.value)))  # noqa: B010 - mypy
     return made

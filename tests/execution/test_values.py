@@ -20,6 +20,7 @@ record P { s: str?, q: Q?, qs: list[Q] }
 record Cat tag "cat" { name: str }
 record Dog tag "dog" { name: str }
 record Two { first: Cat | Dog, second: Cat | Dog }
+enum Said { yes = "Yes, it is", no }
 const YS: list[int] = [1, 2, 3]
 flow for_all(xs: list[int]?) -> list[int] { return xs ?? YS }
 """
@@ -81,6 +82,9 @@ BUILTINS: list[Row] = [
     ('return for c in sort([Cat("b"), Cat("a")], "name") { keep c.name }', "list[str]", ["a", "b"]),
     ('let p = P(qs: [])  return if p.s is none { "none" } else { p.s }', "str", "none"),
     ("return sum(for_all())", "int", 6),
+    ('let s: Said = yes  return "{s} {[s, Said.no]}"', "str", 'Yes, it is ["Yes, it is","no"]'),
+    ("let s: Said = yes  return match s { yes => { 1 } no => { 2 } }", "int", 1),
+    ('let s = generate() as Said on user("?")  return s == yes or s == no', "bool", True),
 ]
 
 

@@ -179,7 +179,7 @@ clauses = many(
 declarations = st.one_of(
     made(nodes.Import, plain, names, docs),
     made(nodes.ModelDef, names, plain, docs),
-    made(nodes.Enum, names, many(made(nodes.Member, names, docs)), docs),
+    made(nodes.Enum, names, many(made(nodes.Member, names, maybe(plain), docs)), docs),
     made(nodes.Record, names, many(made(nodes.Field, names, types, maybe(expressions), docs)), maybe(plain), docs),
     made(nodes.Alias, names, types, docs),
     made(nodes.Const, names, maybe(types), expressions, docs),

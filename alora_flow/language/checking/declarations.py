@@ -138,8 +138,23 @@ def _enum(unit: Unit, node: nodes.Enum) -> Symbol:
     if not members:
         unit.report.add("E0205", f"'{node.name.text}' has no members", node.name.span)
     docs = {member.name.text: member.doc for member in node.members if member.doc}
-    type = EnumType(node.name.text, tuple(dict.fromkeys(name.text for name in members)), unit.source.path)
+    names = tuple(dict.fromkeys(name.text for name in members))
+    type = EnumType(node.name.text, names, unit.source.path, _texts(unit, node))
     return program.EnumDecl(*_head(unit, node), type, docs)
+
+
+def _texts(unit: Unit, node: nodes.Enum) -> tuple[tuple[str, str], ...]:
+    """The members that are written otherwise as data; no two are written alike."""
+    seen: dict[str, nodes.Member] = {}
+    for member in node.members:
+        if member.text is not None:
+            _plain(unit, member.text, "what a member is written as")
+        text = member.text.text if member.text else member.name.text
+        earlier = seen.setdefault(text, member)
+        if earlier.name.text != member.name.text:
+            note = Note("this one is written so already", earlier.span)
+            unit.report.add("E0203", f"a second member written '{text}'", member.span, None, note)
+    return tuple((member.name.text, member.text.text) for member in node.members if member.text)
 
 
 def _unique(unit: Unit, names: Iterable[nodes.Identifier], what: str) -> None:

@@ -174,7 +174,7 @@ def _emitted_is_result(
     if item is None or emits is None or wanted == ERROR:
         return
     if isinstance(emits, Choices):
-        fits = assignable(STR, wanted) or (isinstance(wanted, EnumType) and set(emits.options) <= set(wanted.members))
+        fits = assignable(STR, wanted) or (isinstance(wanted, EnumType) and set(emits.options) <= set(wanted.texts))
         what = "one of its strings"
     else:
         fits, what = assignable(emits, wanted), str(emits)

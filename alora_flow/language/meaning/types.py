@@ -86,11 +86,20 @@ class OptionalType:
 
 @dataclass(frozen=True, slots=True)
 class EnumType:
-    """`enum Stage { input, retrieval, output }`"""
+    """`enum Stage { input, retrieval, output }`; `aliases` of the members that are written otherwise as data"""
 
     name: str
     members: tuple[str, ...]
     path: str = field(default="", repr=False)
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def text(self, member: str) -> str:
+        """What a member is as data, and what a model writes for it."""
+        return dict(self.aliases).get(member, member)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(map(self.text, self.members))
 
     def __str__(self) -> str:
         return self.name
@@ -393,7 +402,7 @@ def look_alike(left: Type, right: Type) -> bool:
         case RecordType(), RecordType():
             return left != right and not (left.tag and right.tag and left.tag != right.tag) and _common(left, right)
         case EnumType(), EnumType():
-            return left != right and bool(set(left.members) & set(right.members))
+            return left != right and bool(set(left.texts) & set(right.texts))
         case (EnumType(), StrType()) | (StrType(), EnumType()):
             return True
         case ListType(), ListType():

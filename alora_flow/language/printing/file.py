@@ -86,7 +86,10 @@ class _Printer(StatementPrinter):
         self.assign(node, f"const {node.name.text}{type} = ", node.value)
 
     def enum(self, node: nodes.Enum) -> None:
-        self.group(node, f"enum {node.name.text}", node.members, lambda item: item.name.text)
+        self.group(node, f"enum {node.name.text}", node.members, self.member)
+
+    def member(self, node: nodes.Member) -> str:
+        return f"{node.name.text} = {string(node.text)}" if node.text else node.name.text
 
     def record(self, node: nodes.Record) -> None:
         tag = f" tag {expression(node.tag)}" if node.tag else ""

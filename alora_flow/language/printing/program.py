@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from alora_flow.language.meaning import program as p
-from alora_flow.language.meaning.types import IntType, Type
+from alora_flow.language.meaning.types import EnumType, IntType, Type
 from alora_flow.language.syntax.strings import encode
 
 INDENT = "  "
@@ -46,7 +46,12 @@ def _declared(binding: p.Binding | None, type: Type) -> str:
 
 
 def _enum(node: p.EnumDecl) -> list[str]:
-    return [f"enum {node.key} {{ {', '.join(node.type.members)} }}"]
+    return [f"enum {node.key} {{ {', '.join(_member(node.type, name) for name in node.type.members)} }}"]
+
+
+def _member(type: EnumType, name: str) -> str:
+    text = type.text(name)
+    return name if text == name else f'{name} = "{encode(text)}"'
 
 
 def _record(node: p.RecordDecl) -> list[str]:

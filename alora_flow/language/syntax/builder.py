@@ -88,7 +88,7 @@ class TreeBuilder(threading.local):
         return nodes.Enum(self.span(c), self.identifier(c[1]), pick(c, nodes.Member), self.doc(c))
 
     def member(self, c: Children) -> nodes.Member:
-        return nodes.Member(self.span(c), self.identifier(c[0]), self.doc(c))
+        return nodes.Member(self.span(c), self.identifier(c[0]), c[2], self.doc(c))
 
     def record_decl(self, c: Children) -> nodes.Record:
         return nodes.Record(self.span(c), self.identifier(c[1]), pick(c, nodes.Field), c[3], self.doc(c))

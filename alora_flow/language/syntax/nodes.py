@@ -476,9 +476,10 @@ class ModelDef(Node):
 
 @dataclass(frozen=True, slots=True)
 class Member(Node):
-    """`input`, in an enum"""
+    """`input`, `yes = "Yes, it is"`, in an enum"""
 
     name: Identifier
+    text: String | None = None
     doc: str = ""
 
 
