@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,16 @@ FILES = sorted(
 )
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> list[tuple[str, ast.AST]]:
     """Absolute names of all modules that a file imports."""
     found: list[tuple[str, ast.AST]] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -85,7 +92,7 @@ def test_no_public_class_has_two_meanings() -> None:
     homes: dict[str, set[str]] = {}
     for path in FILES:
         place = path.relative_to(ROOT).as_posix()
-        for node in ast.parse(path.read_text()).body:
+        for node in tree(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, set()).add("a stage" if place.endswith(STAGES) else place)
     assert {name: places for name, places in homes.items() if len(places) > 1} == {}
@@ -98,33 +105,33 @@ def test_every_package_is_installed() -> None:
     assert declared == {f"alora_flow.{name}" if name in ("flows", "grammar") else name for name in names}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_backwards_along_the_line(path: Path) -> None:
-    own = path.relative_to(ROOT).with_suffix("").parts
-    if own[:1] != ("alora_flow",) or len(own) < 2 or own[1] not in LINE:
-        return
-    for name, _ in imports(path):
-        parts = name.split(".")
-        if parts[0] == "alora_flow" and len(parts) > 1 and parts[1] in LINE:
-            assert LINE.index(parts[1]) <= LINE.index(own[1]), f"{own[1]} imports {name}"
+def test_imports_point_backwards_along_the_line() -> None:
+    for path in FILES:
+        own = path.relative_to(ROOT).with_suffix("").parts
+        if own[:1] != ("alora_flow",) or len(own) < 2 or own[1] not in LINE:
+            continue
+        for name, _ in imports(path):
+            parts = name.split(".")
+            if parts[0] == "alora_flow" and len(parts) > 1 and parts[1] in LINE:
+                assert LINE.index(parts[1]) <= LINE.index(own[1]), f"{own[1]} imports {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_engine_knows_nothing_of_flows_and_only_training_imports_torch_beside_it(path: Path) -> None:
-    place = path.relative_to(ROOT).as_posix()
-    names = [name.split(".")[0] for name, _ in imports(path)]
-    if place.startswith("runtime/"):
-        assert "alora_flow" not in names
-    if not place.startswith(TORCH_USERS):
-        assert not {"torch", "transformers"} & set(names)
+def test_the_engine_knows_nothing_of_flows_and_only_training_imports_torch_beside_it() -> None:
+    for path in FILES:
+        place = path.relative_to(ROOT).as_posix()
+        names = [name.split(".")[0] for name, _ in imports(path)]
+        if place.startswith("runtime/"):
+            assert "alora_flow" not in names, place
+        if not place.startswith(TORCH_USERS):
+            assert not {"torch", "transformers"} & set(names), place
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_import_is_hidden_in_a_function(path: Path) -> None:
-    for outer in ast.walk(ast.parse(path.read_text())):
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            hidden = [node for node in ast.walk(outer) if isinstance(node, (ast.Import, ast.ImportFrom))]
-            assert not hidden, f"{outer.name} imports at line {hidden[0].lineno}"
+def test_no_import_is_hidden_in_a_function() -> None:
+    for path in FILES:
+        for outer in ast.walk(tree(path)):
+            if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                hidden = [node for node in ast.walk(outer) if isinstance(node, (ast.Import, ast.ImportFrom))]
+                assert not hidden, f"{path.name}: {outer.name} imports at line {hidden[0].lineno}"
 
 
 @pytest.mark.parametrize(

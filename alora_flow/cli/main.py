@@ -58,10 +58,17 @@ def group() -> None:
 
 
 def main() -> None:
-    """The console script. Exit codes: 1 bad input, 2 bad usage, 3 the run failed; never a traceback for a mistake."""
+    """The console script. Exit codes: 1 bad input, 2 bad usage, 3 the run failed, 130 interrupted; never a traceback
+    for a mistake."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve whatever shares the cores
     try:
-        group()
+        sys.exit(group.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
     except FlowErrors as error:
         click.echo(render(error.diagnostics, color=sys.stderr.isatty() and not os.environ.get("NO_COLOR")), err=True)
         sys.exit(1)

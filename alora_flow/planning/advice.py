@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.report.diagnostics import Diagnostic
-from alora_flow.planning.graph.nodes import FlowGraph, Invoke
+from alora_flow.planning.graph.nodes import Invoke
 from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import Schedule
 
 
 def advise(made: Schedule) -> tuple[Diagnostic, ...]:
-    """A warning for each intrinsic whose invocation the tokenizer would write otherwise inside a prompt, and one for a
-    chat template that costs the flow reuse."""
-    return (*_rewriting(made), *_invocations(made.graph, made.setup))
+    """All warnings of the table below."""
+    return tuple(found for advice in ADVICE for found in advice(made))
 
 
 def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
-    """At the first call."""
+    """For a chat template that costs the flow reuse, at the first call."""
     template = made.setup.prompter.template
     if template.rewriting and made.steps:
         message = f"the chat template of {made.setup.model.folder.name} {template.rewriting}"
@@ -26,7 +25,9 @@ def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
         yield Diagnostic("W0902", message, made.steps[0].call.node.span, help)
 
 
-def _invocations(graph: FlowGraph, setup: Setup) -> Iterator[Diagnostic]:
+def _invocations(made: Schedule) -> Iterator[Diagnostic]:
+    """For each intrinsic whose invocation the tokenizer would write otherwise inside a prompt."""
+    graph, setup = made.graph, made.setup
     called = {node.operation.intrinsic.key: node for node in graph.nodes.values() if isinstance(node.operation, Invoke)}
     for key, node in called.items():
         for message in _tokenised_otherwise(setup.contracts[key], setup):
@@ -45,3 +46,6 @@ def _tokenised_otherwise(contract: Contract, setup: Setup) -> Iterator[str]:
             f"'{contract.intrinsic.name}' is invoked by the tokens {list(invocation)}, "
             f"but behind '{closing}' its text is {list(together[len(apart) - len(invocation) :])}"
         )
+
+
+ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _invocations]

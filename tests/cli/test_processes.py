@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from alora_flow.cli.main import COMMANDS
+from alora_flow.execution.events import RunEnded
+from alora_flow.execution.trace import Trace
 from tests.command import cold
 
 FLOW = 'model base = "mini"\nflow two() -> int { return 2 }\ntest "it is two" { let r = two()  expect r == 2 }\n'
@@ -33,3 +39,21 @@ def test_it_runs_in_a_process_of_its_own(tmp_path: Path, name: str) -> None:
     done = cold(*arguments, cwd=tmp_path)
     assert said in done.stdout + done.stderr
     assert done.code == (1 if name == "fmt" else 0), done.stderr
+
+
+def test_an_interrupt_ends_it_with_130_and_the_log_stays(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ndef wait(): time.sleep(60)\n")
+    (tmp_path / "f.flow").write_text(
+        'model base = "mini"\ntool wait() -> none = python "slow:wait"\nflow f() -> int { let w = wait()  return 2 }'
+    )
+    log = tmp_path / "log.jsonl"
+    command = [Path(sys.executable).parent / "alora-flow", "run", "f.flow", "--echo", "--trace", str(log)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not (log.exists() and '"node": "w"' in log.read_text()) and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().strip() == "interrupted"
+    assert Trace.from_json(log.read_text()).events[-1] == RunEnded(pytest.approx(0, abs=60), "KeyboardInterrupt")

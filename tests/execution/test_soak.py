@@ -1,4 +1,4 @@
-"""A thousand runs of flows on the bundled model, of which a third meet a fault: after each the engine proves its
+"""Hundreds of runs of flows on the bundled model, of which a third meet a fault: after each the engine proves its
 equations and holds nothing, and whatever runs next gives the answer that it always gives, at the planned price.
 """
 
@@ -26,7 +26,7 @@ from alora_runtime import Engine
 from alora_runtime.errors import RequestError
 from tests.execution.test_promise import ROOT, approximately
 
-RUNS, WARM = 1000, 250
+RUNS, WARM = 400, 150
 """Runs, and after how many of them memory is looked at for the first time."""
 
 GROWTH = 24 << 20
@@ -239,7 +239,7 @@ def memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def test_a_thousand_runs_with_faults(tmp_path: Path) -> None:
+def test_hundreds_of_runs_with_faults(tmp_path: Path) -> None:
     (tmp_path / "slow_tool.flow").write_text(SLOW)
     (tmp_path / "stuck.py").write_text(STUCK)
     files = [ROOT / "flows" / f"{name}.flow" for name in INPUTS if name != "slow_tool"]

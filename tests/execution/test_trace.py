@@ -105,7 +105,7 @@ def test_the_file_is_there_up_to_where_a_run_was_killed(tmp_path: Path) -> None:
         "flow f() -> int { let one = 1  let two = one + 1  let w = wait()  return two }"
     )
     log = tmp_path / "log.jsonl"
-    command = [Path(sys.executable).parent / "alora-flow", "run", "f.flow", "--trace", str(log)]
+    command = [Path(sys.executable).parent / "alora-flow", "run", "f.flow", "--echo", "--trace", str(log)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 60
         while not (log.exists() and '"node": "w"' in log.read_text()) and time.monotonic() < until:

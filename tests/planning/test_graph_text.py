@@ -55,7 +55,7 @@ def test_every_flow_and_test_there_is(path: Path) -> None:
         assert_read_back(graph, checked)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32))
 def test_flows_made_at_random(seed: int) -> None:
     checked = program(flow_text(random.Random(seed)))
