@@ -3,7 +3,7 @@
 FlowError
 ├── FlowErrors (language.diagnostics)   a flow file is wrong: carries all of its diagnostics
 ├── BadInput                            a file, a model, an adapter or an input value is wrong: exit code 1
-│   ├── ModelNotFound, BadModel         a model reference leads nowhere, or to a folder that is no model
+│   ├── ModelNotFound, BadModel         a model reference leads nowhere, or to a folder that is not a model
 │   ├── AdapterNotFound, BadAdapter     likewise for an adapter
 │   ├── BadValue                        an input value does not fit the flow's parameter
 │   └── BudgetTooSmall                  a flow's worst case is more than its budget

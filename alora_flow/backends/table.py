@@ -26,7 +26,7 @@ class Opener:
         self._open = find_factory(name)
 
     def __call__(self, setup: Setup) -> Backend:
-        """Raises BadInput where the function gives something that is no backend."""
+        """Raises BadInput where the function gives something that is not a backend."""
         return checked(self._open(setup), self.name)
 
     def __reduce__(self) -> tuple[type[Opener], tuple[str]]:

@@ -147,7 +147,7 @@ def _pass_names(context: click.Context, option: click.Parameter, given: tuple[st
 def read_inputs(flow: FlowDecl, inputs: tuple[str, ...], inputs_file: Path | None) -> dict[str, Any]:
     """What the options give, by name; not yet checked against the flow's parameters.
 
-    Raises BadInput for a file that is no JSON object, BadValue for a text that is no value of its parameter's type.
+    Raises BadInput for a file that is not a JSON object, BadValue for a text that does not fit its parameter.
     """
     given = {} if inputs_file is None else _read_object(inputs_file)
     return given | {name: parse_text(flow, name, value) for name, value in map(_split, inputs)}

@@ -71,7 +71,7 @@ def command(
 
 
 def _run(flow: Flow, schedule: Schedule, write: Listener) -> Result:
-    """With a line for the running nodes while it works; silent where stderr is no terminal."""
+    """With a line for the running nodes while it works; silent where stderr is not a terminal."""
     if not sys.stderr.isatty():
         return flow.perform([schedule], write)[0]
     view = ProgressView(flow.graph)

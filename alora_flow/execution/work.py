@@ -93,7 +93,7 @@ def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
             if not state.value(condition):
                 raise ExpectationFailed(node.span, explain(condition, state.values))
             return True
-    raise AssertionError(f"{node.kind} is no pure node")
+    raise AssertionError(f"{node.kind} is not a pure node")
 
 
 def _ran(among: Sequence[str], state: RunProgress) -> list[tuple[Node, Completion]]:

@@ -47,7 +47,7 @@ def _checked(folder: Path) -> Path:
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
     if missing:
         raise BadModel(
-            f"{folder} is no model folder: it has no {' and no '.join(missing)}",
+            f"{folder} is not a model folder: it has no {' and no '.join(missing)}",
             "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
         )
     return folder

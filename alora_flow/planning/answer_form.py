@@ -30,7 +30,7 @@ class AnswerForm:
     """How many tokens may be written, which, and what they mean.
 
     choices: the token sequences of which one is written; `texts`: the same as text.
-    constraint: the grammar of what is no short list of choices; free text has neither.
+    constraint: the grammar of what is not a short list of choices; free text has neither.
     settings: sampling settings whose values are known, by their names in alora_runtime's Request.
     open: those that the run has to evaluate.
     read: from a completion to the value that the flow sees; None where that is the text itself.

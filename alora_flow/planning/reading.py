@@ -54,7 +54,7 @@ def parse(type: t.Type, text: str) -> Any:
     try:
         return adapter(type).validate_json(text)
     except ValidationError as error:
-        raise RunFailed(f"the model wrote {text!r}, which is no {type}: {error.errors()[0]['msg']}") from error
+        raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {error.errors()[0]['msg']}") from error
 
 
 def _normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:

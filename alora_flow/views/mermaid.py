@@ -57,7 +57,7 @@ def _edge(arrow: Arrow, ids: Mapping[str, str]) -> str:
 
 
 def _class(kind: str) -> str:
-    """Class names end in `_`, for `return` and its like are no names for Mermaid."""
+    """Class names end in `_`, because Mermaid reserves `return` and its like."""
     style = NODES[kind]
     return f"classDef {kind}_ fill:{style.fill},stroke:{style.stroke},color:{INK}"
 

@@ -1,7 +1,7 @@
 """What the engine raises.
 
 EngineError
-├── ModelError       a folder is no model, or its layers cannot share KV token by token
+├── ModelError       a folder is not a model, or its layers cannot share KV token by token
 ├── AdapterError     an adapter folder is incomplete, uses an unsupported field, or belongs to another base
 ├── RequestError     a request is wrong in itself: empty prompt, unknown adapter, token out of range, too long
 │   └── ConstraintError   a grammar does not compile, or no token can continue it

@@ -72,7 +72,7 @@ flow wrong(question: str) -> str {
         (["run", "safety_rag.flow", "--input", "question"], 2, "question"),
         (["run", "safety_rag.flow", "--inputs", "nowhere.json"], 1, "nowhere.json"),
         (["run", "safety_rag.flow", "--trace", "nowhere/trace.json"], 1, "there is no folder nowhere"),
-        (["run", "safety_rag.flow", "--model", "."], 1, "is no model folder: it has no config.json"),
+        (["run", "safety_rag.flow", "--model", "."], 1, "is not a model folder: it has no config.json"),
         (["run", "safety_rag.flow", "--model", "nowhere/model"], 1, "'nowhere/model' is neither a folder"),
         (["run"], 2, "Missing argument 'FILE'"),
         (["rnu"], 2, "Did you mean 'run'?"),

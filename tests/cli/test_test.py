@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from alora_flow.cli.test import command
+from alora_flow.errors import BadInput
 
 HEAD = """
 model base = "mini"
@@ -112,3 +113,11 @@ def test_k_chooses_and_nothing_chosen_is_exit_5(folder: Path) -> None:
     assert "1 passed" in run(str(folder), "-k", "FIGURES", "-k", "mocked intrinsics").output
     done = run(str(folder), "-k", "no such test")
     assert (done.exit_code, "no tests ran" in done.output) == (5, True)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_runs(folder: Path) -> None:
+    for path, said in ((folder / "no" / "x.xml", "there is no folder"), (folder, "Is a directory")):
+        done = run(str(folder), "--junit", str(path))
+        assert isinstance(done.exception, BadInput)
+        assert said in done.exception.message
+    assert "passed" not in run(str(folder), "--junit", str(folder / "no" / "x.xml")).output

@@ -148,3 +148,41 @@ def test_a_small_cache_computes_less_again(tmp_path: Path, monkeypatch: pytest.M
     assert hinted.stats.evicted
     assert hinted.stats.prefilled == unbounded.stats.prefilled
     assert unhinted.stats.prefilled > hinted.stats.prefilled + longest // 2
+
+
+SHARED = """
+model base = "mini"
+flow shared(q: str) -> str {
+  thread start = system("You answer from the documents only.")
+  let a = generate(max_tokens: 2) on (start + user(q))
+  let b = generate(max_tokens: 2) on (start + user("and {a.text}"))
+  return b.text
+}
+"""
+
+
+def test_hints_count_the_calls_of_all_runs_side_by_side(tmp_path: Path) -> None:
+    """Runs take turns: what three of them share is read again as long as any of them has a call to come."""
+    (tmp_path / "shared.flow").write_text(SHARED)
+    noted: list[Noting] = []
+
+    def open_noting(setup: Setup) -> Backend:
+        noted.append(Noting(open_engine(setup)))
+        return noted[-1]
+
+    flow = Module(Compilation(tmp_path / "shared.flow"), open_noting).flows["shared"]
+    flow.run({"q": "alone"})
+    alone = noted[0].requests[0].next_use
+    flow.map({"q": f"question {number}"} for number in range(3))
+    together = [request.next_use for request in noted[0].requests[2:]]
+    start = alone[0][0]
+    assert alone == [(start, 1), (None, None)]
+    # Three first calls, then three second ones: while all runs have calls to come, each round is three calls.
+    assert [uses and uses[0] for uses in together] == [
+        (start, 3),
+        (start, 3),
+        (start, 3),
+        (start, 2),
+        (start, 1),
+        None,
+    ]

@@ -200,7 +200,7 @@ class Chat:
         return value
 
     def supported(self, question: Question, text: str) -> bool:
-        """Whether the documents support `text` as an answer; admitting that they do not say is no claim."""
+        """Whether the documents support `text` as an answer; to admit that they do not say is not a claim."""
         value = question.entity.facts.get(question.attribute)
         shown = (question.entity, question.attribute) in self.shown and value
         return text == (question.entity.statement(question.attribute, value or "") if shown else words.UNKNOWN)

@@ -35,7 +35,7 @@ class Detokenizer:
 
     @property
     def whole(self) -> str:
-        """All text so far, with what is no character yet, up to the stop string."""
+        """All text so far, with bytes that are not a character yet, up to the stop string."""
         decoded: str = self._tokenizer.decode(self._tokens, skip_special_tokens=True)
         return decoded[: self.cut]
 

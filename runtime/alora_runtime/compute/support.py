@@ -41,9 +41,9 @@ def read_model_folder(folder: str | Path) -> ModelFolder:
     if not folder.is_dir():
         raise ModelError(f"model folder {folder} does not exist")
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is no model: config.json is missing")
+        raise ModelError(f"{folder} is not a model folder: config.json is missing")
     if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder} is no model: it holds no *.safetensors weights")
+        raise ModelError(f"{folder} is not a model folder: it holds no *.safetensors weights")
     raw = _json(folder / "config.json")
     reason = refusal(raw)
     if reason:
