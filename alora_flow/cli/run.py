@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import click
@@ -28,7 +28,7 @@ from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.schedule import Schedule
 from alora_flow.views.progress import ProgressView
-from alora_flow.views.result import result_json, show_result, show_stats
+from alora_flow.views.result import result_json, result_text, show_stats
 
 
 @click.command("run")
@@ -61,12 +61,14 @@ def command(
     chosen = module.flow(flow)
     schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
     show_advice(advise(schedule))
-    with _log(trace) as write:
+    # What tools print is not the result: it goes where progress goes.
+    with _log(trace) as write, redirect_stdout(sys.stderr):
         result = _run(chosen, schedule, write)
     if as_json:
         click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))
     else:
-        show_result(Console(), chosen.declaration, result)
+        shown = result_text(chosen.declaration, result.value, sys.stdout.isatty())
+        click.echo(shown, color=True)  # click would take escape sequences out of what is piped
         show_stats(Console(stderr=True), result.trace)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 
+from alora_flow.language.meaning.program import Role
 from alora_flow.prompts.thread import Generated, KnownText, Thread, Turn
 
 
@@ -23,11 +24,12 @@ class Document(BaseModel):
 
 
 class ChatTurn(BaseModel):
-    """One turn of a `chat`, as data."""
+    """One turn of a `chat`, as data. Its role is one of the language's: a template writes it as it is, and what a caller
+    may choose freely could spell control tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    role: str
+    role: Role
     content: str
 
 
@@ -108,7 +110,10 @@ def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
 
 def chat_of_thread(thread: Thread) -> list[ChatTurn]:
     """A thread read back as data. Its contents must be known."""
-    return [ChatTurn(role=turn.role, content="".join(_text(content) for content in turn.content)) for turn in thread]
+    return [
+        ChatTurn(role=cast(Role, turn.role), content="".join(_text(content) for content in turn.content))
+        for turn in thread
+    ]
 
 
 def _text(content: object) -> str:

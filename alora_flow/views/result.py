@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from alora_flow.execution.trace import CallTrace, Trace
 from alora_flow.language.meaning.program import FlowDecl
@@ -41,18 +40,17 @@ def _call_json(call: CallTrace) -> dict[str, Any]:
     }
 
 
-def show_result(console: Console, flow: FlowDecl, result: Result) -> None:
-    """The typed result: a record by its fields, anything else as it is."""
-    shown = value_json(flow, result.value)
-    if not isinstance(result.value, BaseModel):
-        console.print(
-            shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, indent=2), markup=False
-        )
-        return
-    console.print(Text(type(result.value).__name__, style="bold"))
-    for name, item in shown.items():
-        text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-        console.print(Text.assemble((f"  {name}: ", "dim"), text), soft_wrap=True)
+def result_text(flow: FlowDecl, value: Any, terminal: bool) -> str:
+    """A result for stdout: a string as it is, everything else as JSON. On a terminal a string's control characters are
+    escaped, so that no text can move the cursor or colour what stands around it."""
+    shown = value_json(flow, value)
+    if not isinstance(shown, str):
+        return json.dumps(shown, ensure_ascii=False, indent=2)
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], shown) if terminal else shown
+
+
+CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that a terminal obeys instead of showing; a line end and a tab are harmless."""
 
 
 def show_stats(console: Console, trace: Trace) -> None:

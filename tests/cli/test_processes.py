@@ -22,7 +22,7 @@ CALLS = {
     "graph": (["graph", "two.flow"], "flowchart TD"),
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
     "plan": (["plan", "two.flow"], "two() -> int"),
-    "run": (["run", "safety_rag.flow"], "supported: true"),
+    "run": (["run", "safety_rag.flow"], '"supported": true'),
     "show": (["show", "graph", "two.flow"], "flow two"),
     "test": (["test", "two.flow", "--echo"], "1 passed"),
 }
