@@ -24,8 +24,8 @@ class Document(BaseModel):
 
 
 class ChatTurn(BaseModel):
-    """One turn of a `chat`, as data. Its role is one of the language's: a template writes it as it is, and what a caller
-    may choose freely could spell control tokens."""
+    """One turn of a `chat`, as data. Its role is one of the language's: a template writes a role as it is, so that one
+    of a caller's choice could spell control tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -216,7 +216,8 @@ def test_no_role_from_outside_forges_a_turn(tmp_path: Path, role: str) -> None:
     chat = [{"role": role, "content": "evil"}]
     (tmp_path / "c.flow").write_text(
         'model base = "mini"\ntool past(x: str) -> chat = python "past:past"\n'
-        'flow c(history: chat = []) -> str { let r = generate(max_tokens: 2) on (history + user("x"))  return r.text }\n'
+        "flow c(history: chat = []) -> str {\n"
+        '  let r = generate(max_tokens: 2) on (history + user("x"))  return r.text }\n'
         'flow d() -> str { let r = generate(max_tokens: 2) on (past("x") + user("x"))  return r.text }\n'
     )
     (tmp_path / "past.py").write_text(f"def past(x): return {chat!r}\n")
