@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import randbits
 from typing import Any
 
 from alora_flow.backends.base import Backend, OpenBackend
@@ -100,7 +101,11 @@ class Flow:
 class Module:
     """A loaded flow file. The model is loaded when a flow first runs, and kept."""
 
-    def __init__(self, compilation: Compilation, open_backend: OpenBackend | None = None) -> None:
+    def __init__(
+        self, compilation: Compilation, open_backend: OpenBackend | None = None, seed: int | None = None
+    ) -> None:
+        """`seed`: what every run's random numbers come from; None: each run draws one of its own."""
+        self.seed = seed
         self.compilation = compilation
         self._open_backend = open_backend or Opener("torch")
         self._opening = threading.Lock()
@@ -142,12 +147,15 @@ class Module:
         conductor = self.conductor
         for schedule in schedules:
             check_abilities(schedule, conductor.backend.abilities)
-        runs = [FlowRun(schedule, conductor.shared, self.find_tool, listener) for schedule in schedules]
+        runs = [FlowRun(one, conductor.shared, self.find_tool, listener, self._run_seed()) for one in schedules]
         conductor.perform(runs)
         for run in runs:
             if run.error:
                 raise run.error
         return [run.result for run in runs if run.result]
+
+    def _run_seed(self) -> int:
+        return randbits(32) if self.seed is None else self.seed
 
     def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
         """A tool's Python function, imported when first wanted. Raises BadInput where there is none."""
@@ -164,21 +172,24 @@ class Module:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A module goes into another process by its file: it is read there again, and loads its model when it runs."""
-        return Module, (self.compilation, self._open_backend)
+        return Module, (self.compilation, self._open_backend, self.seed)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.flows]
 
 
-def load(path: str | Path, model: str | None = None, backend: str | OpenBackend = "torch") -> Module:
+def load(
+    path: str | Path, model: str | None = None, backend: str | OpenBackend = "torch", seed: int | None = None
+) -> Module:
     """Read and check a flow file. `model` replaces the file's own. `backend`: a name of `backends.table`, a
-    `package.module:factory`, or a function from the model's setup to a backend.
+    `package.module:factory`, or a function from the model's setup to a backend. `seed`: runs with it draw the same
+    random numbers for the same inputs; without it each run draws a seed of its own, which its trace tells.
 
     Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read or a backend that can't
     be found, BadUsage for an unknown backend. Loads no model yet.
     """
     open_backend = Opener(backend) if isinstance(backend, str) else backend
-    return Module(Compilation(Path(path), model), open_backend)
+    return Module(Compilation(Path(path), model), open_backend, seed)
 
 
 def _flow_of(module: Module, name: str) -> Flow:

@@ -38,6 +38,7 @@ from alora_flow.views.result import result_json, result_text, show_stats
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print result, statistics and nodes as one JSON object.")
 @backend_options
+@click.option("--seed", type=click.IntRange(min=0), help="Draw the same random numbers as a run with this seed.")
 @no_pass_option
 @click.option(
     "--trace",
@@ -55,9 +56,10 @@ def command(
     trace: Path | None,
     left_out: tuple[str, ...],
     backend: str,
+    seed: int | None,
 ) -> None:
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
-    module = Module(Compilation(find_flow_file(file), model, left_out), Opener(backend))
+    module = Module(Compilation(find_flow_file(file), model, left_out), Opener(backend), seed)
     chosen = module.flow(flow)
     schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
     show_advice(advise(schedule))

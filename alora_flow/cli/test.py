@@ -29,14 +29,14 @@ MARKS = {"passed": ("green", "."), "failed": ("red", "F"), "error": ("red", "E")
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the files' own.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
 def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | None, junit: Path | None) -> None:
-    """Run the tests in flow files. Exit code 0: all passed, 1: some failed, 5: there were none."""
+    """Run the tests in flow files, with the same random numbers each time. Exit code 0: all passed, 1: some failed, 5: there were none."""
     console = Console(highlight=False)
     open_backend = Opener(backend)
     if junit is not None and not junit.parent.is_dir():
         raise BadInput(f"cannot write {junit}: there is no folder {junit.parent}")
     results: list[TestResult] = []
     for file in _files(paths):
-        module = Module(Compilation(file, model), open_backend)
+        module = Module(Compilation(file, model), open_backend, seed=0)
         chosen = _chosen(module, pattern)
         if chosen:
             console.print(f"{file} ", end="", markup=False, soft_wrap=True)

@@ -33,11 +33,12 @@ class Tokens:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """`nodes`: (id, kind) of every node, in the order of the graph."""
+    """`nodes`: (id, kind) of every node, in the order of the graph. `seed`: what the calls' seeds come from."""
 
     at: float
     flow: str
     nodes: tuple[tuple[str, str], ...]
+    seed: int = 0
     version: int = VERSION
 
 
@@ -50,13 +51,14 @@ class NodeStarted:
 @dataclass(frozen=True)
 class CallSubmitted:
     """A model call, the `call`-th of its node from 0 on. `adapter` is None for the base model; `predicted` is None
-    where the backend does not say exactly what it reuses."""
+    where the backend does not say exactly what it reuses; `seed` is None for a call that draws no numbers."""
 
     at: float
     node: str
     call: int
     adapter: str | None
     predicted: Tokens | None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from alora_flow.backends.base import Abilities, ModelCall
@@ -21,10 +22,19 @@ def fitted(call: PromptedCall, abilities: Abilities) -> PromptedCall:
     return call if abilities.choices else replace(call, form=call.form.decoded())
 
 
-def model_call(call: PromptedCall, values: Values, next_use: NextUse | None = None) -> ModelCall:
-    """What a backend takes for a call whose thread, and so its prompt, is known. `next_use`: as in Request."""
-    request = Request(_runs(call.prompt), next_use=next_use, **call.form.limits(values))
-    return ModelCall(call.node.id, request, call.thread)
+def model_call(call: PromptedCall, values: Values, place: str, seed: int, next_use: NextUse | None = None) -> ModelCall:
+    """What a backend takes for a call whose thread, and so its prompt, is known.
+
+    A call to which the flow gives no seed has one from the run's `seed` and the call's `place` in the run, so that no
+    two calls of a run draw the same numbers. `next_use`: as in Request.
+    """
+    limits = {"seed": seed_at(seed, place), **call.form.limits(values)}
+    return ModelCall(call.node.id, Request(_runs(call.prompt), next_use=next_use, **limits), call.thread)
+
+
+def seed_at(seed: int, place: str) -> int:
+    """A seed of 48 bits for one place of a run."""
+    return int.from_bytes(sha256(f"{seed} {place}".encode()).digest()[:6])
 
 
 def check_abilities(schedule: Schedule, abilities: Abilities) -> None:

@@ -75,8 +75,10 @@ class FlowRun:
     call begins, before the backend is asked. `listener` is told of every event.
     """
 
-    def __init__(self, schedule: Schedule, shared: Shared, find_tool: FindTool, listener: Listener = quiet) -> None:
-        self.state, self.shared = RunProgress(schedule), shared
+    def __init__(
+        self, schedule: Schedule, shared: Shared, find_tool: FindTool, listener: Listener = quiet, seed: int = 0
+    ) -> None:
+        self.state, self.shared, self.seed = RunProgress(schedule), shared, seed
         self.find_tool, self.listener = find_tool, listener
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
@@ -96,7 +98,7 @@ class FlowRun:
         """Its time runs from here."""
         graph = self.state.graph
         self.began = time.perf_counter()
-        self._tell(RunStarted(0.0, graph.flow.key, tuple((node.id, node.kind) for node in graph.nodes.values())))
+        self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
         self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer), Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
@@ -203,18 +205,20 @@ class FlowRun:
         node, hints, abilities = call.node, self.shared.hints, self.shared.backend.abilities
         hints.gone(id(self), node.id)
         call = fitted(call, abilities)
+        number = self._submitted.get(node.id, 0)
+        sent = model_call(call, self.state.values, f"{node.id}#{number}", self.seed, hints.of(id(self), call))
         try:
-            ticket = self.shared.backend.submit(model_call(call, self.state.values, hints.of(id(self), call)))
+            ticket = self.shared.backend.submit(sent)
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         keys = keys_of(call.prompt)
         found = self.shared.ledger.prompt(keys)
-        number = self._submitted.get(node.id, 0)
         self._submitted[node.id] = number + 1
         self.calls[ticket] = Started(call, number, keys)
         adapter = call.prompt.contract.name if call.prompt.contract else None
         predicted = Tokens(found, len(keys) - found) if abilities.exact_accounting else None
-        self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted))
+        seed = sent.request.seed if sent.request.temperature else None
+        self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted, seed))
 
     # ----------------------------------------------------------- finishing
 

@@ -90,6 +90,16 @@ class Trace:
         return self._started.flow
 
     @property
+    def seed(self) -> int:
+        """What the run was started with; with it and the same inputs a run draws the same numbers."""
+        return self._started.seed
+
+    @property
+    def sampled(self) -> bool:
+        """Did any call draw a number?"""
+        return any(isinstance(event, CallSubmitted) and event.seed is not None for event in self.events)
+
+    @property
     def seconds(self) -> float:
         return self.events[-1].at
 

@@ -68,6 +68,8 @@ def show_stats(console: Console, trace: Trace) -> None:
         "all", str(stats.reused), str(stats.prefilled), str(stats.generated), f"{stats.seconds:.2f} s", style="bold"
     )
     console.print(table)
+    if trace.sampled:
+        console.print(f"seed {trace.seed} (--seed {trace.seed} draws the same numbers)", highlight=False)
 
 
 def _kept(call: CallTrace) -> str:
