@@ -29,7 +29,10 @@ MARKS = {"passed": ("green", "."), "failed": ("red", "F"), "error": ("red", "E")
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the files' own.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
 def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | None, junit: Path | None) -> None:
-    """Run the tests in flow files, with the same random numbers each time. Exit code 0: all passed, 1: some failed, 5: there were none."""
+    """Run the tests in flow files, with the same random numbers each time.
+
+    Exit code 0: all passed, 1: some failed, 5: there were none.
+    """
     console = Console(highlight=False)
     open_backend = Opener(backend)
     if junit is not None and not junit.parent.is_dir():
