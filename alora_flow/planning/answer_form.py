@@ -74,7 +74,9 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     constraint = None if choices else constraint_for(contract.emits)
     read = partial(intrinsic_value, contract)
     texts = tuple(map(tokenizer.spell, choices or ()))
-    return AnswerForm(contract.max_tokens, choices, constraint, settings, (), read, texts, _weighed(contract))
+    longest = constraint.most_tokens if constraint and "max_tokens" not in contract.settings else None
+    most = longest or contract.max_tokens
+    return AnswerForm(most, choices, constraint, settings, (), read, texts, _weighed(contract))
 
 
 def _weighed(contract: Contract) -> bool:
@@ -96,12 +98,12 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
             settings[_field(item)] = evaluate(item.value, {})
         except NotKnown:
             open.append(item)
-    most = settings.pop("max_tokens", _most(open))
+    options = None if as_type is None else choices_of(as_type)
+    constraint = None if as_type is None or options else constraint_for(as_type)
+    most = settings.pop("max_tokens", _most(open, constraint))
     if as_type is None:
         return AnswerForm(most, None, None, settings, tuple(open))
-    options = choices_of(as_type)
     if options is None:
-        constraint = constraint_for(as_type)
         return AnswerForm(most, None, constraint, settings, tuple(open), partial(written_value, as_type))
     texts, values = zip(*options, strict=True)
     choices = tuple(map(tokenizer.encode_data, texts))
@@ -114,10 +116,13 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
     return AnswerForm(most, choices, None, settings, tuple(open), read, texts, weighed)
 
 
-def _most(open: list[Argument]) -> int:
-    """The upper end of a `max_tokens` that the run has to evaluate; the checker asks for one."""
+def _most(open: list[Argument], constraint: Constraint | None) -> int:
+    """The upper end of a `max_tokens` that the run has to evaluate, for which the checker asks; where it is not
+    written, what the longest value of the type takes, if there is a longest."""
     type = next((item.value.type for item in open if item.name == "max_tokens"), None)
-    return type.high if isinstance(type, t.IntType) and type.high is not None else DEFAULT_MAX_TOKENS
+    if isinstance(type, t.IntType) and type.high is not None:
+        return type.high
+    return (constraint and constraint.most_tokens) or DEFAULT_MAX_TOKENS
 
 
 def constraint_for(type: t.Type) -> Constraint | None:

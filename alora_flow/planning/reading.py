@@ -39,12 +39,15 @@ def chosen_value(type: t.Type, values: tuple[Any, ...], completion: Completion) 
 
 
 def written_value(type: t.Type, completion: Completion) -> Any:
-    """What was written, as a value. Text may be cut short by `max_tokens`, nothing else may."""
-    if completion.finish == "length" and not isinstance(type, t.StrType):
+    """What was written, as a value. What `max_tokens` cut short is right if it can be read, as text always can."""
+    try:
+        return parse(type, completion.text)
+    except RunFailed:
+        if completion.finish != "length":
+            raise
         raise RunFailed(
             f"{len(completion.tokens)} tokens were not enough for a {type}: {completion.text!r}", "raise max_tokens"
-        )
-    return parse(type, completion.text)
+        ) from None
 
 
 def parse(type: t.Type, text: str) -> Any:

@@ -50,7 +50,7 @@ class Engine:
         self._rows = self._arena.new_empty(0)  # of the last forward pass
         self._scheduler = Scheduler(RunTree(cache_tokens, reuse, model.double), chunk_tokens)
         self._library = Library(model.network, model.tokenizer)
-        self._vocabulary = Vocabulary(model.tokenizer, model.source.eos) if model.tokenizer else None
+        self._vocabulary = Vocabulary(model.tokenizer) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
         self._done: list[tuple[int, Completion]] = []
         self._deadlines: list[tuple[float, int]] = []  # heap of (moment, ticket)

@@ -111,10 +111,10 @@ class Request:
 class Completion:
     """The answer to one request, and what it cost.
 
-    tokens: generated ids; with finish "stop" the last one is the stop token (written by the engine where a constraint
-        allows nothing more; only a model without any has none there). With "stop_string" there are as many as `text`
-        needs: the last one may reach into the stop string, and there is none where the text is empty. The cache keeps
-        all of them but the last.
+    tokens: generated ids; with finish "stop" the last one is the stop token. The engine writes it where a constraint
+        allows nothing more, unless the model has none or the answer has `max_tokens` tokens without it. With
+        "stop_string" there are as many as `text` needs: the last one may reach into the stop string, and there is none
+        where the text is empty. The cache keeps all of them but the last.
     text: the same without special tokens, and without the stop string and what follows it.
     logprobs: one mapping (token id → natural log-probability before any mask, penalty or temperature) per generated
         token when asked for; empty for tokens that the constraint forced, because no row was computed for them.

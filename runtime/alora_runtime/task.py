@@ -69,7 +69,7 @@ class Task:
         if self.request.logprobs:
             self.logprobs.append(top_logprobs(logits[row].log_softmax(-1), self.request.logprobs, token))
         self._append(token)
-        if self.matcher and self.finish is None:
+        if self.matcher and self.finish in (None, "length"):
             self.matcher.accept(token)
             self._force(self.matcher)
 
@@ -128,16 +128,19 @@ class Task:
         return self.live.generated[:count], self.text.text[:length]
 
     def _force(self, matcher: Matcher) -> bool:
-        """Append what must come; whether that was anything."""
+        """Append what must come; whether that was anything. An answer that is whole is not cut, even where there is no
+        room for its stop token."""
         tokens = matcher.forced()
+        room = self.request.max_tokens - len(self.live.generated)
+        whole = matcher.done and len(tokens) <= room
         if matcher.done and self.stop is not None:
             tokens.append(self.stop)
-        for token in tokens[: self.request.max_tokens - len(self.live.generated)]:
+        for token in tokens[:room]:
             if self.finish is None:
                 self.forced.append(len(self.live.generated))
                 self._append(token)
                 self.logprobs += [{}] if self.request.logprobs else []
-        if matcher.done and self.finish is None:
+        if whole and self.finish in (None, "length"):
             self.finish = "stop"
         return bool(tokens) or matcher.done
 

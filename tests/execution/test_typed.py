@@ -12,8 +12,9 @@ from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.contract import choices_of
 from alora_flow.intrinsics.library import BUNDLED
 from alora_flow.language.meaning import types as t
-from alora_flow.planning.answer_form import constraint_for
+from alora_flow.planning.answer_form import DEFAULT_MAX_TOKENS, constraint_for, form_of_generation
 from alora_flow.planning.reading import written_value
+from alora_flow.prompts.tokens import Tokenizer as FlowTokenizer
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.errors import ConstraintError
@@ -39,7 +40,7 @@ CASES: list[tuple[t.Type, list[Any], list[Any]]] = [
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return Vocabulary(Tokenizer.from_file(str(BUNDLED["mini"] / "tokenizer.json")), [1])
+    return Vocabulary(Tokenizer.from_file(str(BUNDLED["mini"] / "tokenizer.json")))
 
 
 def accepts(vocabulary: Vocabulary, type: t.Type, text: str) -> bool:
@@ -64,6 +65,31 @@ def test_the_grammar_of_a_type(vocabulary: Vocabulary, type: t.Type, allowed: li
         assert adapter(type).dump_python(written_value(type, written), mode="json", exclude_unset=True) == value
     for value in refused:
         assert not accepts(vocabulary, type, json.dumps(value)), value
+
+
+def test_a_type_without_strings_and_lists_has_a_longest_value() -> None:
+    """And so many tokens are what its generation may take, unless the flow says otherwise."""
+    expected = {
+        t.INT: 21,
+        t.FLOAT: 28,
+        t.UNIT_FLOAT: 7,
+        t.IntType(2000, 4999): 5,
+        POINT: len('{"x": 9, "colour": "green"}, ') + 1,
+        t.OptionalType(t.INT): 21,
+        t.ListType(t.INT): None,
+        t.DOCUMENT: None,
+    }
+    tokenizer = FlowTokenizer(BUNDLED["mini"])
+    for type, most in expected.items():
+        constraint = constraint_for(type)
+        assert constraint is not None
+        assert constraint.most_tokens == most, type
+        assert form_of_generation(type, (), tokenizer).most_tokens == (most or DEFAULT_MAX_TOKENS)
+
+
+def test_what_is_cut_is_right_where_it_can_be_read() -> None:
+    assert written_value(t.IntType(2000, 4999), Completion((1,), "4888", "length")) == 4888
+    assert written_value(t.UNIT_FLOAT, Completion((1,), "0.5", "length")) == 0.5
 
 
 def test_text_needs_no_grammar_and_few_values_are_choices() -> None:

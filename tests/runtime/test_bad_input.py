@@ -39,6 +39,15 @@ BAD_REQUESTS = {
     "both": (replace(GOOD, choices=((1,),), constraint=Constraint.regex("a")), "either choices or"),
     "regex": (replace(GOOD, constraint=Constraint.regex("(")), "regex constraint does not compile"),
     "schema": (replace(GOOD, constraint=Constraint.json_schema("{")), "json_schema constraint does not compile"),
+    "schema range": (
+        replace(GOOD, constraint=Constraint.json_schema({"type": "number", "minimum": "1"})),
+        "json_schema",
+    ),
+    "schema deep": (
+        replace(GOOD, constraint=Constraint.json_schema('{"items":' * 9999 + "{}" + "}" * 9999)),
+        "recursion",
+    ),
+    "schema items": (replace(GOOD, constraint=Constraint.json_schema({"anyOf": 3})), "json_schema"),
     "schema type": (replace(GOOD, constraint=Constraint.json_schema({"type": "objct"})), "does not compile"),
     "lark": (replace(GOOD, constraint=Constraint.lark("start: nothing")), "lark constraint does not compile"),
 }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isinf
 
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from tokenizers import Tokenizer
 
+from alora_runtime.answer.schema import bounded, most_bytes
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Matcher
 
@@ -17,20 +19,44 @@ from alora_runtime.requests import Matcher
 class Vocabulary:
     """The tokenizer as grammars see it, made when first needed (it costs up to a second for a large one)."""
 
-    def __init__(self, tokenizer: Tokenizer, eos: Sequence[int]) -> None:
-        self._tokenizer, self._eos = tokenizer, list(eos)
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
 
     @cached_property
     def tokens(self) -> LLTokenizer:
         """The tokenizer for llguidance."""
-        return LLTokenizer(self._tokenizer.to_str(), eos_token=self._eos or None)
+        return LLTokenizer(_PlainText(self._tokenizer))
+
+
+class _PlainText:
+    """A tokenizer that llguidance calls: no text is ever a control token, however it is spelled. What ends an answer is
+    the task's business, so that llguidance has an end token of its own, which no model can write: `end`."""
+
+    is_tokenizer_wrapper = True
+    bos_token_id = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        known = LLTokenizer(tokenizer.to_str())
+        self.end = self.eos_token_id = known.vocab_size
+        self.tokens = [known.decode_bytes([token]) for token in range(self.end)] + [b"<end of answer>"]
+        self.special_token_ids = [*filter(known.is_special_token, range(self.end)), self.end]
+        self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer.encode_special_tokens = True
+
+    def __call__(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return tokens
+
+
+LIMITS = LLParserLimits(max_items_in_row=1_000_000, step_max_items=10_000_000)
+"""Enough for objects of thousands of properties that need not be there."""
 
 
 def _json_grammar(schema: str) -> str:
     # Free whitespace would force hardly any token, and weak models fill it with newlines for ever. These are the
     # separators of json.dumps; a schema's "x-guidance" overrides them.
     separators = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-    grammar: str = LLMatcher.grammar_from_json_schema(schema, defaults=separators)
+    grammar: str = LLMatcher.grammar_from_json_schema(json.dumps(bounded(schema)), defaults=separators)
     return grammar
 
 
@@ -55,7 +81,8 @@ class Constraint:
 
     @classmethod
     def json_schema(cls, schema: str | Mapping[str, object]) -> Constraint:
-        """The whole answer is JSON that `schema` allows."""
+        """The whole answer is JSON that `schema` allows, in one line, with `, ` and `: ` between its parts. Numbers lie
+        within ±10^18 and have an end: as many digits after the point as their range needs (`schema.decimals`)."""
         return cls("json_schema", schema if isinstance(schema, str) else json.dumps(schema))
 
     @classmethod
@@ -63,20 +90,32 @@ class Constraint:
         """The whole answer matches the rule `start`."""
         return cls("lark", text)
 
+    @property
+    def most_tokens(self) -> int | None:
+        """So many tokens are enough for any answer, its stop token among them: no token writes less than a byte. None
+        where the grammar sets no limit, as for what holds a string or a list."""
+        if self.kind != "json_schema":
+            return None
+        most = most_bytes(self.text)
+        return None if isinf(most) else int(most) + 1
+
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
         """Compile. Raises ConstraintError with the compiler's message."""
         try:
-            matcher = LLMatcher(vocabulary.tokens, _GRAMMARS[self.kind](self.text), log_level=0)
+            matcher = LLMatcher(vocabulary.tokens, _GRAMMARS[self.kind](self.text), log_level=0, limits=LIMITS)
         except ValueError as error:
             raise ConstraintError(f"the {self.kind} constraint does not compile: {error}") from None
         if matcher.is_error():
             raise ConstraintError(f"the {self.kind} constraint does not compile: {matcher.get_error()}")
-        return _GrammarMatcher(matcher)
+        return _GrammarMatcher(matcher, vocabulary.tokens.eos_token)
 
 
 class _GrammarMatcher:
-    def __init__(self, matcher: LLMatcher) -> None:
-        self._matcher = matcher
+    """`end`: the token that means the end to llguidance. The mask of a place is computed once."""
+
+    def __init__(self, matcher: LLMatcher, end: int) -> None:
+        self._matcher, self._end = matcher, end
+        self._allowed: bytes | None = None
 
     def forced(self) -> list[int]:
         tokens = self._matcher.compute_ff_tokens()
@@ -85,14 +124,15 @@ class _GrammarMatcher:
         return list(tokens)
 
     def mask(self) -> bytes:
-        mask: bytes = self._matcher.compute_bitmask()
-        if self._matcher.is_error() or not any(mask):
-            raise ConstraintError(f"no token can continue the answer under its constraint {self._matcher.get_error()}")
+        mask = self._mask()
+        if self._matcher.is_error() or not (_any(mask) or self.accepting):
+            raise ConstraintError(f"no token can continue the answer under its constraint{self._why()}")
         return mask
 
     def accept(self, token: int) -> None:
+        self._allowed = None
         if not self._matcher.consume_token(token):
-            raise ConstraintError(f"token {token} cannot continue the answer under its constraint")
+            raise ConstraintError(f"token {token} cannot continue the answer under its constraint{self._why()}")
 
     @property
     def accepting(self) -> bool:
@@ -100,4 +140,21 @@ class _GrammarMatcher:
 
     @property
     def done(self) -> bool:
-        return bool(self._matcher.is_stopped())
+        """llguidance does not always see by itself that nothing more can come."""
+        return bool(self._matcher.is_stopped()) or (self.accepting and not _any(self._mask()))
+
+    def _mask(self) -> bytes:
+        if self._allowed is None:
+            mask = bytearray(self._matcher.compute_bitmask())
+            mask[self._end // 8] &= ~(1 << self._end % 8)
+            self._allowed = bytes(mask)
+        return self._allowed
+
+    def _why(self) -> str:
+        """The first line of what llguidance says; the state of its parser follows."""
+        error = self._matcher.get_error().partition("\n")[0]
+        return error and f": {error}"
+
+
+def _any(mask: bytes) -> bool:
+    return mask.count(0) < len(mask)
