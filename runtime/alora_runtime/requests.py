@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
 Finish = Literal["stop", "stop_string", "length", "choice", "cancelled", "timeout", "error"]
@@ -54,8 +55,10 @@ class Request:
     adapter is active from the first generated token on.
 
     max_tokens: most tokens to generate, sampled and forced together; ignored with `choices`.
-    temperature: 0 is greedy. top_p, top_k (0: off), min_p and repetition_penalty (1: off) act as in transformers.
-    seed: with the position it decides every random number, so that no other request can change the answer.
+    temperature: 0 is greedy. top_p, top_k (0: off), min_p and repetition_penalty (1: off) act as in transformers; where
+        a constraint or `choices` leave only some tokens, among these. `choice_logprobs` know nothing of them.
+    seed: with the prompt and the position it decides every random number, so that no other request can change the
+        answer, and other prompts draw other numbers.
     logprobs: how many alternatives to report per sampled token, beside the chosen one.
     stop_tokens: end generation, beside the model's own end-of-sequence tokens (which `ignore_eos` turns off).
     choices: the answer is one of these token sequences.
@@ -103,8 +106,13 @@ class Request:
         return sum(len(run.tokens) for run in self.runs)
 
     def samples(self, n: int) -> list[Request]:
-        """The same request `n` times, with seeds of their own from `seed` on; their prompt is computed once."""
-        return [replace(self, seed=self.seed + index) for index in range(n)]
+        """The same request `n` times, with seeds of their own, made from `seed`; their prompt is computed once."""
+        return [replace(self, seed=_seed(self.seed, index)) for index in range(n)]
+
+
+def _seed(seed: int, index: int) -> int:
+    """One of 48 bits, so that samples of neighbouring seeds have none in common."""
+    return int.from_bytes(blake2b(f"{seed} {index}".encode(), digest_size=6).digest())
 
 
 @dataclass(frozen=True)

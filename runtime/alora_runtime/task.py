@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from alora_runtime.answer.choices import ChoiceTrie
 from alora_runtime.answer.detokenizer import Detokenizer
-from alora_runtime.answer.sampling import penalised, pick, sample, top_logprobs
+from alora_runtime.answer.sampling import key_of, penalised, sample, top_logprobs, uniform
 from alora_runtime.requests import Completion, Delta, Finish, Listener, Matcher, Request
 from alora_runtime.schedule.sequence import Live
 
@@ -21,6 +23,7 @@ class Task:
     text: kept token by token where somebody listens or a string may stop it. told: tokens and characters given out.
     forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
+    key: what the random numbers are made from, once one is drawn.
     plain: every token is simply the most likely one, and nobody looks at it before the end.
     """
 
@@ -38,6 +41,7 @@ class Task:
     plain: bool = field(init=False)
     choice: int | None = None
     choice_logprobs: tuple[float, ...] = ()
+    key: bytes = b""
 
     def __post_init__(self) -> None:
         request = self.request
@@ -74,13 +78,24 @@ class Task:
             self._force(self.matcher)
 
     def _sample(self, logits: Tensor) -> int:
-        request = self.request
-        if request.repetition_penalty != 1.0:
-            seen = {token for run in request.runs for token in run.tokens}.union(self.live.generated)
-            logits = penalised(logits, seen, request.repetition_penalty)
+        logits = self._penalised(logits, self.live.generated)
         if self.matcher is not None:
             logits = logits.masked_fill(~self._allowed(self.matcher, len(logits)), float("-inf"))
-        return sample(logits, request, len(self.live.generated))
+        return self._drawn(logits, len(self.live.generated))
+
+    def _penalised(self, logits: Tensor, written: Iterable[int]) -> Tensor:
+        request = self.request
+        if request.repetition_penalty == 1.0:
+            return logits
+        seen = {token for run in request.runs for token in run.tokens}.union(written)
+        return penalised(logits, seen, request.repetition_penalty)
+
+    def _drawn(self, logits: Tensor, position: int) -> int:
+        """A token of `[vocabulary]` logits, or an option of a few."""
+        request = self.request
+        if request.temperature and not self.key:
+            self.key = key_of(request.seed, request.runs)
+        return sample(logits, request, uniform(self.key, position) if request.temperature else 0.0)
 
     def _allowed(self, matcher: Matcher, vocabulary: int) -> Tensor:
         packed = torch.frombuffer(bytearray(matcher.mask()), dtype=torch.uint8)
@@ -149,12 +164,12 @@ class Task:
         trie, request = self.live.trie, self.request
         assert trie is not None
         table = logits.log_softmax(-1)
-
-        def score(node: int, token: int) -> float:
-            return float(table[node + 1, token])
-
-        self.choice_logprobs = trie.log_probabilities(score)
-        self.choice = trie.walk(score, lambda weights, at: pick(weights, request.temperature, request.seed, at))
+        self.choice_logprobs = trie.log_probabilities(lambda node, token: float(table[node + 1, token]))
+        leaning = table if request.repetition_penalty == 1.0 else self._leaning(trie, logits)
+        self.choice = trie.walk(
+            lambda node, token: float(leaning[node + 1, token]),
+            lambda weights, position: self._drawn(torch.tensor(weights, dtype=torch.double), position),
+        )
         self.live.generated = list(trie.choices[self.choice])
         if request.logprobs:
             nodes = [trie.node(self.live.generated[:length]) for length in range(len(self.live.generated))]
@@ -163,6 +178,13 @@ class Task:
                 for node, token in zip(nodes, self.live.generated, strict=True)
             ]
         return "choice"
+
+    def _leaning(self, trie: ChoiceTrie, logits: Tensor) -> Tensor:
+        """The log-probabilities that the choice is taken by: with the penalty for what the prompt and the choice so far
+        have written."""
+        above = [[trie.tokens[each] for each in trie.ancestors(node)] for node in range(-1, len(trie.tokens))]
+        rows = [self._penalised(row, written) for row, written in zip(logits, above, strict=True)]
+        return torch.stack(rows).log_softmax(-1)
 
     def completion(self, finish: Finish, text: str, error: Exception | None = None) -> Completion:
         """What the request's owner gets; `text` is that of the tokens where it was not kept on the way."""

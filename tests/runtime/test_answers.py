@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from alora_runtime import Constraint, Engine, Request, Run
-from alora_runtime.answer.sampling import penalised, sample, uniform
+from alora_runtime.answer.sampling import key_of, penalised, sample, uniform
 from alora_runtime.schedule import scheduler
 from tests.runtime.checkpoints import EOS, Oracle, labelled
 from tests.runtime.conftest import INVOCATION
@@ -71,6 +71,34 @@ def test_choices_can_be_sampled(engine: Engine) -> None:
         completion.choice for completion in engine.generate([replace(request, seed=seed) for seed in range(90)])
     )
     assert set(taken) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("settings", [{"top_k": 2}, {"top_p": 0.7}, {"min_p": 0.5}], ids=str)
+def test_choices_are_sampled_as_tokens_are(engine: Engine, settings: dict[str, float]) -> None:
+    """Of four options with shares 0.4, 0.35, 0.2 and 0.05 each of the settings leaves two."""
+    row = torch.full((260,), -30.0)
+    row[[3, 1, 7, 9]] = torch.tensor([0.4, 0.35, 0.2, 0.05]).log()
+    engine.model.logits = lambda rows: row.expand(len(rows), -1)  # type: ignore[method-assign]
+    request = Request(PROMPT, choices=[(9,), (7,), (1,), (3,)], temperature=1.0)
+    free = engine.generate(request.samples(200))
+    assert {completion.choice for completion in free} == {0, 1, 2, 3}
+    narrow = engine.generate(replace(request, **settings).samples(200))  # type: ignore[arg-type]
+    counts = Counter(completion.choice for completion in narrow)
+    assert set(counts) == {2, 3}
+    assert counts[3] / 200 == pytest.approx(0.4 / 0.75, abs=0.12)
+    assert narrow[0].choice_logprobs == free[0].choice_logprobs
+
+
+def test_choices_are_penalised_for_what_is_there(engine: Engine) -> None:
+    row = torch.zeros(260)
+    row[[1, 2, 3]] = torch.tensor([4.0, 3.9, 3.8])
+    engine.model.logits = lambda rows: row.expand(len(rows), -1)  # type: ignore[method-assign]
+    request = Request([Run((1, 50))], choices=[(1,), (2,), (3,)])
+    assert [
+        completion.choice for completion in engine.generate([request, replace(request, repetition_penalty=1.2)])
+    ] == [0, 1]
+    longer = replace(request, choices=[(2, 2), (2, 3), (1, 1)], repetition_penalty=1.2)
+    assert engine.generate([longer])[0].tokens == (2, 3)  # a token that the choice itself has written counts, too
 
 
 def test_a_regular_expression(engine: Engine) -> None:
@@ -135,9 +163,36 @@ def test_a_sampled_answer_depends_on_its_seed_alone(make_engine: Callable[..., E
 
 
 def test_random_numbers_are_uniform() -> None:
-    numbers = [uniform(seed, position) for seed in range(40) for position in range(50)]
+    """Over seeds, over prompts and over positions."""
+    keys = [key_of(seed, [Run((token,))]) for seed in range(8) for token in range(5)]
+    numbers = [uniform(key, position) for key in keys for position in range(50)]
     counts = Counter(int(10 * number) for number in numbers)
     assert all(140 < counts[decile] < 260 for decile in range(10))
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_random_numbers_are_the_prompts_own() -> None:
+    same = [[Run((1, 2, 3)), Run((4,), "one")], [Run((1,)), Run(()), Run((2, 3)), Run((4,), "one")]]
+    other = [
+        [Run((1, 2, 3, 4))],
+        [Run((1, 2, 3)), Run((4,), "two")],
+        [Run((1, 2, 3, 4)), Run((), "one")],
+        [Run((1, 2))],
+    ]
+    assert len({key_of(0, runs) for runs in same}) == 1
+    assert len({key_of(seed, runs) for runs in [same[0], *other] for seed in range(3)}) == 15
+
+
+def test_other_prompts_and_samples_draw_other_numbers(engine: Engine) -> None:
+    """Which of ten equally likely tokens is taken says what number was drawn."""
+    engine.model.logits = lambda rows: torch.zeros(len(rows), 260)  # type: ignore[method-assign]
+    choices = [(token,) for token in range(10)]
+    prompts = [Request([Run((token,))], choices=choices, temperature=1.0) for token in range(40)]
+    taken = [completion.choice for completion in engine.generate(prompts)]
+    assert len(set(taken)) == 10
+    assert [completion.choice for completion in engine.generate(prompts[::-1])] == taken[::-1]
+    seeds = [request.seed for seed in range(50) for request in replace(prompts[0], seed=seed).samples(4)]
+    assert len(set(seeds)) == 200
 
 
 @pytest.mark.parametrize(
@@ -154,7 +209,8 @@ def test_samples_follow_the_distribution_of_transformers(settings: dict[str, flo
     warpers = LogitsProcessorList([TemperatureLogitsWarper(0.7), *([warper] if warper else [])])
     expected = warpers(torch.zeros(1, 1, dtype=torch.long), logits[None].clone())[0].softmax(-1)
     request = Request([CONTEXT], temperature=0.7, **settings)  # type: ignore[arg-type]
-    counts = Counter(sample(logits, request, position) for position in range(3000))
+    numbers = (uniform(b"key", position) for position in range(3000))
+    counts = Counter(sample(logits, request, number) for number in numbers)
     for token, share in enumerate(expected.tolist()):
         assert counts[token] / 3000 == pytest.approx(share, abs=0.03)
         assert share > 0 or not counts[token]

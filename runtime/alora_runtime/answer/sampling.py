@@ -1,26 +1,39 @@
-"""From a row of logits to a token. Random numbers depend on seed and position alone, never on the rest of the batch."""
+"""From a row of logits to a token. Random numbers depend on seed, prompt and position alone, never on the rest of the
+batch."""
 
 from __future__ import annotations
 
-import math
+from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import torch
 from torch import Tensor
 
-from alora_runtime.requests import Request
+from alora_runtime.requests import Request, Run
 
 
-def uniform(seed: int, position: int) -> float:
+def key_of(seed: int, runs: Sequence[Run]) -> bytes:
+    """What a request's random numbers are made from: another prompt draws others, however it is cut into runs."""
+    digest = blake2b(str(seed).encode(), digest_size=16)
+    adapter: str | None = None
+    for run in runs:
+        if run.adapter != adapter:
+            adapter = run.adapter
+            digest.update(repr(adapter).encode())
+        digest.update(array("q", run.tokens).tobytes())
+    return digest.digest()
+
+
+def uniform(key: bytes, position: int) -> float:
     """A number in [0, 1) for the token at `position` of what a request generates."""
-    digest = blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+    digest = blake2b(position.to_bytes(8), key=key, digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / (1 << 53)
 
 
-def sample(logits: Tensor, request: Request, position: int) -> int:
+def sample(logits: Tensor, request: Request, number: float) -> int:
     """A token from `[vocabulary]` logits, by the request's temperature, top_k, top_p and min_p, in that order (as in
-    transformers 5)."""
+    transformers 5). `number`: a random one from 0 to 1."""
     if request.temperature == 0.0:
         return int(logits.argmax())
     scores, ids = (logits.double() / request.temperature).sort(descending=True, stable=True)
@@ -32,21 +45,7 @@ def sample(logits: Tensor, request: Request, position: int) -> int:
     if request.min_p > 0.0:
         weights = weights[weights >= request.min_p * weights[0]]
     reach = weights.cumsum(-1)
-    return int(ids[min(int((reach <= uniform(request.seed, position) * reach[-1]).sum()), len(reach) - 1)])
-
-
-def pick(weights: Sequence[float], temperature: float, seed: int, position: int) -> int:
-    """One of a few options by log-weights: the heaviest when greedy (the first of equals)."""
-    if temperature == 0.0:
-        return max(range(len(weights)), key=lambda index: weights[index])
-    top = max(weights)
-    shares = [math.exp((weight - top) / temperature) for weight in weights]
-    left = uniform(seed, position) * sum(shares)
-    for index, share in enumerate(shares):
-        left -= share
-        if left < 0:
-            return index
-    return len(shares) - 1
+    return int(ids[min(int((reach <= number * reach[-1]).sum()), len(reach) - 1)])
 
 
 def penalised(logits: Tensor, seen: Iterable[int], penalty: float) -> Tensor:
