@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from alora_flow.errors import BadModel
+from alora_flow.prompts.memory import EncodingMemory
+
+MEMORY = 16 << 20
+"""Bytes of texts and their tokens that a tokenizer keeps, for the author's texts and for data each."""
 
 
 class Tokenizer:
@@ -29,8 +32,8 @@ class Tokenizer:
         self._control_ids = frozenset(added)
         longest_first = sorted(self._control, key=len, reverse=True)
         self._forgery = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self.encode_control = lru_cache(maxsize=4096)(self._encode_control)
-        self.encode_data = lru_cache(maxsize=4096)(self._encode_data)
+        self.encode_control = EncodingMemory(self._encode_control, MEMORY)
+        self.encode_data = EncodingMemory(self._encode_data, MEMORY)
 
     def _encode_control(self, text: str) -> tuple[int, ...]:
         """Token ids of a literal or of template text: `<|role|>` and its like become control tokens."""
