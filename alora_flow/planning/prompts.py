@@ -16,6 +16,7 @@ from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.prompts.thread import Prompter, Symbol, Thread
+from alora_runtime.errors import ConstraintError
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,16 @@ class Setup:
     _forms: dict[Hashable, AnswerForm] = field(default_factory=dict, repr=False, compare=False)
 
     def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
-        """How a call's answer is limited and read; made once for all calls alike."""
+        """How a call's answer is limited and read; made once for all calls alike. Raises BadInput where its type has no
+        grammar."""
         key: Hashable = (
             operation.intrinsic.key if isinstance(operation, g.Invoke) else (operation.as_type, operation.settings)
         )
         if key not in self._forms:
-            self._forms[key] = self._form(operation)
+            try:
+                self._forms[key] = self._form(operation)
+            except ConstraintError as error:  # a range too narrow to be written
+                raise BadInput(f"line {operation.thread.span.line}: {error}") from error
         return self._forms[key]
 
     def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:

@@ -111,6 +111,20 @@ flow main(question: str) -> bool { return safety() on user(question) }
 BUNDLED = Path(str(files("alora_flow.mini"))) / "weights" / "intrinsics" / "safety" / "mini" / "alora"
 
 
+@pytest.mark.parametrize("command", [("plan",), ("run", "--echo"), ("show", "plan")])
+def test_a_range_that_no_grammar_can_write_is_a_mistake_of_the_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    flow = tmp_path / "narrow.flow"
+    narrow = "float[0.0..0.000000000001]"
+    flow.write_text(
+        f'model base = "mini"\n\nflow tiny() -> {narrow} {{\n  thread ask = user("?")\n'
+        f"  return generate() as {narrow} on ask\n}}\n"
+    )
+    done = warm(*command, str(flow))
+    assert done.code == 1
+    assert "line 5: the range 0.0 to 1e-12 is too narrow" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def with_adapter(folder: Path, weights: bool = True, **changes: object) -> Path:
     """A flow on a copy of the bundled safety adapter with some of its configuration changed."""
     shutil.copytree(BUNDLED, folder / "mine")
