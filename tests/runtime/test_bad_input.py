@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from alora_runtime import Constraint, Engine, Request, Run
-from alora_runtime.adapters.config import REFUSED, read_adapter_config
+from alora_runtime.adapters.config import KNOWN, read_adapter_config
 from alora_runtime.compute.support import refusal
 from alora_runtime.errors import AdapterError, CapacityError, ConstraintError, ModelError, RequestError
 from tests.runtime.checkpoints import make_adapter, make_checkpoint
@@ -180,7 +181,9 @@ def test_incomplete_adapters(engine: Engine, adapters: dict[str, Path], tmp_path
         engine.add_adapter("new", folder)
 
 
-UNSUPPORTED = dict.fromkeys(REFUSED, True) | {
+OTHERS = sorted({field.name for field in fields(LoraConfig)} - KNOWN)
+UNSUPPORTED = dict.fromkeys(OTHERS, True) | {
+    "a_field_of_tomorrow": {"x": 1},
     "bias": "all",
     "peft_type": "IA3",
     "init_lora_weights": "pissa_niter_4",

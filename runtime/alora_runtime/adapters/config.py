@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import regex
 
 from alora_runtime.adapters.digests import digest_of
+from alora_runtime.adapters.fields import Fields, Names, Value
 from alora_runtime.errors import AdapterError
+from alora_runtime.json_file import read_object
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
-REFUSED = (
-    *("use_dora", "use_qalora", "use_bdlora", "layer_replication", "lora_bias", "modules_to_save", "fan_in_fan_out"),
-    *("trainable_token_indices", "target_parameters", "arrow_config", "kasa_config", "velora_config"),
-    *("monteclora_config", "corda_config", "eva_config", "loftq_config", "lora_ga_config"),
-)
-"""Fields that change what the weights mean: anything but null, false or empty is refused."""
+KNOWN = {
+    *("r", "lora_alpha", "use_rslora", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+    *("rank_pattern", "alpha_pattern", "alora_invocation_tokens", "invocation_string"),
+    *("peft_type", "bias", "init_lora_weights"),  # see PLAIN
+    *("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
+    *("lora_dropout", "megatron_config", "megatron_core", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
+}
+"""Fields that are read, and fields that say nothing of a trained Linear. Any other may change what the weights mean,
+and is refused unless it is null, false or empty."""
 
-PLAIN_INITS = (True, False, None, "gaussian", "orthogonal")
-"""Values of init_lora_weights that leave the base's own weights alone (pissa, olora and others change them)."""
+PLAIN: Mapping[str, tuple[object, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),
+}
+"""The values that these may have: other ways to begin (pissa, olora) change the base's own weights."""
 
-Names = str | tuple[str, ...] | None
-Value = TypeVar("Value")
+PATIENCE = 0.25
+"""Seconds that one pattern may take on one module's name: some backtrack for ever."""
 
 
 @dataclass(frozen=True)
@@ -71,111 +81,90 @@ class AdapterConfig:
 
     def rank_of(self, module: str) -> int:
         """The rank at a module, with `rank_pattern`."""
-        return _by_pattern(self.rank_pattern, module, self.rank)
+        return self._by_pattern("rank_pattern", self.rank_pattern, module, self.rank)
 
     def scale_of(self, module: str) -> float:
         """What B·A·x is multiplied by at a module."""
         rank = self.rank_of(module)
-        return _by_pattern(self.alpha_pattern, module, self.alpha) / (math.sqrt(rank) if self.rslora else rank)
+        alpha = self._by_pattern("alpha_pattern", self.alpha_pattern, module, self.alpha)
+        return alpha / (math.sqrt(rank) if self.rslora else rank)
 
     def targets_module(self, module: str) -> bool:
         """Whether the adapter changes the Linear of this name (PEFT 0.21, check_target_module_exists)."""
-        if self.exclude and _named(self.exclude, module):
+        if self.exclude and self._named("exclude_modules", self.exclude, module):
             return False
         if isinstance(self.targets, str):
-            return self.targets.lower() == "all-linear" or re.fullmatch(self.targets, module) is not None
+            return self.targets.lower() == "all-linear" or self._named("target_modules", self.targets, module)
         if module in (self.targets or ()):
             return True
-        return _named(self.targets, module) and (not self.layers or self._layer(module) in self.layers)
+        named = self._named("target_modules", self.targets, module)
+        return named and (not self.layers or self._layer(module) in self.layers)
 
     def _layer(self, module: str) -> int | None:
         patterns = [rf"(?:^|.*?\.){pattern}\.(\d+)\." for pattern in self.layers_pattern] or [r".*?\.[^.]*\.(\d+)\."]
-        found = next((match for pattern in patterns if (match := re.match(pattern, module))), None)
-        return int(found[1]) if found else None
+        matches = (self._match("layers_pattern", pattern, module) for pattern in patterns)
+        found = next((match for match in matches if match), None)
+        return int(found[found.re.groups]) if found else None  # a pattern may have groups of its own
+
+    def _named(self, field: str, names: Names, module: str) -> bool:
+        if isinstance(names, str):
+            return self._match(field, names, module, regex.fullmatch) is not None
+        return any(module == name or module.endswith(f".{name}") for name in names or ())
+
+    def _by_pattern(self, field: str, patterns: Mapping[str, Value], module: str, default: Value) -> Value:
+        """The first pattern that matches the end of the module's name decides (PEFT 0.21, get_pattern_key)."""
+        own = (value for key, value in patterns.items() if self._match(field, rf"(.*\.)?({key})$", module))
+        return next(own, default)
+
+    def _match(self, field: str, pattern: str, module: str, match: Any = regex.match) -> Any:
+        """From the name's beginning. Raises AdapterError where it takes too long, or is none in its place."""
+        try:
+            return match(pattern, module, timeout=PATIENCE)
+        except TimeoutError:
+            reason = f"takes for ever on {module!r}: nest no repetitions in it"
+        except regex.error as error:
+            reason = f"is no regular expression: {error}"
+        raise AdapterError(f"{self.folder / CONFIG}: {field} has the pattern {pattern!r}, which {reason}")
 
 
 def read_adapter_config(folder: str | Path) -> AdapterConfig:
     """Read `folder`. Raises AdapterError naming the missing file or the field that is unsupported or wrong."""
     folder = Path(folder)
-    raw = _parse(folder, _content(folder))
+    _check_files(folder)
+    raw = read_object(folder / CONFIG, AdapterError)
     _refuse(folder, raw)
-    tokens = raw.get("alora_invocation_tokens") or ()
-    try:
-        return AdapterConfig(
-            folder=folder,
-            rank=_positive(raw["r"]),
-            alpha=float(raw["lora_alpha"]),
-            rslora=bool(raw.get("use_rslora")),
-            targets=_names(raw["target_modules"]),
-            exclude=_names(raw.get("exclude_modules")),
-            layers=tuple(map(int, _listed(raw.get("layers_to_transform")))),
-            layers_pattern=tuple(map(str, _listed(raw.get("layers_pattern")))),
-            rank_pattern={key: _positive(value) for key, value in (raw.get("rank_pattern") or {}).items()},
-            alpha_pattern={key: float(value) for key, value in (raw.get("alpha_pattern") or {}).items()},
-            invocation_tokens=tuple(map(int, tokens)),
-            invocation_string=None if tokens else raw.get("invocation_string") or None,
-            digest=sha256(b"".join(bytes.fromhex(digest_of(folder / name)) for name in (CONFIG, WEIGHTS))).hexdigest(),
-        )
-    except KeyError as error:
-        raise AdapterError(f"{folder / CONFIG}: the field {error} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise AdapterError(f"{folder / CONFIG}: {error}") from None
+    fields = Fields(folder / CONFIG, raw)
+    tokens = fields.numbers("alora_invocation_tokens")
+    return AdapterConfig(
+        folder=folder,
+        rank=fields.rank("r", raw["r"]),
+        alpha=fields.number("lora_alpha", raw["lora_alpha"]),
+        rslora=fields.flag("use_rslora"),
+        targets=fields.names("target_modules"),
+        exclude=fields.names("exclude_modules"),
+        layers=fields.numbers("layers_to_transform"),
+        layers_pattern=fields.patterns("layers_pattern"),
+        rank_pattern=fields.by_pattern("rank_pattern", fields.rank),
+        alpha_pattern=fields.by_pattern("alpha_pattern", fields.number),
+        invocation_tokens=tokens,
+        invocation_string=None if tokens else fields.text("invocation_string"),
+        digest=sha256(b"".join(bytes.fromhex(digest_of(folder / name)) for name in (CONFIG, WEIGHTS))).hexdigest(),
+    )
 
 
-def _content(folder: Path) -> bytes:
-    """Of the configuration."""
+def _check_files(folder: Path) -> None:
     if not folder.is_dir():
         raise AdapterError(f"adapter folder {folder} does not exist")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise AdapterError(f"{folder} is no PEFT adapter: {name} is missing")
-    return (folder / CONFIG).read_bytes()
-
-
-def _parse(folder: Path, content: bytes) -> dict[str, Any]:
-    try:
-        raw = json.loads(content)
-    except ValueError as error:
-        raise AdapterError(f"{folder / CONFIG} is not JSON: {error}") from None
-    if not isinstance(raw, dict):
-        raise AdapterError(f"{folder / CONFIG} is not a JSON object")
-    return raw
 
 
 def _refuse(folder: Path, raw: Mapping[str, Any]) -> None:
-    wrong = [(field, raw[field]) for field in REFUSED if raw.get(field)]
-    if raw.get("peft_type", "LORA") != "LORA":
-        wrong.append(("peft_type", raw["peft_type"]))
-    if raw.get("bias", "none") != "none":
-        wrong.append(("bias", raw["bias"]))
-    if raw.get("init_lora_weights", True) not in PLAIN_INITS:
-        wrong.append(("init_lora_weights", raw["init_lora_weights"]))
+    wrong = [(field, value) for field, value in raw.items() if value and field not in KNOWN]
+    wrong += [(field, raw[field]) for field, plain in PLAIN.items() if field in raw and raw[field] not in plain]
     for field, value in wrong:
         raise AdapterError(f"{folder / CONFIG}: {field} = {json.dumps(value)} is not supported")
-
-
-def _positive(value: object) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"a rank must be a positive integer, not {value!r}")
-    return value
-
-
-def _listed(value: object) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
-
-
-def _names(value: object) -> Names:
-    return value if value is None or isinstance(value, str) else tuple(map(str, _listed(value)))
-
-
-def _named(names: Names, module: str) -> bool:
-    if isinstance(names, str):
-        return re.fullmatch(names, module) is not None
-    return any(module == name or module.endswith(f".{name}") for name in names or ())
-
-
-def _by_pattern(patterns: Mapping[str, Value], module: str, default: Value) -> Value:
-    """The first pattern that matches the end of the module's name decides (PEFT 0.21, get_pattern_key)."""
-    return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module)), default)
+    for field in ("r", "lora_alpha", "target_modules"):
+        if field not in raw:
+            raise AdapterError(f"{folder / CONFIG}: the field {field!r} is missing")

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 
 from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
 from alora_runtime.adapters.weights import LowRank, Shapes, load_updates
+from alora_runtime.errors import AdapterError
+from alora_runtime.json_file import hint
 from alora_runtime.requests import Request
 from alora_runtime.schedule.sequence import Runs
 
@@ -65,6 +67,9 @@ class Library:
         if self._tokenizer:
             tokens, start = config.spelled(partial(_encode, self._tokenizer))
             config = replace(config, invocation_tokens=tokens[start:])
+            for token in tokens:
+                if self._tokenizer.id_to_token(token) is None:
+                    raise AdapterError(f"adapter {name!r} is invoked by token {token}, which the tokenizer lacks")
         if self._numbers.get(config.digest) not in self.loaded:
             updates = load_updates(name, config, self._network.modules, self._network.dtype)
             number = self._numbers.setdefault(config.digest, len(self._numbers) + 1)
@@ -75,7 +80,9 @@ class Library:
         return config
 
     def remove(self, name: str) -> None:
-        """Forget a name."""
+        """Forget a name. Raises AdapterError where there is none."""
+        if name not in self.configs:
+            raise AdapterError(f"there is no adapter {name!r}{hint(str(name), sorted(self.configs))}")
         del self.configs[name]
         self._count_names()
 

@@ -16,6 +16,9 @@ from alora_runtime.errors import AdapterError
 Shapes = Mapping[str, tuple[int, ...]]
 """(outputs, inputs) of each Linear that an adapter may update, by module name."""
 
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What weights may be stored as."""
+
 PREFIX = "base_model.model."
 """What PEFT puts before the base's own module names."""
 
@@ -76,6 +79,10 @@ def _update(
             raise AdapterError(
                 f"adapter {name!r} is for another base: lora_{side} of {module!r} is {list(tensor.shape)}, "
                 f"and this model with rank {rank} needs {list(wanted)}"
+            )
+        if tensor.dtype not in DTYPES:
+            raise AdapterError(
+                f"adapter {name!r} has lora_{side} of {module!r} as {tensor.dtype}, not as one of {DTYPES}"
             )
         if not torch.isfinite(tensor).all():
             raise AdapterError(f"adapter {name!r} has weights that are not finite, in lora_{side} of {module!r}")

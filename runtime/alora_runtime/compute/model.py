@@ -21,7 +21,9 @@ from alora_runtime.compute.plain import Plain
 from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.reference import NAME, ReferenceNetwork, register
 from alora_runtime.compute.support import CLASSES, ModelFolder, read_model_folder
+from alora_runtime.compute.weights import Stored, check_layers, check_tensors, read_tensors, stored_tensors
 from alora_runtime.errors import ModelError
+from alora_runtime.json_file import read_object
 
 DTYPES: dict[str, tuple[torch.dtype, type[Dense | Int8]]] = {
     "float32": (torch.float32, Dense),
@@ -30,6 +32,11 @@ DTYPES: dict[str, tuple[torch.dtype, type[Dense | Int8]]] = {
 }
 """What is computed with, and how the layers' weights are stored; embeddings and the output matrix are never in eight
 bits. "auto" is bfloat16 where the processor multiplies matrices of it, and float32 elsewhere."""
+
+UNUSED = ("dtype", "torch_dtype", "pad_token_id", "quantization_config")
+"""Fields of config.json that mean nothing here."""
+
+EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 
 ATTENTION = ("fast", "reference")
 
@@ -49,7 +56,10 @@ class LanguageModel:
         self.source, self.tokenizer, self.processor = source, tokenizer, processor
         self.vocabulary: int = model.config.vocab_size
         if tokenizer is not None:
-            self.vocabulary = min(self.vocabulary, 1 + max(tokenizer.get_vocab(with_added_tokens=True).values()))
+            known = tokenizer.get_vocab(with_added_tokens=True).values()
+            self.vocabulary = min(self.vocabulary, 1 + max(known, default=-1))
+        if not self.vocabulary:
+            raise ModelError(f"{source.folder / 'tokenizer.json'} has no tokens")
         misfit = None if attention == "reference" else Decoder.misfit(model)
         if misfit:
             warnings.warn(f"{source.folder} runs on the slow reference: {misfit}", stacklevel=2)
@@ -166,29 +176,39 @@ def _tokenizer(path: Path) -> Tokenizer | None:
 
 
 def _weights(source: ModelFolder, dtype: torch.dtype) -> Any:
+    """The model of transformers with the stored weights. transformers chooses no file: it would take a pickle, too."""
     module = import_module(f"transformers.models.{source.model_type}.modeling_{source.model_type}")
-    cls = getattr(module, CLASSES[source.model_type])
+    cls, path = getattr(module, CLASSES[source.model_type]), source.folder / "config.json"
     bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        model, report = cls.from_pretrained(
-            source.folder,
-            dtype=dtype,
-            attn_implementation=NAME,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they come back by name
-        )
-    except Exception as error:  # transformers raises many kinds for a broken folder; all mean the same to the caller
-        raise ModelError(f"{source.folder} cannot be loaded: {error}") from error
+        config = cls.config_class.from_dict({**read_object(path, ModelError), **dict.fromkeys(UNUSED)})
+        tensors = stored_tensors(source.folder)
+        check_layers(path, config.num_hidden_layers, tensors)
+        with torch.device("meta"):
+            outline = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
+        values = _untied(path, config.tie_word_embeddings, tensors, outline)
+        model = cls.from_pretrained(None, config=config, state_dict=values, dtype=dtype, attn_implementation=NAME)
+    except ModelError:
+        raise
+    except Exception as error:  # transformers raises many kinds for a broken configuration, which mean the same to us
+        raise ModelError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-    for kind in ("missing_keys", "mismatched_keys"):
-        if report[kind]:
-            raise ModelError(
-                f"{source.folder} cannot be loaded: {kind.replace('_', ' ')} {min(map(str, report[kind]))}"
-            )
     return model.eval().requires_grad_(False)
+
+
+def _untied(
+    path: Path, tied: bool, tensors: dict[str, Stored], wanted: dict[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """The stored values. A tied output matrix need not be stored; one that is has to be the embedding's."""
+    if tied and OUTPUT not in tensors:
+        del wanted[OUTPUT]
+    check_tensors(path, tensors, wanted)
+    values = read_tensors(tensors)
+    if tied and OUTPUT in values and not torch.equal(values.pop(OUTPUT), values[EMBEDDING]):
+        raise ModelError(f"{path}: tie_word_embeddings is true, and {OUTPUT} is stored with values of its own")
+    return values

@@ -1,0 +1,48 @@
+"""JSON files from outside, read so that whatever is wrong with them has a name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from alora_runtime.errors import EngineError
+
+
+def read_object(path: Path, error: type[EngineError]) -> dict[str, Any]:
+    """The object in a JSON file, whose numbers are all finite. Raises `error` naming file and field."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        wrong = next(_not_finite(raw), None)
+    except RecursionError:
+        raise error(f"{path} cannot be read: it is nested too deeply") from None
+    except (OSError, ValueError) as reason:
+        raise error(f"{path} cannot be read: {reason}") from None
+    if not isinstance(raw, dict):
+        raise error(f"{path} is not a JSON object")
+    if wrong:
+        raise error(f"{path}: {wrong} is not a finite number")
+    return raw
+
+
+def _not_finite(value: object, place: str = "") -> Iterator[str]:
+    """The places of numbers that are infinite (`1e400` is) or none."""
+    if isinstance(value, float) and not isfinite(value):
+        yield place
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        yield from _not_finite(part, f"{place}.{name}".removeprefix("."))
+
+
+def is_whole(value: object, low: int, high: int) -> bool:
+    """Whether it is an integer in this range; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def hint(name: str, known: list[str]) -> str:
+    """The name that was meant, or those that there are."""
+    close = get_close_matches(name, known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else f"; there are {', '.join(known) or 'none'}"
