@@ -75,11 +75,12 @@ class Engine:
     ) -> Engine:
         """Load a model and its adapters from local folders.
 
-        dtype: "float32" (exact), "bfloat16", "int8" (weights; about one percent off) or "auto" (bfloat16 where the
-        processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the same in bytes, if given. reuse:
-        share KV between sequences; off, every request computes all it needs. chunk_tokens: most prompt tokens in one
-        step. attention: "fast", or "reference" (slow and plain). device: by torch's name; processor: "cpu", fast on
-        one, or "plain", which runs on any device; by default the one that fits the device.
+        dtype: "float32" (exact), "bfloat16" (what else is in the batch or the cache may round an answer another way)
+        or "auto" (bfloat16 where the processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the
+        same in bytes, if given. reuse: share KV between sequences; off, every request computes all it needs.
+        chunk_tokens: most prompt tokens in one step. attention: "fast", or "reference" (slow and plain). device: by
+        torch's name; processor: "cpu", fast on one, or "plain", which runs on any device; by default the one that fits
+        the device.
         Raises ModelError, AdapterError.
         """
         model = load_model(model_dir, dtype, attention, device, processor)

@@ -14,7 +14,6 @@ from torch import Tensor
 from transformers.utils import logging
 
 from alora_runtime.compute.batch import Batch, Batcher
-from alora_runtime.compute.cpu.matrix import Dense, Int8
 from alora_runtime.compute.cpu.processor import Cpu
 from alora_runtime.compute.decoder import Decoder
 from alora_runtime.compute.plain import Plain
@@ -25,13 +24,8 @@ from alora_runtime.compute.weights import Stored, check_layers, check_tensors, r
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
 
-DTYPES: dict[str, tuple[torch.dtype, type[Dense | Int8]]] = {
-    "float32": (torch.float32, Dense),
-    "bfloat16": (torch.bfloat16, Dense),
-    "int8": (torch.float32, Int8),
-}
-"""What is computed with, and how the layers' weights are stored; embeddings and the output matrix are never in eight
-bits. "auto" is bfloat16 where the processor multiplies matrices of it, and float32 elsewhere."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""What is computed with. "auto" is bfloat16 where the processor multiplies matrices of it, and float32 elsewhere."""
 
 UNUSED = ("dtype", "torch_dtype", "pad_token_id", "quantization_config")
 """Fields of config.json that mean nothing here."""
@@ -132,29 +126,27 @@ def load_model(
     if make is None:
         raise ModelError(f"there is no processor {chosen!r}; there are {', '.join(PROCESSORS)}")
     register()
-    model = _weights(source, DTYPES[dtype][0])
+    model = _weights(source, DTYPES[dtype])
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    runs_on = make(place, dtype, parameters)
+    runs_on = make(place, parameters)
     return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), runs_on, attention)
 
 
-def _cpu(device: torch.device, dtype: str, parameters: int) -> Processor:
+def _cpu(device: torch.device, parameters: int) -> Processor:
     if device.type != "cpu":
         raise ModelError(f"the processor 'cpu' computes on cpu, not on {device}")
-    return Cpu(DTYPES[dtype][1], parameters)
+    return Cpu(parameters)
 
 
-def _plain(device: torch.device, dtype: str, parameters: int) -> Processor:
-    if dtype == "int8":
-        raise ModelError("dtype 'int8' needs the processor 'cpu'")
+def _plain(device: torch.device, parameters: int) -> Processor:
     return Plain(device)
 
 
-PROCESSORS: dict[str, Callable[[torch.device, str, int], Processor]] = {"cpu": _cpu, "plain": _plain}
-"""Name → what makes one for a device, a dtype and so many parameters."""
+PROCESSORS: dict[str, Callable[[torch.device, int], Processor]] = {"cpu": _cpu, "plain": _plain}
+"""Name → what makes one for a device and so many parameters."""
 
 
 def usable(device: str) -> torch.device:

@@ -16,7 +16,7 @@ from alora_runtime.compute.batch import Batcher
 from alora_runtime.compute.clusters import Cluster
 from alora_runtime.compute.cpu.adapters import FEW, JoinedAdapters
 from alora_runtime.compute.cpu.attention import attend
-from alora_runtime.compute.cpu.matrix import Dense, Int8, Twice, packed, times_packed
+from alora_runtime.compute.cpu.matrix import Dense, Twice, packed, times_packed
 from alora_runtime.compute.cpu.threads import threads_for
 
 TWICE = range(16_000_000, 400_000_000)
@@ -29,11 +29,11 @@ less, because the usual one is read again for every four rows."""
 
 
 class Cpu:
-    """`weights`: how the layers' are stored."""
+    """For a model of so many parameters."""
 
-    def __init__(self, weights: type[Dense | Int8], parameters: int) -> None:
+    def __init__(self, parameters: int) -> None:
         self.device = torch.device("cpu")
-        self._weights = Twice if weights is Dense and parameters in TWICE else weights
+        self._weights = Twice if parameters in TWICE else Dense
 
     def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """They take no memory until they are written: numpy asks for zeroed pages, and torch would write them."""
@@ -43,7 +43,7 @@ class Cpu:
     def batcher(self, arena: Tensor, width: int) -> Batcher:
         return Batcher(arena, width)
 
-    def matrix(self, weight: Tensor) -> Dense | Int8:
+    def matrix(self, weight: Tensor) -> Dense:
         return self._weights(weight)
 
     def output_matrix(self, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
