@@ -16,10 +16,9 @@ CACHE_TOKENS = 16_384
 class TorchEngine:
     """Passes calls on to an engine, which does all that a backend can."""
 
-    abilities = Abilities()
-
     def __init__(self, engine: alora_runtime.Engine) -> None:
         self.engine = engine
+        self.abilities = Abilities(positions=engine.model.source.max_positions)
 
     @property
     def cache_tokens(self) -> int:

@@ -19,6 +19,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from alora_flow.errors import BadModel
 
+FEW, SOME = 2, 6
+"""Turns at the beginning of a thread (a system's turn and the first of a user), and turns before the one looked at."""
+
 
 class TurnFrame(NamedTuple):
     """The template's own text around one turn's content."""
@@ -79,14 +82,33 @@ class ChatTemplate:
             raise BadModel(f"the chat template of {self._folder} refuses turns {', '.join(roles)}: {error}") from error
 
     def _frames(self, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
-        """One frame a turn. Raises BadModel where the template does not write every turn's content once, in order."""
-        if not roles:
+        """One frame a turn. Raises BadModel where the template does not write every turn's content once, in order.
+
+        A long thread's turns are framed as they are after its beginning and the turns just before them, which is right
+        if it gives what the template writes: so no thread costs a rendering of each of its beginnings.
+        """
+        framed = self._framed_by_neighbours(roles) if len(roles) > FEW + SOME else ()
+        if framed:
+            return framed
+        for count in range(1, len(roles) + 1):
+            framed = self._extended(framed, roles[:count])
+        return framed
+
+    def _framed_by_neighbours(self, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
+        """The frames, or none where they are not what the template writes."""
+        try:
+            near = [self.frames(_neighbours(roles, index))[-1] for index in range(FEW, len(roles))]
+        except BadModel:  # the template takes no such thread
             return ()
-        before = self._render(roles[:-1], False) if len(roles) > 1 else ""
-        whole = self._render(roles, False)
-        parts = whole[len(before) :].split(_placeholder(len(roles) - 1))
+        framed = (*self.frames(roles[:FEW]), *near)
+        return framed if _written(framed) == self._render(roles, False) else ()
+
+    def _extended(self, framed: tuple[TurnFrame, ...], roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
+        """The frames of one turn more."""
+        before, whole = self._render(roles[:-1], False) if framed else "", self._render(roles, False)
+        parts = whole[len(before) :].split(_placeholder(len(framed)))
         if whole.startswith(before) and len(parts) == 2:
-            return (*self.frames(roles[:-1]), TurnFrame(*parts))
+            return (*framed, TurnFrame(*parts))
         self.rewriting = self.rewriting or f"rewrites earlier turns when {roles[-1]} follows {', '.join(roles[:-1])}"
         return self._cut(whole, roles)
 
@@ -116,6 +138,18 @@ class ChatTemplate:
         if kept != opened:
             self.rewriting = self.rewriting or "opens an answer in another way than it keeps it"
         return opened.removeprefix(closed)
+
+
+def _neighbours(roles: tuple[str, ...], index: int) -> tuple[str, ...]:
+    """The beginning of a thread and the turns up to one of it: what the frame of that one may depend on. They join
+    where the whole thread has the same two roles side by side, since some templates take no others."""
+    nearest = range(max(FEW, index + 1 - SOME), index + 1)
+    start = next((place for place in nearest if roles[place - 1] == roles[FEW - 1]), nearest[0])
+    return (*roles[:FEW], *roles[start : index + 1])
+
+
+def _written(frames: tuple[TurnFrame, ...]) -> str:
+    return "".join(f"{before}{_placeholder(index)}{after}" for index, (before, after) in enumerate(frames))
 
 
 def _placeholder(index: int) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import alora_flow
-from alora_flow.backends.echo import open_echo
+from alora_flow.backends.base import Abilities
+from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.errors import BadInput, BadUsage
+from alora_flow.planning.prompts import Setup
 from alora_flow.views.result import result_json
 from tests.command import warm
 
@@ -50,6 +52,32 @@ def test_what_a_backend_cannot_do_is_said_before_anything_runs(file: Path) -> No
         module.checked()
     with pytest.raises(BadInput, match="line 9: 'mood' needs the probabilities of its choices"):
         module.weighed()
+
+
+LONG = """
+model base = "mini"
+flow main(q: str, deep: bool) -> str {
+  let first = generate(max_tokens: 5) on user("Hello")
+  let second = generate(max_tokens: 5) on user(q)
+  if deep { return (generate(max_tokens: 5) on (second + user(q))).text }
+  return first.text
+}
+"""
+
+
+def test_what_is_too_long_is_said_before_anything_is_paid_for(tmp_path: Path) -> None:
+    (tmp_path / "main.flow").write_text(LONG)
+
+    def opened(setup: Setup) -> Echo:
+        echo = open_echo(setup)
+        echo.abilities = Abilities(positions=120)
+        return echo
+
+    module = alora_flow.load(tmp_path / "main.flow", backend=opened)
+    with pytest.raises(BadInput, match=r"line 5: 'second' has a prompt of 403 tokens at least .* 120 positions"):
+        module.main(q="why " * 100, deep=False)
+    assert not module.backend._tickets
+    assert module.main(q="why " * 28, deep=True).value  # what only may come is not refused
 
 
 @pytest.mark.parametrize("backend", ["echo", "alora_flow.backends.echo:open_echo", open_echo])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from alora_flow.errors import BadModel
-from alora_flow.prompts.template import ChatTemplate, TurnFrame
+from alora_flow.prompts.template import ChatTemplate, TurnFrame, _placeholder, _written
 from tests import tiny
 
 GRANITE_LIKE = (
@@ -19,6 +20,13 @@ LAST_ONLY = "{% for m in messages %}{% if loop.last %}{{ m['content'] }}{% endif
 THINKING = (
     "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + ';' }}{% endfor %}"
     "{% if add_generation_prompt %}assistant: <think>{% endif %}"
+)
+
+
+NUMBERED = "{% for m in messages %}{{ loop.index ~ '. ' + m['role'] + ': ' + m['content'] + ';' }}{% endfor %}"
+TOLD_ONCE = (
+    "{% set told = namespace(yet=false) %}{% for m in messages %}{% if m['role'] == 'user' and not told.yet %}"
+    "{{ 'tools;' }}{% set told.yet = true %}{% endif %}{{ m['role'] + ': ' + m['content'] + ';' }}{% endfor %}"
 )
 
 
@@ -80,3 +88,48 @@ def test_a_template_that_refuses_a_role_says_so(tmp_path: Path) -> None:
 def test_a_broken_template_is_named(tmp_path: Path, source: str) -> None:
     with pytest.raises(BadModel, match="is broken"):
         template(tmp_path, source)
+
+
+def framed(made: ChatTemplate, roles: tuple[str, ...]) -> list[TurnFrame]:
+    """Turn by turn, from a rendering of every beginning."""
+    ends = ["", *(made._render(roles[: count + 1], False) for count in range(len(roles)))]
+    return [
+        TurnFrame(*end[len(start) :].split(_placeholder(index)))
+        for index, (start, end) in enumerate(itertools.pairwise(ends))
+    ]
+
+
+@pytest.mark.parametrize(
+    "source", [tiny.TEMPLATE, GRANITE_LIKE, NUMBERED, TOLD_ONCE], ids=["plain", "granite", "numbered", "once"]
+)
+def test_a_long_thread_is_framed_as_its_beginnings_are(tmp_path: Path, source: str) -> None:
+    made = template(tmp_path, source, bos_token="<s>")
+    chat = ("system", *(("user", "assistant", "user", "user", "assistant") * 8))
+    assert list(made.frames(chat)) == framed(made, chat)
+    assert made.rewriting is None
+
+
+def test_a_chat_of_thousands_of_turns_is_framed_in_a_few_renderings(tmp_path: Path) -> None:
+    made = template(tmp_path, tiny.TEMPLATE)
+    chat = ("system", *(("user", "assistant") * 1500))
+    assert len(made.frames(chat)) == 3001
+    assert len(made.frames((*chat, "user"))) == 3002
+    assert made._render.cache_info().misses < 40
+
+
+def test_a_template_that_wants_roles_to_alternate_takes_long_threads(tmp_path: Path) -> None:
+    strict = (
+        "{% for m in messages %}{% if not loop.first and m['role'] == loop.previtem['role'] %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}{% endfor %}" + tiny.TEMPLATE
+    )
+    made = template(tmp_path, strict)
+    for chat in (("system", *(("user", "assistant") * 200)), ("user", "assistant") * 200):
+        assert _written(made.frames(chat)) == made._render(chat, False)
+    assert made._render.cache_info().misses < 40
+
+
+def test_a_long_thread_that_is_rewritten_is_cut_as_a_whole(tmp_path: Path) -> None:
+    made = template(tmp_path, tiny.THINKS_LAST)
+    chat = ("user", "assistant") * 300
+    assert _written(made.frames(chat)) == made._render(chat, False)
+    assert made.rewriting == "rewrites earlier turns when user follows user, assistant"
