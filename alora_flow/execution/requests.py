@@ -49,18 +49,18 @@ def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
                 f"line {line}: '{name}' needs the probabilities of its choices, and this backend gives none",
                 "run it on the torch backend, or let it emit a plain value",
             )
-        _check_length(call, name, abilities.positions)
+        _check_length(call, name, schedule.inputs, abilities.positions)
 
 
-def _check_length(call: PromptedCall, name: str, positions: int | None) -> None:
+def _check_length(call: PromptedCall, name: str, inputs: Values, positions: int | None) -> None:
     """A call that comes for certain, and of which enough is known to say that it is too long, is not worth a run."""
     known = sum(not isinstance(symbol, Hole) for symbol in call.prompt.symbols)
-    longest = known + call.form.most_tokens - 1
-    if positions is not None and longest > positions and not call.node.guards and not call.node.mocks:
+    answer = call.form.most_tokens_at_least(inputs)
+    if positions is not None and known + answer - 1 > positions and not call.node.guards and not call.node.mocks:
         raise BadInput(
             f"line {call.node.span.line}: '{name}' has a prompt of {known} tokens at least and an answer of up to "
-            f"{call.form.most_tokens}, which is more than the model's {positions} positions",
-            "shorten what it reads, or lower max_tokens",
+            f"{answer}, which is more than the model's {positions} positions",
+            "shorten what it reads, or give it a lower max_tokens",
         )
 
 

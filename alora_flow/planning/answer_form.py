@@ -66,6 +66,16 @@ class AnswerForm:
         sampling = {**self.settings, **{_field(item): evaluate(item.value, values) for item in self.open}}
         return {"max_tokens": self.most_tokens, "choices": self.choices, "constraint": self.constraint, **sampling}
 
+    def most_tokens_at_least(self, values: Values) -> int:
+        """What `most_tokens` will be in a run, or the least that it may be where `values` do not tell yet."""
+        asked = next((item.value for item in self.open if item.name == "max_tokens"), None)
+        if asked is None:
+            return self.most_tokens
+        try:
+            return int(evaluate(asked, values))
+        except NotKnown:
+            return (isinstance(asked.type, t.IntType) and asked.type.low) or 1
+
 
 def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     """An intrinsic's answer, by its contract."""

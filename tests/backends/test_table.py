@@ -80,6 +80,20 @@ def test_what_is_too_long_is_said_before_anything_is_paid_for(tmp_path: Path) ->
     assert module.main(q="why " * 28, deep=True).value  # what only may come is not refused
 
 
+def test_a_length_that_the_run_decides_is_not_taken_for_its_upper_end(tmp_path: Path) -> None:
+    (tmp_path / "main.flow").write_text(
+        'model base = "mini"\ntool count(q: str) -> int[1..5000] = python "counting:count"\n'
+        "flow main(n: int[1..5000] = 4) -> str {\n"
+        '  let first = generate(max_tokens: n) on user("Hello")\n  let found = count(first.text)\n'
+        '  return (generate(max_tokens: found) on user("Why?")).text\n}\n'
+    )
+    (tmp_path / "counting.py").write_text("def count(q: str) -> int:\n    return 3\n")
+    module = alora_flow.load(tmp_path / "main.flow")
+    assert module.main().trace.kept_promise
+    with pytest.raises(BadInput, match="line 4: 'first' has a prompt of 4 tokens at least and an answer of up to 5000"):
+        module.main(n=5000)
+
+
 @pytest.mark.parametrize("backend", ["echo", "alora_flow.backends.echo:open_echo", open_echo])
 def test_by_name_by_function_and_by_reference(file: Path, backend: object) -> None:
     assert alora_flow.load(file, backend=backend).main().trace.kept_promise  # type: ignore[arg-type]
