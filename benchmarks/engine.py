@@ -52,7 +52,9 @@ def main() -> None:
     parser.add_argument("--llama-server", metavar="BINARY", default=os.environ.get("ALORA_LLAMA_SERVER"))
     options = parser.parse_args()
     if options.llama_server and not which(options.llama_server):
-        parser.error(f"--llama-server: {options.llama_server} is no program; docs/performance.md says how to build it")
+        parser.error(
+            f"--llama-server: {options.llama_server} is not a program; docs/performance.md says how to build it"
+        )
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(options.threads)

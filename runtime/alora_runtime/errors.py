@@ -8,6 +8,11 @@ EngineError
 └── CapacityError    one request needs more cache than the whole arena has
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class EngineError(Exception):
     """Any error that the engine raises on purpose; its text is meant for people."""
@@ -31,3 +36,10 @@ class ConstraintError(RequestError):
 
 class CapacityError(EngineError):
     """The request can never fit; the message states what it needs and what there is, in tokens."""
+
+
+def hint(name: object, known: Iterable[str]) -> str:
+    """For the end of a message: the name that was meant, or those that there are."""
+    names = sorted(known)
+    close = get_close_matches(str(name), names, 1)
+    return f" (did you mean {close[0]!r}?)" if close else f"; there are {', '.join(names) or 'none'}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,3 @@ def _not_finite(value: object, place: str = "") -> Iterator[str]:
 def is_whole(value: object, low: int, high: int) -> bool:
     """Whether it is an integer in this range; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def hint(name: str, known: list[str]) -> str:
-    """The name that was meant, or those that there are."""
-    close = get_close_matches(name, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else f"; there are {', '.join(known) or 'none'}"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Container
-from difflib import get_close_matches
+from collections.abc import Collection
 
 from alora_runtime.cache.tree import Uses
-from alora_runtime.errors import CapacityError, RequestError
+from alora_runtime.errors import CapacityError, RequestError, hint
 from alora_runtime.requests import Request
 
 
-def check_request(request: Request, adapters: Container[str], vocabulary: int) -> None:
+def check_request(request: Request, adapters: Collection[str], vocabulary: int) -> None:
     """Raises RequestError with the limit that the request oversteps."""
     for index, run in enumerate(request.runs):
         if run.adapter is not None and run.adapter not in adapters:
-            raise RequestError(f"run {index} has an unknown adapter {run.adapter!r}{_hint(run.adapter, adapters)}")
+            raise RequestError(f"run {index} has an unknown adapter {run.adapter!r}{hint(run.adapter, adapters)}")
         _check_tokens(f"run {index}", run.tokens, vocabulary)
     if not request.prompt_length:
         raise RequestError("the prompt is empty: a request needs at least one token")
@@ -70,9 +69,3 @@ def _check_tokens(place: str, tokens: object, vocabulary: int) -> None:
     for token in tokens:  # type: ignore[attr-defined]
         if not isinstance(token, int) or not 0 <= token < vocabulary:
             raise RequestError(f"{place} has token id {token!r}; the model's ids are 0 to {vocabulary - 1}")
-
-
-def _hint(name: str, adapters: Container[str]) -> str:
-    known = sorted(adapters)  # type: ignore[call-overload]
-    close = get_close_matches(name, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else f"; loaded are {', '.join(known) or 'none'}"

@@ -14,7 +14,7 @@ from tests.language.cases import CASES
 DOCS = CASES.parent.parent / "docs"
 ERRORS, MANUAL = DOCS / "errors.md", DOCS / "language.md"
 SHOWN_ELSEWHERE = {"E0109", "W0901", "W0902"}
-"""A missing file is no program; what depends on a model's tokenizer is shown by tests/planning/test_advice.py."""
+"""A missing file is not a program; what depends on a model's tokenizer is shown by tests/planning/test_advice.py."""
 SECTION = re.compile(
     r"### (?P<code>[EW]\d{4}): (?P<title>[^\n]*)\n(?:(?!###).)*?"
     r"```flow wrong\n(?P<wrong>.*?)\n```\n```text\n(?P<told>.*?)```\nMended:\n```flow\n(?P<right>.*?)\n```\n",

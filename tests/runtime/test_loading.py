@@ -117,7 +117,7 @@ def test_every_field_has_to_make_sense(folder: Path) -> None:
             with pytest.raises(ModelError, match=rf"config\.json: ({word}) must be "):
                 Engine.load(folder)
     changed(folder, "config.json", json.dumps(kept | {"num_key_value_heads": 3}))
-    with pytest.raises(ModelError, match="no multiple of num_key_value_heads"):
+    with pytest.raises(ModelError, match="not a multiple of num_key_value_heads"):
         Engine.load(folder)
     for text, message in (
         (DEEP, "nested too deeply"),

@@ -58,7 +58,7 @@ def collect(unit: Unit) -> None:
 
 
 def _open_gaps(unit: Unit) -> list[Gap]:
-    """Those that are no part of a declaration, or begin one."""
+    """Those that do not belong to a declaration, or begin one."""
     spans = [node.span for node in unit.file.declarations]
     return [gap for gap in unit.gaps if not any(span.start < gap.span.start < span.end for span in spans)]
 

@@ -110,7 +110,7 @@ def condition(checker: Checker, value: Expression, what: str) -> Expression:
 
 
 def _as_condition(value: Expression, what: str) -> str | None:
-    """What to ask of a value that is no bool."""
+    """What to ask of a value that is not a bool."""
     text = value.span.text
     match value.type:
         case OptionalType() if what == "an operand of 'or'":

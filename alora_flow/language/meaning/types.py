@@ -425,7 +425,7 @@ def _common(left: RecordType, right: RecordType) -> bool:
 
 
 def may_be(part: Type, tested: Type) -> bool:
-    """Can a value of one case of a type be of the tested type? A whole number that became a float is no int."""
+    """Can a value of one case of a type be of the tested type? A whole number that became a float is not an int."""
     whole = isinstance(tested, IntType) and isinstance(part, FloatType)
     return not whole and (assignable(part, tested) or assignable(tested, part))
 

@@ -123,7 +123,7 @@ class AdapterConfig:
         except TimeoutError:
             reason = f"takes for ever on {module!r}: nest no repetitions in it"
         except regex.error as error:
-            reason = f"is no regular expression: {error}"
+            reason = f"is not a regular expression: {error}"
         raise AdapterError(f"{self.folder / CONFIG}: {field} has the pattern {pattern!r}, which {reason}")
 
 
@@ -157,7 +157,7 @@ def _check_files(folder: Path) -> None:
         raise AdapterError(f"adapter folder {folder} does not exist")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise AdapterError(f"{folder} is no PEFT adapter: {name} is missing")
+            raise AdapterError(f"{folder} is not a PEFT adapter: {name} is missing")
 
 
 def _refuse(folder: Path, raw: Mapping[str, Any]) -> None:

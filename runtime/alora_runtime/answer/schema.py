@@ -27,7 +27,7 @@ ONES = ("items", "additionalProperties")
 def bounded(text: str) -> Any:
     """A schema from JSON, with a range for every number, and a limit to its digits after the point.
 
-    Raises ConstraintError where it is no JSON, or a range is none or too narrow to be written in MOST_DECIMALS digits.
+    Raises ConstraintError where it is not JSON, or a range is none or too narrow to be written in MOST_DECIMALS digits.
     """
     try:
         return _bounded(json.loads(text))

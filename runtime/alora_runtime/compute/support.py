@@ -135,7 +135,7 @@ def refusal(raw: Raw) -> str | None:
         return "its weights are quantized"
     heads, groups = raw.get("num_attention_heads") or 1, raw.get("num_key_value_heads") or 1
     if heads % groups:
-        return f"num_attention_heads ({heads}) is no multiple of num_key_value_heads ({groups})"
+        return f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({groups})"
     return None
 
 

@@ -65,7 +65,7 @@ def _files(folder: Path) -> list[Path]:
 def _header(file: Path) -> dict[str, Stored]:
     try:
         with safe_open(file, framework="pt") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is not a mapping
             return {name: Stored(file, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file} cannot be loaded: {error}") from None
