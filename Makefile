@@ -20,10 +20,13 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-# The engine's tests once more, on the processor that knows nothing of this one.
+# Two workers with a thread each; the engine's tests with two threads, as people run it, and once more on the processor
+# that knows nothing of this one.
+WORKERS := -n 2 --dist loadfile
 unit: $(STAMP)
-	$(BIN)/pytest
-	$(BIN)/pytest tests/runtime --processor plain
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) --ignore tests/runtime
+	$(BIN)/pytest tests/runtime
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) tests/runtime --processor plain
 
 # torch goes first and alone: its pinned version is the processor build where one is offered.
 $(STAMP): pyproject.toml constraints.txt

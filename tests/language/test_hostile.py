@@ -10,7 +10,9 @@ from alora_flow.language import Diagnostic, FlowErrors, Source, check, check_fil
 from alora_flow.language.report.render import render
 from tests.language.cases import CASES, programs
 
-MANY = 2_000
+MANY = 1_200
+"""More than Python has frames."""
+
 HOSTILE = {
     "deep brackets": f"const A = {'(' * MANY}1{')' * MANY}",
     "open brackets": f"const A = {'(' * MANY}",
