@@ -1,4 +1,7 @@
-"""A model loaded by transformers: batches in, rows and logits out."""
+"""A loaded model: batches in, rows and logits out.
+
+transformers is imported only for what needs it: a model that `outline` does not know, and the slow reference.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,28 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.utils import logging
 
 from alora_runtime.compute.batch import Batch, Batcher
 from alora_runtime.compute.cpu.processor import Cpu
 from alora_runtime.compute.decoder import Decoder
+from alora_runtime.compute.outline import Outline, outline_config
 from alora_runtime.compute.plain import Plain
 from alora_runtime.compute.processor import Processor
-from alora_runtime.compute.reference import NAME, ReferenceNetwork, register
-from alora_runtime.compute.support import CLASSES, ModelFolder, read_model_folder
-from alora_runtime.compute.weights import Stored, check_layers, check_tensors, read_tensors, stored_tensors
+from alora_runtime.compute.support import ModelFolder, read_model_folder
+from alora_runtime.compute.weights import check_layers, read_checked, stored_tensors
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
 
+if TYPE_CHECKING:
+    from alora_runtime.compute.reference import ReferenceNetwork
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """What is computed with. "auto" is bfloat16 where the processor multiplies matrices of it, and float32 elsewhere."""
-
-UNUSED = ("dtype", "torch_dtype", "pad_token_id", "quantization_config")
-"""Fields of config.json that mean nothing here."""
-
-EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 
 ATTENTION = ("fast", "reference")
 
@@ -59,7 +59,8 @@ class LanguageModel:
             warnings.warn(f"{source.folder} runs on the slow reference: {misfit}", stacklevel=2)
         self.slow = misfit or (attention == "reference" and "it was asked for") or ""
         if self.slow:
-            self.network: Decoder | ReferenceNetwork = ReferenceNetwork(model, self.vocabulary, processor)
+            slow = _lazily("reference").ReferenceNetwork
+            self.network: Decoder | ReferenceNetwork = slow(model, self.vocabulary, processor)
         else:
             self.network = Decoder(model, self.vocabulary, processor)
 
@@ -125,8 +126,7 @@ def load_model(
     make = PROCESSORS.get(chosen)
     if make is None:
         raise ModelError(f"there is no processor {chosen!r}; there are {', '.join(PROCESSORS)}")
-    register()
-    model = _weights(source, DTYPES[dtype])
+    model = _model(source, DTYPES[dtype], attention).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
@@ -167,40 +167,23 @@ def _tokenizer(path: Path) -> Tokenizer | None:
         raise ModelError(f"{path} cannot be read: {error}") from None
 
 
-def _weights(source: ModelFolder, dtype: torch.dtype) -> Any:
-    """The model of transformers with the stored weights. transformers chooses no file: it would take a pickle, too."""
-    module = import_module(f"transformers.models.{source.model_type}.modeling_{source.model_type}")
-    cls, path = getattr(module, CLASSES[source.model_type]), source.folder / "config.json"
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        config = cls.config_class.from_dict({**read_object(path, ModelError), **dict.fromkeys(UNUSED)})
-        tensors = stored_tensors(source.folder)
-        check_layers(path, config.num_hidden_layers, tensors)
-        with torch.device("meta"):
-            outline = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
-        values = _untied(path, config.tie_word_embeddings, tensors, outline)
-        model = cls.from_pretrained(None, config=config, state_dict=values, dtype=dtype, attn_implementation=NAME)
-    except ModelError:
-        raise
-    except Exception as error:  # transformers raises many kinds for a broken configuration, which mean the same to us
-        raise ModelError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-    return model.eval().requires_grad_(False)
+def _model(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:
+    """The modules with the stored weights: the outline where it knows them and the decoder will take them, else those
+    of transformers."""
+    path = source.folder / "config.json"
+    config = outline_config(read_object(path, ModelError)) if attention == "fast" else None
+    if config is None:
+        return _lazily("from_transformers").transformers_model(source, dtype)
+    tensors = stored_tensors(source.folder)
+    check_layers(path, config.num_hidden_layers, tensors)
+    model = Outline(config)
+    values = read_checked(path, config.tie_word_embeddings, tensors, model)
+    model.load_state_dict({name: value.to(dtype) for name, value in values.items()}, strict=False, assign=True)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    return model
 
 
-def _untied(
-    path: Path, tied: bool, tensors: dict[str, Stored], wanted: dict[str, tuple[int, ...]]
-) -> dict[str, Tensor]:
-    """The stored values. A tied output matrix need not be stored; one that is has to be the embedding's."""
-    if tied and OUTPUT not in tensors:
-        del wanted[OUTPUT]
-    check_tensors(path, tensors, wanted)
-    values = read_tensors(tensors)
-    if tied and OUTPUT in values and not torch.equal(values.pop(OUTPUT), values[EMBEDDING]):
-        raise ModelError(f"{path}: tie_word_embeddings is true, and {OUTPUT} is stored with values of its own")
-    return values
+def _lazily(name: str) -> Any:
+    """A module of this folder that imports transformers, which most models don't need."""
+    return import_module(f"alora_runtime.compute.{name}")

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
@@ -18,6 +19,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 DTYPES = ("F64", "F32", "F16", "BF16")
 """What weights may be stored as. Others are codes that mean nothing without a table that is elsewhere."""
+
+EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 
 DERIVED = "rotary_emb.inv_freq"
 """Old checkpoints store it; it follows from the configuration."""
@@ -98,3 +101,16 @@ def read_tensors(tensors: Mapping[str, Stored]) -> dict[str, Tensor]:
     """Their values."""
     files = sorted({tensor.file for tensor in tensors.values()})
     return {name: value for file in files for name, value in load_file(file).items() if name in tensors}
+
+
+def read_checked(config: Path, tied: bool, tensors: Mapping[str, Stored], outline: nn.Module) -> dict[str, Tensor]:
+    """The stored values, if they are those of the outline's modules. A tied output matrix need not be stored; one that
+    is has to be the embedding's, and is left out. Raises ModelError naming the first that is not."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
+    if tied and OUTPUT not in tensors:
+        del wanted[OUTPUT]
+    check_tensors(config, tensors, wanted)
+    values = read_tensors(tensors)
+    if tied and OUTPUT in values and not torch.equal(values.pop(OUTPUT), values[EMBEDDING]):
+        raise ModelError(f"{config}: tie_word_embeddings is true, and {OUTPUT} is stored with values of its own")
+    return values
