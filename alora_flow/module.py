@@ -13,11 +13,13 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import randbits
 from typing import Any
 
 from alora_flow.backends.base import Backend, OpenBackend
+from alora_flow.backends.deferred import Deferred
 from alora_flow.backends.table import Opener
 from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.events import Listener, quiet
@@ -30,7 +32,7 @@ from alora_flow.language.meaning.program import FlowDecl, ToolDecl
 from alora_flow.planning.budget import within_budgets
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.planning.graph.nodes import FlowGraph, Tool
+from alora_flow.planning.graph.nodes import FlowGraph, Generate, Invoke, Tool
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
 
@@ -121,19 +123,21 @@ class Module:
 
     @property
     def conductor(self) -> Conductor:
-        """What runs the flows, of all threads; the model is loaded when it is first wanted."""
+        """What runs the flows, of all threads. Loads no model."""
         with self._opening:
             self._conductor = self._conductor or self._open()
         return self._conductor
 
     def _open(self) -> Conductor:
         setup = self.compilation.setup
-        return Conductor(self._open_backend(setup), setup.prompter)
+        return Conductor(Deferred(partial(self._open_backend, setup)), setup.prompter)
 
     @property
     def backend(self) -> Backend:
-        """What the flows run on."""
-        return self.conductor.backend
+        """What the flows run on; the model is loaded when it is first wanted."""
+        deferred = self.conductor.backend
+        assert isinstance(deferred, Deferred)
+        return deferred.opened
 
     def forget(self) -> None:
         """Empty the cache, so that the next run pays for all that it reads. Only while no flow runs."""
@@ -145,8 +149,8 @@ class Module:
         A run that fails is raised after all are ended.
         """
         conductor = self.conductor
-        for schedule in schedules:
-            check_abilities(schedule, conductor.backend.abilities)
+        for schedule in filter(_calls_model, schedules):
+            check_abilities(schedule, self.backend.abilities)  # opens it, before anything runs
         runs = [FlowRun(one, conductor.shared, self.find_tool, listener, self._run_seed()) for one in schedules]
         conductor.perform(runs)
         for run in runs:
@@ -190,6 +194,10 @@ def load(
     """
     open_backend = Opener(backend) if isinstance(backend, str) else backend
     return Module(Compilation(Path(path), model), open_backend, seed)
+
+
+def _calls_model(made: Schedule) -> bool:
+    return any(isinstance(node.operation, Generate | Invoke) for node in made.graph.nodes.values())
 
 
 def _flow_of(module: Module, name: str) -> Flow:

@@ -113,9 +113,9 @@ class Outline(nn.Module):
 class _Body(nn.Module):
     def __init__(self, config: OutlineConfig) -> None:
         super().__init__()
-        weight = torch.empty(config.vocab_size, config.hidden_size, device="meta")
+        size = config.vocab_size, config.hidden_size
         # Drawing random numbers on "meta", as nn.Embedding would, imports torch's compiler: 1.6 s.
-        self.embed_tokens = nn.Embedding(*weight.shape, _weight=weight)
+        self.embed_tokens = nn.Embedding(size[0], size[1], _weight=torch.empty(size, device="meta"))
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = _Norm(config, config.hidden_size)
         self.rotary_emb = _Rotation(config)

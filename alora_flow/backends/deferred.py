@@ -1,0 +1,50 @@
+"""A backend that is opened when it is first wanted: a flow that calls no model never loads one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from alora_flow.backends.base import Abilities, Backend, ModelCall
+from alora_runtime.requests import Completion
+
+
+class Deferred:
+    """Passes everything on. Before it is opened, it is a backend that nobody called yet."""
+
+    def __init__(self, open_it: Callable[[], Backend]) -> None:
+        self._open = open_it
+        self._opening = threading.Lock()
+        self._opened: Backend | None = None
+
+    @property
+    def opened(self) -> Backend:
+        """What computes. Raises what opening it raises, each time anew."""
+        with self._opening:
+            self._opened = self._opened or self._open()
+        return self._opened
+
+    @property
+    def abilities(self) -> Abilities:
+        return self.opened.abilities
+
+    @property
+    def cache_tokens(self) -> int:
+        return self._opened.cache_tokens if self._opened else 0
+
+    @property
+    def busy(self) -> bool:
+        return self._opened is not None and self._opened.busy
+
+    def submit(self, call: ModelCall) -> int:
+        return self.opened.submit(call)
+
+    def step(self) -> list[tuple[int, Completion]]:
+        return self.opened.step()
+
+    def cancel(self, ticket: int) -> None:
+        self.opened.cancel(ticket)
+
+    def forget(self) -> None:
+        if self._opened:
+            self._opened.forget()

@@ -1,0 +1,52 @@
+"""What a command imports, each in a process of its own. Times are measured elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLOW = """\
+model base = "mini"
+flow twice(n: int = 2) -> int { return n * 2 }
+test "four" { let r = twice(n: 2)  expect r == 4 }
+"""
+ALORA_FLOW = """\
+import sys
+from alora_flow.cli.main import main
+sys.argv[:] = ["alora-flow", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def imported(folder: Path, *arguments: str) -> set[str]:
+    (folder / "twice.flow").write_text(FLOW)
+    code = [sys.executable, "-c", ALORA_FLOW, *arguments]
+    done = subprocess.run(code, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {"torch", "transformers"} & set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "twice.flow"),
+        ("fmt", "twice.flow"),
+        ("graph", "twice.flow"),
+        ("plan", "twice.flow"),
+        ("run", "twice.flow"),
+        ("test", "twice.flow"),
+    ],
+    ids=" ".join,
+)
+def test_a_flow_that_calls_no_model_imports_no_torch(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert imported(tmp_path, *arguments) == set()
+
+
+def test_the_bundled_model_runs_without_transformers(tmp_path: Path) -> None:
+    assert imported(tmp_path, "run", "safety_rag.flow") == {"torch"}
