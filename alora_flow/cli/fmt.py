@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from alora_flow.cli.check import wants_color
+from alora_flow.cli.files import STDIN, flow_files, read_source
 from alora_flow.errors import BadInput
-from alora_flow.language.checking.check import read
 from alora_flow.language.printing.file import format_source
 from alora_flow.language.report.diagnostics import Diagnostic, FlowErrors
 from alora_flow.language.report.render import render
@@ -20,14 +20,20 @@ from alora_flow.language.report.render import render
 @click.command("fmt")
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 when a file is not canonical.")
 @click.option("--diff", "only_diff", is_flag=True, help="Change nothing; print what would change.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 def command(only_check: bool, only_diff: bool, files: tuple[Path, ...]) -> None:
-    """Write FILES in canonical form. Comments and groups of lines stay; what a file means never changes."""
+    """Write FILES in canonical form. Comments and groups of lines stay; what a file means never changes.
+
+    A folder stands for all *.flow files below it; - reads standard input and writes to standard output.
+    """
     changed: list[Path] = []
     wrong: list[Diagnostic] = []
-    for file in dict.fromkeys(files):
+    for file in flow_files(files):
         before, after, found = _formatted(file)
         wrong += found
+        if file == STDIN and not (found or only_check or only_diff):
+            click.echo(after, nl=False)
+            continue
         if before == after:
             continue
         changed.append(file)
@@ -45,7 +51,7 @@ def command(only_check: bool, only_diff: bool, files: tuple[Path, ...]) -> None:
 
 def _formatted(file: Path) -> tuple[str, str, tuple[Diagnostic, ...]]:
     """Text before and after; equal where something is wrong."""
-    source, problem = read(file)
+    source, problem = read_source(file)
     if problem is not None:
         return "", "", (problem,)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alora_flow.cli.options import find_flow_file
+from alora_flow.cli.files import find_flow_file, flow_arguments
 from alora_flow.errors import BadInput
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.table import ENDINGS, VIEWS, Subject, format_of, formats
@@ -16,8 +16,7 @@ DRAWN = [form for form in formats("graph") if form != "text"]
 
 
 @click.command("graph")
-@click.argument("file")
-@click.argument("flow", required=False)
+@flow_arguments
 @click.option("--format", "form", type=click.Choice(DRAWN), help="By default what -o ends in, else mermaid.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), default=STDOUT, help="Write to FILE.")
 @click.option("--unrolled", is_flag=True, help="Draw every round of every loop, not one box with its bound.")

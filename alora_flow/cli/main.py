@@ -17,13 +17,20 @@ COMMANDS = {
     "check": "Report every mistake in flow files.",
     "fmt": "Write flow files in the canonical form.",
     "graph": "Draw a flow as a graph.",
+    "list": "List the flows of flow files.",
     "mini": "Train and evaluate the bundled model.",
+    "new": "Write a small flow file to start from.",
     "plan": "Show what a run would compute and reuse.",
     "run": "Run a flow.",
     "show": "Show a flow file at one of its stages.",
     "test": "Run the tests in flow files.",
 }
 """Name → one line of help; the command is `alora_flow.cli.NAME.command`."""
+
+
+EXIT_CODES = (
+    "Exit codes: 0 success, 1 bad input (a wrong file, model or value), 2 bad usage, 3 the run failed, 130 interrupted."
+)
 
 
 class _Lazy(click.Group):
@@ -36,6 +43,7 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"alora_flow.cli.{cmd_name}").command
+        command.epilog = command.epilog or EXIT_CODES
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -51,7 +59,9 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Lazy, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="alora-flow")
 def group() -> None:
     """A language for LLM flows in which small activated adapters are first-class."""

@@ -1,17 +1,18 @@
-"""What `plan` and `run` share: finding the flow file, and the inputs that a caller gives."""
+"""Options that several commands share, and the inputs that a caller gives by them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from alora_flow.backends.table import BACKENDS
+from alora_flow.cli.files import STDIN
 from alora_flow.errors import BadInput
 from alora_flow.execution.inputs import parse_text
 from alora_flow.language.meaning.program import FlowDecl
@@ -20,49 +21,6 @@ from alora_flow.language.report.render import render
 from alora_flow.planning.passes.table import PASSES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-# -------------------------------------------------------------------- flow files
-
-
-def find_flow_file(text: str) -> Path:
-    """The flow file: a path, else the name of a bundled flow (told on stderr), with or without `.flow`.
-
-    Raises BadInput with the nearest name where there is none.
-    """
-    path = Path(text)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise BadInput(f"{text} is a folder, not a flow file", _choice(path.glob("*.flow")))
-    bundled = _bundled() if path.name == text else {}
-    if text.removesuffix(".flow") in bundled:
-        found = bundled[text.removesuffix(".flow")]
-        click.echo(f"bundled flow: {found}", err=True)
-        return found
-    raise _not_found(path, bundled)
-
-
-def _bundled() -> dict[str, Path]:
-    """The flows that come with alora-flow, by name without `.flow`."""
-    folder = Path(str(files("alora_flow.flows").joinpath("")))
-    return {path.stem: path for path in sorted(folder.glob("*.flow"))}
-
-
-def _choice(paths: Iterable[Path]) -> str | None:
-    names = ", ".join(sorted(path.name for path in paths))
-    return f"flow files in it: {names}" if names else None
-
-
-def _not_found(path: Path, bundled: dict[str, Path]) -> BadInput:
-    beside = {str(other): other for other in path.parent.glob("*.flow")} if path.parent.is_dir() else {}
-    known = [*beside, *(found.name for found in bundled.values())]
-    near = get_close_matches(str(path), known, n=1) or get_close_matches(f"{path}.flow", known, n=1)
-    listed = f"bundled flows: {', '.join(found.name for found in bundled.values())}" if bundled else None
-    return BadInput(f"there is no file {path}", f"did you mean '{near[0]}'?" if near else listed)
-
-
-# ------------------------------------------------------------------------ inputs
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -97,8 +55,8 @@ def input_options(command: Command) -> Command:
         "--inputs",
         "inputs_file",
         metavar="FILE.json",
-        type=click.Path(path_type=Path),
-        help="A JSON object of inputs by name.",
+        type=click.Path(path_type=Path, allow_dash=True),
+        help="A JSON object of inputs by name; - reads it from standard input.",
     )
     return one(several(command))
 
@@ -155,7 +113,9 @@ def read_inputs(flow: FlowDecl, inputs: tuple[str, ...], inputs_file: Path | Non
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
+        read = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+        path = Path("<stdin>") if path == STDIN else path
+        content = json.loads(read.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:

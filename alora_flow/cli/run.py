@@ -13,16 +13,17 @@ from rich.console import Console
 from rich.live import Live
 
 from alora_flow.backends.table import Opener
+from alora_flow.cli.files import find_flow_file, flow_arguments
 from alora_flow.cli.options import (
     backend_options,
-    find_flow_file,
     input_options,
     no_pass_option,
     read_inputs,
     show_advice,
 )
 from alora_flow.errors import BadInput
-from alora_flow.execution.events import Event, Listener, event_json, quiet
+from alora_flow.execution.events import Event, Listener, event_json
+from alora_flow.execution.events import quiet as tell_nobody
 from alora_flow.module import Flow, Module, Result
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
@@ -32,11 +33,11 @@ from alora_flow.views.result import result_json, result_text, show_stats
 
 
 @click.command("run")
-@click.argument("file")
-@click.argument("flow", required=False)
+@flow_arguments
 @input_options
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print result, statistics and nodes as one JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 @backend_options
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same random numbers as a run with this seed.")
 @no_pass_option
@@ -53,30 +54,33 @@ def command(
     inputs_file: Path | None,
     model: str | None,
     as_json: bool,
+    quiet: bool,
     trace: Path | None,
     left_out: tuple[str, ...],
     backend: str,
     seed: int | None,
 ) -> None:
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
-    module = Module(Compilation(find_flow_file(file), model, left_out), Opener(backend), seed)
+    module = Module(Compilation(find_flow_file(file, tell=not quiet), model, left_out), Opener(backend), seed)
     chosen = module.flow(flow)
     schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
-    show_advice(advise(schedule))
+    if not quiet:
+        show_advice(advise(schedule))
     # What tools print is not the result: it goes where progress goes.
     with _log(trace) as write, redirect_stdout(sys.stderr):
-        result = _run(chosen, schedule, write)
+        result = _run(chosen, schedule, write, shown=sys.stderr.isatty() and not quiet)
     if as_json:
         click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))
     else:
         shown = result_text(chosen.declaration, result.value, sys.stdout.isatty())
         click.echo(shown, color=True)  # click would take escape sequences out of what is piped
-        show_stats(Console(stderr=True), result.trace)
+        if not quiet:
+            show_stats(Console(stderr=True), result.trace)
 
 
-def _run(flow: Flow, schedule: Schedule, write: Listener) -> Result:
-    """With a line for the running nodes while it works; silent where stderr is not a terminal."""
-    if not sys.stderr.isatty():
+def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result:
+    """Where it is `shown`, with a line for the running nodes while it works."""
+    if not shown:
         return flow.perform([schedule], write)[0]
     view = ProgressView(flow.graph)
 
@@ -92,7 +96,7 @@ def _run(flow: Flow, schedule: Schedule, write: Listener) -> Result:
 def _log(path: Path | None) -> Iterator[Listener]:
     """Writes every event as it happens, so that the log of a run that fails or is killed is there up to that."""
     if path is None:
-        yield quiet
+        yield tell_nobody
         return
     try:
         file = path.open("w", encoding="utf-8")

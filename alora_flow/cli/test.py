@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from alora_flow.backends.table import Opener
-from alora_flow.cli.options import backend_options, find_flow_file
-from alora_flow.errors import BadInput
+from alora_flow.cli.files import find_flow_file, flow_files
+from alora_flow.cli.options import backend_options
+from alora_flow.errors import BadInput, FlowError
 from alora_flow.language.meaning.program import TestDecl
+from alora_flow.language.report.diagnostics import FlowErrors
+from alora_flow.language.report.render import render
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.testing import TestResult, run_tests
@@ -31,6 +34,7 @@ MARKS = {"passed": ("green", "."), "failed": ("red", "F"), "error": ("red", "E")
 def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | None, junit: Path | None) -> None:
     """Run the tests in flow files, with the same random numbers each time.
 
+    A folder stands for all *.flow files below it. A file that is wrong counts as an error; the others are tested.
     Exit code 0: all passed, 1: some failed, 5: there were none.
     """
     console = Console(highlight=False)
@@ -38,8 +42,14 @@ def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | Non
     if junit is not None and not junit.parent.is_dir():
         raise BadInput(f"cannot write {junit}: there is no folder {junit.parent}")
     results: list[TestResult] = []
-    for file in _files(paths):
-        module = Module(Compilation(file, model), open_backend, seed=0)
+    for file in flow_files([Path(text) if Path(text).is_dir() else find_flow_file(text) for text in paths]):
+        try:
+            module = Module(Compilation(file, model), open_backend, seed=0)
+        except FlowError as error:
+            console.print(f"{file} ", end="", markup=False, soft_wrap=True)
+            console.print(MARKS["error"][1], style=MARKS["error"][0])
+            results.append(_broken(file, error))
+            continue
         chosen = _chosen(module, pattern)
         if chosen:
             console.print(f"{file} ", end="", markup=False, soft_wrap=True)
@@ -52,10 +62,11 @@ def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | Non
     sys.exit(NOTHING_COLLECTED if not results else FAILED if _failed(results) else PASSED)
 
 
-def _files(paths: Sequence[str]) -> Iterator[Path]:
-    for text in paths:
-        path = Path(text)
-        yield from sorted(path.rglob("*.flow")) if path.is_dir() else [find_flow_file(text)]
+def _broken(file: Path, error: FlowError) -> TestResult:
+    """The result of a file that is wrong, whatever tests are in it."""
+    found = error.diagnostics if isinstance(error, FlowErrors) else ()
+    message = render(found).rstrip().replace("\n", "\n  ") if found else error.message
+    return TestResult(str(file), "(the file)", found[0].span.line if found else 1, "error", 0.0, message)
 
 
 def _chosen(module: Module, pattern: str) -> list[TestDecl]:

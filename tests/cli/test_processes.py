@@ -21,6 +21,8 @@ CALLS = {
     "fmt": (["fmt", "--check", "two.flow"], "would change"),
     "graph": (["graph", "two.flow"], "flowchart TD"),
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
+    "list": (["list", "two.flow"], "two() -> int"),
+    "new": (["new", "three"], "wrote three.flow"),
     "plan": (["plan", "two.flow"], "two() -> int"),
     "run": (["run", "safety_rag.flow"], '"supported": true'),
     "show": (["show", "graph", "two.flow"], "flow two"),

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from alora_flow.cli import graph as graph_command
 from alora_flow.cli import plan as plan_command
-from alora_flow.cli.options import find_flow_file, read_inputs
+from alora_flow.cli.files import find_flow_file
+from alora_flow.cli.options import read_inputs
 from alora_flow.errors import BadInput
 from tests.tiny import write_model_folder
 from tests.views.example import FLOW
