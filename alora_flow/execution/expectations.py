@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from alora_flow.errors import RunFailed
@@ -9,6 +10,7 @@ from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.report.source import Span
 from alora_flow.planning.evaluate import Values, evaluate
+from alora_flow.planning.graph.nodes import NodeValue
 
 
 class ExpectationFailed(RunFailed):
@@ -21,20 +23,68 @@ class ExpectationFailed(RunFailed):
 
 
 def explain(condition: Expression, values: Values) -> list[tuple[str, Any]]:
-    """The parts of a condition that are worth seeing: what stands beside its comparisons, constants left out."""
+    """The parts of a condition that were worked out, each before its own parts: all that stands beside an operator or
+    in a call, constants left out. What was not reached, as behind an `and`, may have no value and is not read."""
+    shown: dict[str, Any] = {}
+    for part in _operands(condition, values):
+        shown.setdefault(" ".join(part.span.text.split()), evaluate(part, values))
+    return list(shown.items())
+
+
+def _operands(condition: Expression, values: Values) -> Iterator[Expression]:
+    """Those of its comparisons, and what they are made of; the condition itself where it compares nothing."""
     match condition:
-        case p.Binary(operator="and" | "or", left=left, right=right):
-            return explain(left, values) + (explain(right, values) if evaluate(left, values) else [])
+        case p.Binary(operator="and" | "or"):
+            for part in _reached(condition, values):
+                yield from _operands(part, values)
+        case p.Binary() | p.IsTest() | p.Unary():
+            for part in _reached(condition, values):
+                yield from _whole(part, values)
+        case _:
+            yield from _whole(condition, values)
+
+
+def _whole(part: Expression, values: Values) -> Iterator[Expression]:
+    if not _constant(part):
+        yield part
+        for inner in _reached(part, values):
+            yield from _whole(inner, values)
+
+
+def _reached(whole: Expression, values: Values) -> tuple[Expression, ...]:
+    """The parts of an expression that its value was made of. A field or an element is shown without what holds it."""
+    match whole:
+        case p.Binary(operator="and" | "or" | "??" as operator, left=left, right=right):
+            value = evaluate(left, values)
+            goes_on = {"and": bool(value), "or": not value, "??": value is None}[operator]
+            return (left, right) if goes_on else (left,)
+        case p.IfValue(condition=condition, then=then, otherwise=otherwise):
+            return (condition, then if evaluate(condition, values) else otherwise)
+        case p.MatchValue(subject=subject):
+            return (subject,)
+        case p.FieldAccess() | p.Top() | p.Mean() | NodeValue():
+            return ()
+        case p.Index(index=index):
+            return (index,)
+        case p.Slice(start=start, stop=stop):
+            return tuple(end for end in (start, stop) if end is not None)
+        case p.Probability(outcome=outcome):
+            return (outcome,)
+        case p.Text(parts=parts):
+            return tuple(part.value for part in parts if isinstance(part, p.StringHole))
         case p.Binary(left=left, right=right):
-            return [_shown(side, values) for side in (left, right) if not _constant(side)]
-        case p.Unary(operator="not", operand=operand) | p.IsTest(operand=operand):
-            return [_shown(operand, values)]
-    return [_shown(condition, values)]
-
-
-def _shown(expression: Expression, values: Values) -> tuple[str, Any]:
-    return " ".join(expression.span.text.split()), evaluate(expression, values)
+            return (left, right)
+        case p.Unary(operand=operand) | p.IsTest(operand=operand):
+            return (operand,)
+        case p.Builtin(arguments=arguments):
+            return arguments
+        case p.ListValue(items=items):
+            return items
+        case p.RecordValue(fields=fields):
+            return tuple(value for _, value in fields)
+    return ()
 
 
 def _constant(expression: Expression) -> bool:
+    """Is its value to be read off the source?"""
     return isinstance(expression, (p.Literal, p.EnumMember)) or getattr(expression, "constant", None) is not None
