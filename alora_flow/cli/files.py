@@ -24,10 +24,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def flow_arguments(command: Command) -> Command:
     """`FILE [FLOW]`, as `file` and `flow`."""
     flow = click.argument("flow", required=False, shell_complete=_complete_flow)
-    return click.argument("file", shell_complete=_complete_file)(flow(command))
+    return click.argument("file", shell_complete=complete_file)(flow(command))
 
 
-def _complete_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+def complete_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
     """The shell's own files, and bundled flows."""
     bundled = [CompletionItem(f"{name}.flow") for name in _bundled() if name.startswith(begun)]
     return [CompletionItem(begun, type="file"), *bundled]

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from alora_flow.cli.files import find_flow_file
-from alora_flow.language.meaning.program import FlowDecl
+from alora_flow.cli.files import complete_file, find_flow_file
+from alora_flow.language.meaning.program import FlowDecl, Parameter
 from alora_flow.planning.compilation import Compilation
 
 
 @click.command("list")
-@click.argument("file")
+@click.argument("file", shell_complete=complete_file)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of flows with their parameters.")
 def command(file: str, as_json: bool) -> None:
     """List the flows of FILE with what they take and give, and the first line of what they are for."""
@@ -35,9 +35,9 @@ def _signature(flow: FlowDecl) -> str:
     return f"{flow.name}({parameters}) -> {flow.result}"
 
 
-def _default(parameter: Any) -> str:
+def _default(parameter: Parameter) -> str:
     """As the file writes it."""
-    return "" if parameter.default is None else f" = {parameter.default.span.text}"
+    return "" if parameter.default is None else f" = {' '.join(parameter.default.span.text.split())}"
 
 
 def _described(flow: FlowDecl, doc: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ COMMANDS = {
     "check": "Report every mistake in flow files.",
     "fmt": "Write flow files in the canonical form.",
     "graph": "Draw a flow as a graph.",
-    "list": "List the flows of flow files.",
+    "list": "List the flows of a file.",
     "mini": "Train and evaluate the bundled model.",
     "new": "Write a small flow file to start from.",
     "plan": "Show what a run would compute and reuse.",

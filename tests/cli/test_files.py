@@ -122,6 +122,7 @@ def test_exit_codes_are_in_the_help() -> None:
         (["run", "f.flow", ""], ["add", "two"]),
         (["run", "nowhere.flow", ""], []),
         (["plan", "safe"], ["safety_rag.flow", "safe"]),
+        (["list", "safe"], ["safety_rag.flow", "safe"]),
         (["li"], ["list"]),
     ],
 )
