@@ -24,6 +24,7 @@ from alora_runtime.cache.tree import RunTree
 from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
+from alora_runtime.gguf.opening import Progress, model_folder
 from alora_runtime.inspection import CachedRun, Inspection
 from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request
 from alora_runtime.schedule.scheduler import Scheduler
@@ -72,8 +73,10 @@ class Engine:
         cache_bytes: int | None = None,
         device: str = "cpu",
         processor: str | None = None,
+        progress: Progress | None = None,
     ) -> Engine:
-        """Load a model and its adapters from local folders.
+        """Load a model and its adapters from local folders. A GGUF file is converted to one first, once: `progress` is
+        told of how many bytes how many are written.
 
         dtype: "float32" (exact), "bfloat16" (what else is in the batch or the cache may round an answer another way)
         or "auto" (bfloat16 where the processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the
@@ -83,7 +86,7 @@ class Engine:
         the device.
         Raises ModelError, AdapterError.
         """
-        model = load_model(model_dir, dtype, attention, device, processor)
+        model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
         slots = cache_tokens if cache_bytes is None else cache_bytes // model.slot_bytes - 1
         engine = cls(model, slots, reuse, chunk_tokens)
         for name, folder in (adapters or {}).items():

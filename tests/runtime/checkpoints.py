@@ -76,11 +76,11 @@ ARCHITECTURES = {
 }
 
 
-def make_checkpoint(folder: Path, architecture: str = "llama") -> Path:
+def make_checkpoint(folder: Path, architecture: str = "llama", **shape: int) -> Path:
     """A random model that is loud enough for its answers to depend on every token."""
     torch.manual_seed(5)
     cls, config, extra = ARCHITECTURES[architecture]
-    model = cls(config(**SHAPE, **extra))
+    model = cls(config(**{**SHAPE, **extra, **shape}))
     for parameter in model.parameters():
         parameter.data = torch.randn_like(parameter) * (0.3 if parameter.dim() > 1 else 0.1) + (parameter.dim() == 1)
     model.save_pretrained(folder)

@@ -16,6 +16,7 @@ MODULES = (
     "alora_runtime.requests",
     "alora_runtime.schedule.scheduler",
     "alora_runtime.compute.support",
+    "alora_runtime.gguf.opening",
     "alora_runtime.cache.tree",
     "alora_runtime.validation",
 )
