@@ -138,6 +138,12 @@ def test_a_conversion_that_breaks_off_leaves_nothing(tmp_path: Path, cache: Path
     assert list(cache.iterdir()) == []
 
 
+def test_of_two_conversions_at_once_one_is_kept(tmp_path: Path, cache: Path) -> None:
+    file, others = write_file(tmp_path / "model.gguf", make_checkpoint(tmp_path / "model")), []
+    folder = model_folder(file, lambda done, total: others or others.append(model_folder(file)))
+    assert [folder] == others == list(cache.iterdir())
+
+
 def test_what_a_killed_conversion_left_is_swept(tmp_path: Path, cache: Path) -> None:
     (old := cache / "x.part-abc").mkdir(parents=True)
     os.utime(old, (0, 0))
@@ -221,6 +227,10 @@ def test_a_damaged_file_is_refused_or_read_and_never_breaks(tmp_path: Path) -> N
         ({"llama.rope.dimension_count": 4}, "rope.dimension_count must be the size of a head, 8"),
         ({"llama.block_count": "three"}, "llama.block_count must be a whole number, not 'three'"),
         ({"llama.block_count": 0}, "llama.block_count must be at least 1, not 0"),
+        ({"llama.block_count": 4}, "says 4 layers and holds 4; blk.3 lacks attn_k.weight"),
+        ({"llama.attention.head_count": 3}, "num_attention_heads .3. is not a multiple of num_key_value_heads"),
+        ({"llama.attention.key_length": 7}, "a head must be of an even size, not of 7"),
+        ({"llama.attention.layer_norm_rms_epsilon": float("inf")}, "rms_norm_eps is not a finite number"),
         ({"llama.context_length": None}, "lacks llama.context_length"),
     ],
 )

@@ -145,9 +145,21 @@ def check_answers(server: Server, engine: Engine, prompt: list[int], count: int,
     assert (tokens, furthest) == (count, pytest.approx(0, abs=near))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_family_computes_what_llama_cpp_does(architecture: str, tmp_path: Path) -> None:
+ROPES = {
+    "linear": {"rope_type": "linear", "factor": 4.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "rope"), [*((name, None) for name in ARCHITECTURES), *(("qwen3", n) for n in ROPES)]
+)
+def test_every_family_computes_what_llama_cpp_does(architecture: str, rope: str | None, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "model", architecture)
+    if rope:
+        config = json.loads((checkpoint / "config.json").read_text())
+        config["rope_parameters"] = {"rope_theta": 1e4, **ROPES[rope]}
+        (checkpoint / "config.json").write_text(json.dumps(config))
     prompt = list(range(60, 120))
     free = Engine.load(checkpoint, cache_tokens=128).generate([Request([Run(prompt)], max_tokens=8, ignore_eos=True)])
     never = next(token for token in range(256) if token not in free[0].tokens)  # ends an answer, and is not written

@@ -66,6 +66,8 @@ def read_config(file: GgufFile) -> dict[str, Any]:
     sizes = {theirs: _size(file, f"{prefix}.{key}") for key, theirs in SIZES.items()}
     heads = sizes["num_attention_heads"]
     dim = file.get(f"{prefix}.attention.key_length", int) or sizes["hidden_size"] // heads
+    if dim < 2 or dim % 2:
+        raise ModelError(f"{file.path}: a head must be of an even size, not of {dim}")
     rope, rope_keys = rope_parameters(file, prefix, dim, sizes["max_position_embeddings"])
     _check(file, prefix, dim, sizes["max_position_embeddings"], {*rope_keys, *kind.numbers})
     config = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alora_runtime.compute.support import read_model_folder
+from alora_runtime.errors import ModelError
 from alora_runtime.gguf.architecture import read_architecture, read_config
 from alora_runtime.gguf.file import GgufFile
 from alora_runtime.gguf.opening import Progress
@@ -28,8 +29,16 @@ def convert(path: Path, folder: Path, progress: Progress | None = None) -> None:
     ends = {"bos_token_id": tokens.named("bos"), "eos_token_id": tokens.ends or None}
     _write(folder / "generation_config.json", ends)
     _write(folder / "config.json", {**config, **ends})
-    read_model_folder(folder)
+    _check(path, folder)
     write_weights(file, folder / "model.safetensors", architecture, config, progress)
+
+
+def _check(path: Path, folder: Path) -> None:
+    """Whether the engine would take what the file says of its model."""
+    try:
+        read_model_folder(folder)
+    except ModelError as error:
+        raise ModelError(f"{path} cannot be served: {str(error).replace(f'{folder}/', 'as ')}") from None
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

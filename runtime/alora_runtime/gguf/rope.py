@@ -52,9 +52,11 @@ def _llama3(file: GgufFile, theta: float, dim: int) -> dict[str, Any]:
     """The file keeps only what came of the parameters: they are those that give the same."""
     stored = np.asarray(file.tensors[FACTORS].data, dtype=np.float64).reshape(-1)
     factor = float(stored.max())
+    if len(stored) != dim // 2:
+        raise ModelError(f"{file.path}: {FACTORS} must have {dim // 2} values, not {len(stored)}")
     for original in (2**power for power in range(4, 21)):
         expected = _factors(theta, dim, factor, original)
-        if expected.shape == stored.shape and np.allclose(expected, stored, rtol=1e-5):
+        if np.allclose(expected, stored, rtol=1e-5):
             return {
                 "rope_type": "llama3",
                 "factor": factor,

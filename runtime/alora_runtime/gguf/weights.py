@@ -44,6 +44,7 @@ def write_weights(
     """Write all tensors under transformers' names, their rows in its order. Raises ModelError naming the tensor."""
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
     names = {name: _name(file, name) for name in file.tensors if name != FACTORS}
+    _check_layers(file, config["num_hidden_layers"])
     header, total = _header(file, names)
     _check_room(file, target.parent, total)
     with open(target, "wb") as out:
@@ -65,6 +66,19 @@ def _name(file: GgufFile, name: str) -> str:
     if match is None or module is None:
         raise ModelError(f"{file.path}: there is no place for the tensor {name} in a model of its architecture")
     return f"model.layers.{match[1]}.{module}.{match[3]}" if match[1] else f"{module}.{match[3]}"
+
+
+def _check_layers(file: GgufFile, count: int) -> None:
+    """Whether there are so many layers, each of the same tensors."""
+    layers: dict[int, set[str]] = {number: set() for number in range(count)} if count < len(file.tensors) else {}
+    for name in file.tensors:
+        if match := re.fullmatch(r"blk\.(\d{1,9})\.(.+)", name):
+            layers.setdefault(int(match[1]), set()).add(match[2])
+    every = set().union(*layers.values())
+    for number, own in layers.items():
+        if own != every or len(layers) != count:
+            lacking = min(every - own, default="nothing")
+            raise ModelError(f"{file.path} says {count} layers and holds {len(layers)}; blk.{number} lacks {lacking}")
 
 
 def _header(file: GgufFile, names: dict[str, str]) -> tuple[bytes, int]:
