@@ -76,7 +76,7 @@ ARCHITECTURES = {
 }
 
 
-def make_checkpoint(folder: Path, architecture: str = "llama", **shape: int) -> Path:
+def make_checkpoint(folder: Path, architecture: str = "llama", **shape: object) -> Path:
     """A random model that is loud enough for its answers to depend on every token."""
     torch.manual_seed(5)
     cls, config, extra = ARCHITECTURES[architecture]

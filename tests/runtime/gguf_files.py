@@ -58,9 +58,10 @@ def write_file(
     tokens: Tokens | None = None,
     other: dict[str, Any] | None = None,
     extra: dict[str, np.ndarray] | None = None,
+    raw: dict[str, tuple[np.ndarray, Type]] | None = None,
 ) -> Path:
     """A checkpoint of one safetensors file, with matrices of this type where their rows can be; `other` keys are
-    written over its own, and left out where they are None."""
+    written over its own, and left out where they are None; `raw` are bytes in place of a tensor."""
     config = json.loads((checkpoint / "config.json").read_text())
     architecture = ARCHITECTURES[config["model_type"]]
     name, number = architecture.lower(), gguf.MODEL_ARCH[architecture]
@@ -92,6 +93,9 @@ def write_file(
     for theirs, tensor in load_file(checkpoint / "model.safetensors").items():
         own = names.get_name(theirs, try_suffixes=(".weight", ".bias"))
         assert own is not None, theirs
+        if raw and own in raw:
+            writer.add_tensor(own, raw[own][0], raw_dtype=raw[own][1])
+            continue
         array = tensor.float().numpy()
         if architecture in PAIRED and (part := own.split(".")[-2]) in heads:
             array = rotary(array, heads[part])

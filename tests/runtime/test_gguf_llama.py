@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 import pytest
 from gguf import TokenType
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -145,6 +146,18 @@ def check_answers(server: Server, engine: Engine, prompt: list[int], count: int,
     assert (tokens, furthest) == (count, pytest.approx(0, abs=near))
 
 
+def whole_words(end: int) -> dict[str, Any]:
+    """Tokens of whole words: the server leaves out of its log-probabilities what is part of a character."""
+    return {
+        "ggml.model": "gpt2",
+        "ggml.pre": "gpt-2",
+        "ggml.tokens": ["t", "1", "t1", *(f"w{number}" for number in range(3, PADDED))],
+        "ggml.token_type": [int(TokenType.NORMAL)] * PADDED,
+        "ggml.merges": ["t 1"],
+        "ggml.eos_token_id": end,
+    }
+
+
 ROPES = {
     "linear": {"rope_type": "linear", "factor": 4.0},
     "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
@@ -163,19 +176,36 @@ def test_every_family_computes_what_llama_cpp_does(architecture: str, rope: str 
     prompt = list(range(60, 120))
     free = Engine.load(checkpoint, cache_tokens=128).generate([Request([Run(prompt)], max_tokens=8, ignore_eos=True)])
     never = next(token for token in range(256) if token not in free[0].tokens)  # ends an answer, and is not written
-    # Whole words: the server leaves out of its log-probabilities what is part of a character.
-    words = ["t", "1", "t1", *(f"w{number}" for number in range(3, PADDED))]
-    tokens = {
-        "ggml.model": "gpt2",
-        "ggml.pre": "gpt-2",
-        "ggml.tokens": words,
-        "ggml.token_type": [int(TokenType.NORMAL)] * PADDED,
-        "ggml.merges": ["t 1"],
-        "ggml.eos_token_id": never,
-    }
+    tokens = whole_words(never)
     file = write_file(tmp_path / "model.gguf", checkpoint, tokens=tokens)
     with llama_cpp(file, 256) as server:
         check_answers(server, Engine.load(file, cache_tokens=128), prompt, 8, 1e-4)
+
+
+START = ("Q4_0", "Q5_0", "Q8_0", "IQ4_NL", "IQ4_XS", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_S")
+SCALES = {
+    **dict.fromkeys(START, (0,)),
+    **dict.fromkeys(("Q4_1", "Q5_1", "Q4_K", "Q5_K"), (0, 2)),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q6_K": (208,),
+}
+"""Type → where in its blocks the scales lie, in float16; all other bytes may have any value."""
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_every_type_of_weights_holds_the_numbers_of_llama_cpp(kind: str, tmp_path: Path) -> None:
+    """In the embedding alone, which llama.cpp looks up: where it multiplies, it rounds the inputs, too."""
+    shape = {"hidden_size": 256, "num_attention_heads": 4, "tie_word_embeddings": False}
+    checkpoint = make_checkpoint(tmp_path / "model", **shape)
+    size, width = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+    blocks = np.random.default_rng(3).integers(0, 256, (PADDED, 256 // size, width), dtype=np.uint8)
+    for place in SCALES[kind]:
+        blocks[..., place : place + 2] = np.frombuffer(np.float16(0.002).tobytes(), np.uint8)
+    raw = {"token_embd.weight": (blocks.reshape(PADDED, -1), gguf.GGMLQuantizationType[kind])}
+    file = write_file(tmp_path / "model.gguf", checkpoint, tokens=whole_words(0), raw=raw)
+    with llama_cpp(file, 256) as server:
+        check_answers(server, Engine.load(file, cache_tokens=128), list(range(60, 120)), 1, 5e-3)
 
 
 # --------------------------------------------------------------------- a real model
