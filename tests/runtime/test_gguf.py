@@ -175,7 +175,7 @@ def test_a_converted_file_needs_no_gguf_package(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
         (b"<!doctype html>", "web page"),
         (b"tjgg\x01\x00\x00\x00", "before GGUF"),
-        (b"PK\x03\x04", "is not a GGUF file"),
+        (b"PK\x03\x04", r"it begins with b'PK"),
     ],
 )
 def test_a_foreign_file_is_refused_by_what_it_is(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_damaged_file_is_refused_or_read_and_never_breaks(tmp_path: Path) -> N
         ({"llama.rope.dimension_count": 4}, "rope.dimension_count must be the size of a head, 8"),
         ({"llama.block_count": "three"}, "llama.block_count must be a whole number, not 'three'"),
         ({"llama.block_count": 0}, "llama.block_count must be at least 1, not 0"),
-        ({"llama.block_count": 4}, "says 4 layers and holds 4; blk.3 lacks attn_k.weight"),
+        ({"llama.block_count": 4}, "says that it has 4 layers, and holds 3"),
         ({"llama.attention.head_count": 3}, "num_attention_heads .3. is not a multiple of num_key_value_heads"),
         ({"llama.attention.key_length": 7}, "a head must be of an even size, not of 7"),
         ({"llama.attention.layer_norm_rms_epsilon": float("inf")}, "rms_norm_eps is not a finite number"),
@@ -238,6 +238,15 @@ def test_what_cannot_be_read_right_is_refused_by_its_key(other: dict[str, object
     file = write_file(tmp_path / "model.gguf", make_checkpoint(tmp_path / "model"), other=other)
     with pytest.raises(ModelError, match=reason):
         model_folder(file)
+
+
+def test_a_layer_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "model")
+    stored = load_file(checkpoint / "model.safetensors")
+    del stored["model.layers.1.self_attn.v_proj.weight"]
+    save_file(stored, checkpoint / "model.safetensors")
+    with pytest.raises(ModelError, match=r"lacks the tensor blk.1.attn_v.weight, which other layers have"):
+        model_folder(write_file(tmp_path / "model.gguf", checkpoint))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""A GGUF file → a model folder as transformers writes them. The only file of this package that others import by name,
-so that a file which was converted once is opened without the gguf package."""
+"""A GGUF file → a model folder as transformers writes them. `opening` imports this file when it has to, so that what
+was converted once is opened without the gguf package."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ FOREIGN = {
     b"tjgg": "it is of llama.cpp's time before GGUF, and has to be converted anew",
     b"<": "it is a web page, perhaps of a download that failed",
     b"{": "it is a JSON file",
-    b"": "it is empty",
 }
 """First bytes → what such a file is."""
 
@@ -43,9 +42,11 @@ class GgufFile:
         self.path = path
         with open(path, "rb") as opened:
             start = opened.read(64)
+        if not start:
+            raise ModelError(f"{path} is not a GGUF file: it is empty")
         if not start.startswith(b"GGUF"):
-            reasons = (reason for beginning, reason in FOREIGN.items() if start.startswith(beginning))
-            raise ModelError(f"{path} is not a GGUF file: {next(reasons) if start else FOREIGN[b'']}")
+            reasons = [reason for beginning, reason in FOREIGN.items() if start.startswith(beginning)]
+            raise ModelError(f"{path} is not a GGUF file: {reasons[0] if reasons else f'it begins with {start[:8]!r}'}")
         try:
             self._reader = _Reader(path)
         except EOFError:

@@ -55,7 +55,7 @@ def write_weights(
             values = _values(file, name)
             if architecture.paired and part in heads:
                 values = halves(file, name, values, heads[part])
-            done += out.write(np.ascontiguousarray(values).data.cast("B"))
+            done += out.write(values.tobytes())
             if progress:
                 progress(done, total)
 
@@ -70,15 +70,16 @@ def _name(file: GgufFile, name: str) -> str:
 
 def _check_layers(file: GgufFile, count: int) -> None:
     """Whether there are so many layers, each of the same tensors."""
-    layers: dict[int, set[str]] = {number: set() for number in range(count)} if count < len(file.tensors) else {}
+    layers: dict[int, set[str]] = {}
     for name in file.tensors:
         if match := re.fullmatch(r"blk\.(\d{1,9})\.(.+)", name):
             layers.setdefault(int(match[1]), set()).add(match[2])
+    if len(layers) != count or max(layers) != count - 1:
+        raise ModelError(f"{file.path} says that it has {count} layers, and holds {len(layers)}")
     every = set().union(*layers.values())
     for number, own in layers.items():
-        if own != every or len(layers) != count:
-            lacking = min(every - own, default="nothing")
-            raise ModelError(f"{file.path} says {count} layers and holds {len(layers)}; blk.{number} lacks {lacking}")
+        if own != every:
+            raise ModelError(f"{file.path} lacks the tensor blk.{number}.{min(every - own)}, which other layers have")
 
 
 def _header(file: GgufFile, names: dict[str, str]) -> tuple[bytes, int]:
