@@ -331,3 +331,17 @@ def test_the_engine_pins(make_engine: Callable[..., Engine]) -> None:
     engine.check()
     assert engine.inspect().held == 0
     engine.release("context")  # nothing is pinned under it
+
+
+def test_repeats_leave_no_entries_behind() -> None:
+    """Every time that a run is used it is offered again."""
+    tree = RunTree(1000)
+    for number in range(3000):
+        node = tree.admit([(0, (number % 2, *range(50)))], 0, 0)
+        assert node is not None
+        tree.plan(node, 51)
+        tree.commit()
+        tree.expect(node, [(END, 4)], number)
+        tree.order.turn(number)
+        tree.release(node)
+    assert tree.order.entries < 400

@@ -7,8 +7,10 @@ what a slot costs. A token at some depth costs 1 + depth / double, since attenti
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import Any
 
 from alora_runtime.cache.node import CacheNode
 
@@ -20,8 +22,43 @@ STEPS = 4
 """Leaves whose costs are in the same quarter are in one heap, since which of them is first does not change as requests
 pass. Among the heaps it does, so their first ones are compared when one has to go."""
 
-Heap = list[tuple[tuple[int, int, int], int, CacheNode]]
-"""(rank, tie, leaf). A leaf that is in use by now, or has another rank, is skipped."""
+Entry = tuple[Any, int, CacheNode]
+"""(what it is ordered by, tie, run)."""
+
+
+class Heap:
+    """Entries of which some are out of date; never many more of these than of the others."""
+
+    def __init__(self, holds: Callable[[Entry], bool]) -> None:
+        """holds: whether an entry is not out of date."""
+        self.entries: list[Entry] = []
+        self._holds, self._limit = holds, FEW
+
+    def push(self, entry: Entry) -> None:
+        """One more."""
+        heappush(self.entries, entry)
+        if len(self.entries) > self._limit:
+            self.entries = list({entry[2]: entry for entry in self.entries if self._holds(entry)}.values())
+            heapify(self.entries)
+            self._limit = max(FEW, 2 * len(self.entries))
+
+    def settled(self) -> list[Entry]:
+        """The entries, the first of which is not out of date."""
+        while self.entries and not self._holds(self.entries[0]):
+            heappop(self.entries)
+        return self.entries
+
+
+FEW = 64
+"""So many entries are not looked through."""
+
+
+def _may_go(entry: Entry) -> bool:
+    return entry[2].idle and entry[2].rank == entry[0]
+
+
+def _is_planned(entry: Entry) -> bool:
+    return entry[2].parent is not None and entry[2].rank[0] == 2 and entry[2].rank[2] == entry[0]
 
 
 class EvictionOrder:
@@ -31,9 +68,9 @@ class EvictionOrder:
         self.double = double
         self.now = 0  # number of the request that came last
         self._clock, self._tie = count(1), count()
-        self._unplanned: Heap = []
+        self._unplanned = Heap(_may_go)
         self._planned: dict[int, Heap] = {}  # by cost
-        self._until: list[tuple[int, int, CacheNode]] = []  # heap of (request until which a plan holds, tie, node)
+        self._until = Heap(_is_planned)  # by the request until which a plan holds
 
     def use(self, node: CacheNode) -> None:
         """Something uses it now, and nothing is known of the next time."""
@@ -48,39 +85,39 @@ class EvictionOrder:
     def watch(self, node: CacheNode) -> None:
         """Its rank was set: a plan does not hold for ever."""
         if node.rank[0] == 2:
-            heappush(self._until, (node.rank[2], next(self._tie), node))
+            self._until.push((node.rank[2], next(self._tie), node))
 
     def turn(self, request: int) -> None:
         """Request number `request` has come: plans that are long past are given up."""
         self.now = max(self.now, request)
-        while self._until and self._until[0][0] < self.now:
-            node = heappop(self._until)[2]
-            if node.rank[0] == 2 and node.rank[2] < self.now:
-                self.use(node)
-                self.offer(node)
+        while (until := self._until.settled()) and until[0][0] < self.now:
+            node = heappop(until)[2]
+            self.use(node)
+            self.offer(node)
 
     def offer(self, node: CacheNode) -> None:
         """It may go, if it is an idle leaf."""
         if node.idle:
             # A run goes from its end, over time all of it: on average its tokens cost what its middle does.
             cost = STEPS * (2 * self.double + node.depth + node.end) // (2 * self.double)
-            heap = self._planned.setdefault(cost, []) if node.rank[0] == 2 else self._unplanned
-            heappush(heap, (node.rank, next(self._tie), node))
+            if node.rank[0] == 2 and cost not in self._planned:
+                self._planned[cost] = Heap(_may_go)
+            heap = self._planned[cost] if node.rank[0] == 2 else self._unplanned
+            heap.push((node.rank, next(self._tie), node))
 
     def pop(self) -> CacheNode:
         """The leaf that goes next. There must be one."""
-        if _settled(self._unplanned):
-            return heappop(self._unplanned)[2]
-        self._planned = {cost: heap for cost, heap in self._planned.items() if _settled(heap)}
-        return heappop(self._planned[max(self._planned, key=self._worth_going)])[2]
+        if unplanned := self._unplanned.settled():
+            return heappop(unplanned)[2]
+        self._planned = {cost: heap for cost, heap in self._planned.items() if heap.settled()}
+        node: CacheNode = heappop(self._planned[max(self._planned, key=self._worth_going)].entries)[2]
+        return node
+
+    @property
+    def entries(self) -> int:
+        """How many are kept, with those that are out of date."""
+        return sum(len(heap.entries) for heap in (self._unplanned, self._until, *self._planned.values()))
 
     def _worth_going(self, cost: int) -> float:
-        distance = -self._planned[cost][0][0][1] - self.now
-        return distance / cost if distance > 0 else distance
-
-
-def _settled(heap: Heap) -> Heap:
-    """Without stale leaves at its top."""
-    while heap and not (heap[0][2].idle and heap[0][2].rank == heap[0][0]):
-        heappop(heap)
-    return heap
+        distance = -self._planned[cost].entries[0][0][1] - self.now
+        return distance / cost if distance > 0 else float(distance)
