@@ -7,36 +7,49 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 
 from alora_runtime.engine import Engine
 from alora_runtime.requests import Completion, Delta, Request
+
+Order = Callable[[BaseException | None], None]
+"""What the engine's thread does between two steps; with an error where it will do nothing any more."""
 
 
 class AsyncEngine:
     """`async with AsyncEngine(engine) as served: await served.complete(request)`.
 
     The engine must not be used by anybody else meanwhile. A task that is cancelled, and a stream that is left, cancel
-    their request; what it computed stays in the cache.
+    their request; what it computed stays in the cache. Whoever waits when it is closed, or asks afterwards, gets a
+    RuntimeError. It may be entered again when it is closed.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._orders: deque[Callable[[], None]] = deque()  # what the thread does between two steps
+        self._orders: deque[Order] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._listening: dict[int, Callable[[BaseException], None]] = {}  # by ticket: how to tell of a failed step
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread: threading.Thread | None = None  # while it is open
 
     async def __aenter__(self) -> AsyncEngine:
-        self._thread.start()
+        with self._wake:
+            if self._thread is not None:
+                raise RuntimeError("the engine is entered already: leave it first")
+            self._closing = False
+            self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+            self._thread.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._order(self._close)
-        await asyncio.to_thread(self._thread.join)
+        with self._wake:
+            thread, self._closing = self._thread, True
+            self._wake.notify()
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
 
     async def complete(self, request: Request) -> Completion:
         """The answer. Raises what `Engine.submit` raises, and the error of a request that failed on its way."""
@@ -50,7 +63,7 @@ class AsyncEngine:
 
     def release(self, pin: str) -> None:
         """As Engine.release, between two steps; requests made before it are older, those made after it younger."""
-        self._order(lambda: self.engine.release(pin))
+        self._order(lambda closed: None if closed else self.engine.release(pin))
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answers in the order given, computed together."""
@@ -62,7 +75,7 @@ class AsyncEngine:
         deltas: asyncio.Queue[Delta | BaseException] = asyncio.Queue()
         heard = _threadsafe(loop, deltas.put_nowait)
         accepted: Future[int] = Future()
-        self._order(lambda: self._submit(request, heard, accepted))
+        self._order(lambda closed: self._submit(request, heard, accepted, closed))
         try:
             await asyncio.wrap_future(accepted)
             while True:
@@ -73,16 +86,24 @@ class AsyncEngine:
                 if delta.completion is not None:
                     return
         finally:
-            self._order(lambda: self._leave(accepted))
+            self._order(lambda _: self._leave(accepted), quiet=True)
 
     # ------------------------------------------------- in the engine's thread
 
-    def _submit(self, request: Request, heard: Callable[[Delta | BaseException], None], accepted: Future[int]) -> None:
+    def _submit(
+        self,
+        request: Request,
+        heard: Callable[[Delta | BaseException], None],
+        accepted: Future[int],
+        closed: BaseException | None,
+    ) -> None:
         if not accepted.set_running_or_notify_cancel():
             return
         try:
+            if closed is not None:
+                raise closed
             ticket = self.engine.submit(request, heard)
-        except Exception as error:
+        except BaseException as error:
             accepted.set_exception(error)
         else:
             self._listening[ticket] = heard
@@ -92,10 +113,6 @@ class AsyncEngine:
         if accepted.done() and not accepted.cancelled() and accepted.exception() is None:
             self._listening.pop(accepted.result(), None)
             self.engine.cancel(accepted.result())
-
-    def _close(self) -> None:
-        self._closing = True
-        self._fail(RuntimeError("the engine was closed"))
 
     def _fail(self, error: BaseException) -> None:
         """Nobody who waits may wait for ever."""
@@ -107,19 +124,36 @@ class AsyncEngine:
     def _work(self) -> None:
         while not self._closing:
             with self._wake:
-                self._wake.wait_for(lambda: self._orders or self.engine.busy)
-            while self._orders:
-                self._orders.popleft()()
-            if self.engine.busy:
+                self._wake.wait_for(lambda: self._orders or self.engine.busy or self._closing)
+            self._obey(None)
+            if self.engine.busy and not self._closing:
                 try:
                     self.engine.step()
-                except Exception as error:
+                except BaseException as error:
                     self._fail(error)
+        closed = RuntimeError(CLOSED)
+        with self._wake:  # whoever comes later finds no thread
+            self._thread = None
+        self._obey(closed)
+        self._fail(closed)
+        with suppress(Exception):  # nobody is there to be told
+            self.engine.step()
 
-    def _order(self, order: Callable[[], None]) -> None:
+    def _obey(self, closed: BaseException | None) -> None:
+        while self._orders:
+            self._orders.popleft()(closed)
+
+    def _order(self, order: Order, quiet: bool = False) -> None:
+        """quiet: whether there is nothing to do where the engine is closed. Raises RuntimeError."""
         with self._wake:
-            self._orders.append(order)
-            self._wake.notify()
+            if self._thread is not None:
+                self._orders.append(order)
+                self._wake.notify()
+            elif not quiet:
+                raise RuntimeError(CLOSED)
+
+
+CLOSED = "the engine was closed, or never entered: `async with AsyncEngine(engine) as served`"
 
 
 def _threadsafe(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alora_runtime import AsyncEngine, Delta, Engine, Request, Run
 from alora_runtime.errors import RequestError
@@ -103,3 +105,80 @@ def test_closing_lets_nobody_wait(make_engine: Callable[..., Engine]) -> None:
             await task
 
     asyncio.run(everything())
+
+
+def test_after_it_and_before_it_and_again(make_engine: Callable[..., Engine]) -> None:
+    served = AsyncEngine(make_engine())
+
+    async def everything() -> None:
+        with pytest.raises(RuntimeError, match="never entered"):
+            await served.complete(REQUEST)
+        for _ in range(2):
+            async with served:
+                assert len((await served.complete(REQUEST)).tokens) == 8
+                with pytest.raises(RuntimeError, match="entered already"):
+                    await served.__aenter__()
+            with pytest.raises(RuntimeError, match="closed"):
+                await served.complete(REQUEST)
+            with pytest.raises(RuntimeError, match="closed"):
+                served.release("pin")
+
+    asyncio.run(everything())
+    assert not served.engine.busy
+    served.engine.check()
+
+
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["complete", "stream", "leave", "cancel", "wrong", "fail", "pause"]), st.integers(0, 3)),
+    max_size=8,
+)
+
+
+@given(moves=MOVES, close_after=st.integers(0, 5), fails=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_every_future_is_resolved(shared: Engine, moves: list[tuple[str, int]], close_after: int, fails: bool) -> None:
+    """Whatever is asked, in whatever order, however near to the moment of closing."""
+    rows = shared.model.rows
+    expected = shared.generate([REQUEST])[0].tokens
+
+    async def ask(served: AsyncEngine, move: str, pause: int) -> object:
+        await asyncio.sleep(pause / 1000)
+        if move == "wrong":
+            return await served.complete(replace(REQUEST, max_tokens=0))
+        if move in ("stream", "leave"):
+            async for delta in served.stream(REQUEST):
+                if move == "leave":
+                    return None
+                last = delta
+            return last.completion
+        return await served.complete(REQUEST)
+
+    async def everything() -> list[object]:
+        served = AsyncEngine(shared)
+        async with served:
+            tasks = []
+            for move, pause in moves:
+                if move == "fail" and fails:
+                    shared.model.rows = lambda batch: 1 // 0  # type: ignore[assignment, method-assign]
+                tasks.append(asyncio.ensure_future(ask(served, move, pause)))
+                if move == "cancel":
+                    asyncio.get_running_loop().call_later(pause / 1000, tasks[-1].cancel)
+            await asyncio.sleep(close_after / 1000)
+        late = asyncio.ensure_future(served.complete(REQUEST))
+        return await asyncio.wait_for(asyncio.gather(*tasks, late, return_exceptions=True), 30)
+
+    try:
+        results = asyncio.run(everything())
+    finally:
+        shared.model.rows = rows  # type: ignore[method-assign]
+    for result in results:
+        kinds = (RuntimeError, RequestError, ZeroDivisionError, asyncio.CancelledError, type(None))
+        assert isinstance(result, kinds) or result.tokens == expected  # type: ignore[attr-defined]
+    assert isinstance(results[-1], RuntimeError)
+    assert not shared.busy
+    shared.check()
+
+
+@pytest.fixture(scope="module")
+def shared(make_engine: Callable[..., Engine]) -> Engine:
+    return make_engine()
