@@ -13,6 +13,10 @@ CACHE_TOKENS = 16_384
 """Tokens that the KV arena holds unless the caller says otherwise."""
 
 
+STEP_SECONDS = 1.0
+"""What a step may take: nobody but other runs waits for one, and long prompts are computed faster in long chunks."""
+
+
 class TorchEngine:
     """Passes calls on to an engine, which does all that a backend can."""
 
@@ -48,8 +52,9 @@ def open_engine(setup: Setup, cache_tokens: int = CACHE_TOKENS, **options: objec
     """
     adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
     load = alora_runtime.Engine.load
+    settings = {"cache_tokens": cache_tokens, "step_seconds": STEP_SECONDS, **options}
     try:
-        return TorchEngine(load(setup.model.folder, adapters=adapters, cache_tokens=cache_tokens, **options))  # type: ignore[arg-type]
+        return TorchEngine(load(setup.model.folder, adapters=adapters, **settings))  # type: ignore[arg-type]
     except ModelError as error:
         raise BadModel(str(error)) from error
     except AdapterError as error:

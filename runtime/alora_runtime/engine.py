@@ -1,55 +1,72 @@
-"""The engine: requests in, completions out. `step` reads as it works: plan, compute, commit, decide."""
+"""The engine: requests in, completions out. `step` reads as it works: plan, compute, commit, decide.
+
+**A call that is torn.** Memory may run out and Ctrl-C may come at any line. What fails inside the model leaves the step
+unmade. What fails elsewhere may leave slots, runs and rows in disorder: `_torn` stands from the first change to the
+last, and the next call begins on an empty cache all that is under way, in its order, with the tokens that were already
+chosen (`mend`). So every answer is what it would have been; only what was pinned has to be computed again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from heapq import heappop, heappush
-from itertools import accumulate
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
+from threading import get_ident
 from time import monotonic, perf_counter
 from types import MappingProxyType
 
 import torch
-from torch import Tensor
 
 from alora_runtime.adapters.config import AdapterConfig
 from alora_runtime.adapters.library import Library
 from alora_runtime.answer.choices import ChoiceTrie
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
-from alora_runtime.cache.node import CacheNode
-from alora_runtime.cache.tree import RunTree
-from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
 from alora_runtime.gguf.opening import Progress, model_folder
 from alora_runtime.inspection import CachedRun, Inspection
 from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request
-from alora_runtime.schedule.scheduler import Scheduler
-from alora_runtime.schedule.sequence import Live, Plan, Row
+from alora_runtime.schedule.pace import Pace
+from alora_runtime.schedule.sequence import Live, Row
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
-from alora_runtime.validation import check_length, check_request, uses_of
+from alora_runtime.turnstile import Turnstile, exclusive
+from alora_runtime.validation import check_length, checked, uses_of
+from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
+
+STEP_SECONDS = 0.3
+"""What a step may take, where the caller says nothing else."""
+
+GUESS = 2e10
+"""Multiplications and additions a second, until the machine's own are measured."""
 
 
 class Engine:
     """One model, its adapters and one arena of KV, shared by everything that is submitted."""
 
     def __init__(
-        self, model: LanguageModel, cache_tokens: int = 32768, reuse: bool = True, chunk_tokens: int = 2048
+        self,
+        model: LanguageModel,
+        cache_tokens: int = 32768,
+        reuse: bool = True,
+        chunk_tokens: int = 2048,
+        step_seconds: float = STEP_SECONDS,
     ) -> None:
         if cache_tokens < 1 or chunk_tokens < 1:
             raise CapacityError(f"cache_tokens ({cache_tokens}) and chunk_tokens ({chunk_tokens}) must be at least 1")
+        if not step_seconds > 0:
+            raise CapacityError(f"step_seconds must be more than 0, not {step_seconds}")
         self.model = model
         self.cache_tokens = cache_tokens
-        self._arena = model.arena(cache_tokens)
-        self._batcher = model.batcher(self._arena)
-        self._rows = self._arena.new_empty(0)  # of the last forward pass
-        self._scheduler = Scheduler(RunTree(cache_tokens, reuse, model.double), chunk_tokens)
+        self.turnstile = Turnstile()
+        pace = Pace(step_seconds, 2 * model.network.parameters / GUESS, model.double)
+        self._work = Workspace(model, cache_tokens, reuse, chunk_tokens, pace)
         self._library = Library(model.network, model.tokenizer)
         self._vocabulary = Vocabulary(model.tokenizer) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
@@ -57,7 +74,8 @@ class Engine:
         self._deadlines: list[tuple[float, int]] = []  # heap of (moment, ticket)
         self._tickets = 0
         self._stats = EngineStats()
-        self._inference = torch.inference_mode()  # making one costs a step 5 µs
+        self._torn = False
+        self._raised: BaseException | None = None  # by a listener, and not for its own request alone
 
     @classmethod
     def load(
@@ -69,6 +87,7 @@ class Engine:
         *,
         reuse: bool = True,
         chunk_tokens: int = 2048,
+        step_seconds: float = STEP_SECONDS,
         attention: str = "fast",
         cache_bytes: int | None = None,
         device: str = "cpu",
@@ -81,24 +100,27 @@ class Engine:
         dtype: "float32" (exact), "bfloat16" (what else is in the batch or the cache may round an answer another way)
         or "auto" (bfloat16 where the processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the
         same in bytes, if given. reuse: share KV between sequences; off, every request computes all it needs.
-        chunk_tokens: most prompt tokens in one step. attention: "fast", or "reference" (slow and plain). device: by
-        torch's name; processor: "cpu", fast on one, or "plain", which runs on any device; by default the one that fits
-        the device.
+        chunk_tokens: most prompt tokens in one step; step_seconds: what a step may take, as far as prompts decide it:
+        so long a new request waits, and so late a time-out is noticed. attention: "fast", or "reference" (slow and
+        plain). device: by torch's name; processor: "cpu", fast on one, or "plain", which runs on any device; by default
+        the one that fits the device.
         Raises ModelError, AdapterError.
         """
         model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
         slots = cache_tokens if cache_bytes is None else cache_bytes // model.slot_bytes - 1
-        engine = cls(model, slots, reuse, chunk_tokens)
+        engine = cls(model, slots, reuse, chunk_tokens, step_seconds)
         for name, folder in (adapters or {}).items():
             engine.add_adapter(name, folder)
         return engine
 
+    @exclusive()
     def add_adapter(self, name: str, folder: str | Path) -> AdapterConfig:
         """Load an adapter under a name; a name may be given again, and then means the new content from now on."""
         config = self._library.add(name, folder)
         self._unload()
         return config
 
+    @exclusive()
     def remove_adapter(self, name: str) -> None:
         """Forget a name. Requests that were submitted under it go on; the weights go with the last of them."""
         self._library.remove(name)
@@ -121,9 +143,10 @@ class Engine:
     @property
     def stats(self) -> EngineStats:
         """A snapshot of the totals."""
-        scheduler = self._scheduler
+        scheduler = self._work.scheduler
         return replace(
             self._stats,
+            rows=self._work.computed,
             recomputed=scheduler.recomputed,
             preempted=scheduler.preempted,
             evicted=scheduler.tree.evicted,
@@ -132,81 +155,117 @@ class Engine:
     def submit(self, request: Request, listener: Listener | None = None) -> int:
         """Queue a request; the ticket names it in `step` and `cancel`, and the listener hears of each token as `step`
         makes it. Raises RequestError or CapacityError before anything is touched."""
+        mine: list[Task] = []
+        try:
+            return self._accept(request, listener, mine)
+        except BaseException:
+            # Nobody has the ticket of a request that was taken all the same.
+            for task in mine:
+                if self._tasks.pop(task.live.ticket, None) is not None:
+                    self._torn = True
+            raise
+
+    @exclusive(by_listeners=True)
+    def _accept(self, request: Request, listener: Listener | None, mine: list[Task]) -> int:
+        return self._add(request, listener, mine)
+
+    def _add(self, request: Request, listener: Listener | None, mine: list[Task]) -> int:
+        """Queue a request; `mine` has it before it is among those under way."""
+        task = self._task(request, listener)
+        ticket = task.live.ticket
+        self._work.scheduler.check_pins(task.live)
+        torn, self._torn = self._torn, True
+        if task.request.timeout is not None and task.request.timeout < inf:
+            heappush(self._deadlines, (monotonic() + task.request.timeout, ticket))
+        self._tickets += 1
+        self._work.scheduler.add(task.live)
+        mine.append(task)
+        self._tasks[ticket] = task
+        self._torn = torn
+        return ticket
+
+    def _task(self, request: Request, listener: Listener | None) -> Task:
+        request = checked(request, self._library.configs, self.model.vocabulary)
+        if listener is not None and not callable(listener):
+            raise RequestError(f"a listener must be callable, and {listener!r} is not")
         trie = ChoiceTrie(request.choices) if request.choices is not None else None
-        check_request(request, self._library.configs, self.model.vocabulary)
         room = len(trie.tokens) if trie else request.max_tokens - 1
         longest = max(map(len, trie.choices)) if trie else request.max_tokens
         check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
         matcher = self._matcher(request)
         live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
-        self._scheduler.check_pins(live)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
         text = self._detokenizer(request, listener is not None)
-        stop = stops[0] if stops else None
-        self._tasks[live.ticket] = Task(request, live, frozenset(stops), stop, matcher, text, listener)
-        self._tickets += 1
-        self._scheduler.add(live)
-        if request.timeout is not None:
-            heappush(self._deadlines, (monotonic() + request.timeout, live.ticket))
-        return live.ticket
+        return Task(request, live, frozenset(stops), stops[0] if stops else None, matcher, text, listener)
 
+    @exclusive(by_listeners=True)
     def cancel(self, ticket: int) -> None:
         """Stop a request; the next step returns what it had, finished as "cancelled". A ticket already done is left."""
         if ticket in self._tasks:
+            torn, self._torn = self._torn, True
             self._end(self._tasks[ticket], "cancelled")
+            self._torn = torn
+            if not torn:
+                self._raise()
 
+    @exclusive()
     def forget(self) -> None:
         """Empty the prefix cache of all that no live request uses and that is not pinned."""
-        self._scheduler.tree.make_room(self._scheduler.tree.available)
+        self._torn = True
+        self._work.scheduler.tree.make_room(self._work.scheduler.tree.available)
+        self._torn = False
 
+    @exclusive()
     def release(self, pin: str) -> None:
         """Let go of what was pinned under this name, and will be by requests under way; it is cache then as any other.
         A name that nothing is pinned under is left."""
-        self._scheduler.release(pin)
+        self._torn = True
+        self._work.scheduler.release(pin)
+        self._torn = False
 
     def step(self) -> list[tuple[int, Completion]]:
-        """Compute one batch; returns the requests finished since the last step, by ticket."""
-        began = perf_counter()
-        self._expire()
-        with self._inference:
-            plan = self._scheduler.plan()
-            try:
-                rows = self._compute(plan)
-            except BaseException:
-                wipe(plan, self._arena)
-                self._scheduler.abort(plan)
-                raise
-            self._decide(self._scheduler.commit(plan, rows))
-            for live in plan.spoiled:
-                if live.ticket in self._tasks:
-                    self._end(self._tasks[live.ticket], "error", ModelError(NOT_FINITE))
-        self._stats.steps += 1
-        self._stats.seconds += perf_counter() - began
-        done, self._done = self._done, []
-        return done
+        """Compute one batch; returns the requests finished since the last step, by ticket.
+
+        What is raised here, the model's error or an interrupt, leaves every request and every answer as if the step had
+        not begun: it may be tried again. Raises BusyError where another call is under way.
+        """
+        self._one_step()
+        # One line, because nothing may come between what is taken and its way to the caller.
+        return ([*self._done], self._done.clear())[0]  # type: ignore[func-returns-value]
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Serve requests together; the answers are in the order given. Answers to others are left for `step`.
 
-        A request that is refused is raised before any is served; one that fails on its way, after all are.
+        A request that is refused is raised before any is served; one that fails on its way, after all are. What else is
+        raised takes all of them back.
         """
-        tickets: list[int] = []
-        try:
-            for request in requests:
-                tickets.append(self.submit(request))
-            results = self._serve(tickets)
-        except BaseException:
-            for ticket in tickets:
-                self._withdraw(ticket)
-            raise
+        results = self._generate(requests)
         for completion in results:
             if completion.error:
                 raise completion.error
         return results
 
+    @exclusive()
+    def _generate(self, requests: Sequence[Request]) -> list[Completion]:
+        mine: list[Task] = []
+        try:
+            for request in requests:
+                self._add(request, None, mine)
+            tickets = [task.live.ticket for task in mine]
+            for ticket in tickets:
+                while ticket in self._tasks:
+                    self._advance(hurried=bool(self._deadlines) or len(self._tasks) > len(mine))
+            done = dict(self._done)
+            results = [done[ticket] for ticket in tickets]
+            self._withdraw(tickets)
+        except BaseException:
+            self._withdraw([task.live.ticket for task in mine])
+            raise
+        return results
+
     def inspect(self) -> Inspection:
         """What is inside at this moment."""
-        scheduler, tree = self._scheduler, self._scheduler.tree
+        scheduler, tree = self._work.scheduler, self._work.scheduler.tree
         return Inspection(
             total=tree.pool.total,
             free=tree.pool.free,
@@ -222,26 +281,16 @@ class Engine:
             ),
             slow=self.model.slow,
             deadlines=len(self._deadlines),
-            arena=self._arena,
+            arena=self._work.arena,
         )
 
+    @exclusive()
     def check(self) -> None:
         """Prove the invariants: every slot has one owner, every run as many references as live requests on it."""
-        scheduler = self._scheduler
+        scheduler = self._work.scheduler
         scheduler.check()
         assert {live.ticket for live in (*scheduler.running, *scheduler.waiting)} == set(self._tasks)
         assert self._tasks or scheduler.tree.held == scheduler.pins.slots
-
-    def _serve(self, tickets: Sequence[int]) -> list[Completion]:
-        wanted = set(tickets)
-        results: dict[int, Completion] = {}
-        while len(results) < len(wanted):
-            for ticket, completion in self.step():
-                if ticket in wanted:
-                    results[ticket] = completion
-                else:
-                    self._done.append((ticket, completion))
-        return [results[ticket] for ticket in tickets]
 
     def _matcher(self, request: Request) -> Matcher | None:
         if request.constraint is None:
@@ -258,32 +307,45 @@ class Engine:
             return None
         return Detokenizer(self.model.tokenizer, request.stop_strings)
 
+    # ---------------------------------------------------------------- a step
+
+    @exclusive()
+    def _one_step(self) -> None:
+        self._advance()
+
+    @torch.inference_mode()
+    def _advance(self, hurried: bool = True) -> None:
+        """hurried: whether anybody could be kept waiting by a step that takes its time."""
+        began = perf_counter()
+        self._torn = True
+        self._expire()
+        plan = self._work.scheduler.plan(hurried)
+        try:
+            rows = self._work.compute(plan)
+        except BaseException:
+            self._work.undo(plan)
+            self._torn = False
+            raise
+        self._decide(self._work.scheduler.commit(plan, rows))
+        for live in plan.spoiled:
+            if live.ticket in self._tasks:
+                self._end(self._tasks[live.ticket], "error", ModelError(NOT_FINITE))
+        self._stats.steps += 1
+        self._stats.seconds += perf_counter() - began
+        self._torn = False
+        self._raise()
+
     def _expire(self) -> None:
         while self._deadlines and self._deadlines[0][0] <= monotonic():
-            ticket = heappop(self._deadlines)[1]
+            ticket = self._deadlines[0][1]
             if ticket in self._tasks:
                 self._end(self._tasks[ticket], "timeout")
-
-    def _compute(self, plan: Plan) -> Sequence[Row]:
-        """Rows that stay in the tree as copies, so as not to keep the whole step's alive; others by their numbers."""
-        if not plan.pieces and not plan.decoding:
-            return ()
-        batch = self._batcher.build(plan)
-        self._stats.rows += len(batch.tokens)
-        self._rows = self.model.rows(batch)
-        if not finite(self._rows, batch):
-            return apart(plan, self._batcher, self.model)
-        if not plan.pieces:
-            return batch.order
-        return [
-            self._rows[row].clone() if isinstance(keeper, CacheNode) else row
-            for keeper, row in zip(plan.keepers(), batch.order, strict=True)
-        ]
+            heappop(self._deadlines)
 
     def _decide(self, ready: Sequence[tuple[Live, list[Row]]]) -> None:
         if not ready:
             return
-        rows, places = self._gathered([own for _, own in ready])
+        rows, places = self._work.gathered([own for _, own in ready])
         logits = self.model.logits(rows)
         top, best = self.model.best(logits)
         sound = all(map(isfinite, top))
@@ -296,45 +358,92 @@ class Engine:
                 if not sound and not all(map(isfinite, top[first:last])):
                     raise ModelError(NOT_FINITE)
                 finish = task.advance(logits, first, last, best[last - 1])
-                if not finish:
-                    task.tell()
             except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
-                if live.ticket in self._tasks:
-                    self._end(task, "error", error)
-            else:
-                if finish:
-                    self._end(task, finish)
+                self._end(task, "error", error)
+                continue
+            raised = None if finish or task.listener is None else self._tell(task)
+            if raised is not None and live.ticket in self._tasks:
+                self._end(task, "error", raised)
+            elif finish:
+                self._end(task, finish)
 
-    def _gathered(self, owned: Sequence[Sequence[Row]]) -> tuple[Tensor, Sequence[int]]:
-        """All rows as `[n, hidden]`, and where each owner's begin. A row is a tensor, or a number among the last
-        step's, which are taken as they lie when each has one owner."""
-        rows = [row for own in owned for row in own]
-        if len(rows) == len(owned) == len(self._rows) and set(map(type, rows)) == {int}:
-            return self._rows, rows  # type: ignore[return-value]
-        every = [self._rows[row] if isinstance(row, int) else row for row in rows]
-        return torch.stack(every), [0, *accumulate(map(len, owned[:-1]))]  # type: ignore[arg-type]
+    def _tell(self, task: Task, completion: Completion | None = None) -> BaseException | None:
+        """Let a listener hear; says what it raised."""
+        before, self.turnstile.telling = self.turnstile.telling, get_ident()
+        raised = task.tell(completion)
+        self.turnstile.telling = before
+        if raised is not None and not isinstance(raised, Exception):
+            self._raised = raised
+        return raised
 
-    def _end(self, task: Task, finish: Finish, error: Exception | None = None) -> None:
-        if finish in ("cancelled", "timeout", "error"):
+    def _raise(self) -> None:
+        """What listeners raised that is meant for more than their requests, once nothing is torn any more."""
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+
+    def _end(self, task: Task, finish: Finish, error: BaseException | None = None) -> None:
+        task.ending = task.ending or (finish, error)
+        if task.ending[0] in ("cancelled", "timeout", "error"):
             task.live.pin = None
-        self._scheduler.cancel(task.live)
-        del self._tasks[task.live.ticket]
-        completion = task.completion(finish, self.model.text(task.live.generated), error)
-        try:
-            task.tell(completion)
-        except Exception as raised:
-            completion = replace(completion, finish="error", error=error or raised)
-        self._stats.requests += 1
-        self._stats.reused += completion.reused
-        self._stats.prefilled += completion.prefilled
-        self._stats.generated += completion.generated
-        self._stats.forced += completion.forced
+        self._work.scheduler.cancel(task.live)
+        self._close(task)
+
+    def _close(self, task: Task) -> None:
+        """Give the answer of a request that has left the scheduler. It is told once, however often this is begun."""
+        assert task.ending is not None
+        finish, error = task.ending
+        completion = task.result
+        if completion is None:
+            completion = task.completion(finish, self.model.text(task.live.generated), error)
+            raised = self._tell(task, completion)
+            if raised is not None:
+                completion = task.result = replace(completion, finish="error", error=error or raised)
+        self._stats.count(completion)
         self._done.append((task.live.ticket, completion))
+        del self._tasks[task.live.ticket]
         self._unload()
 
-    def _withdraw(self, ticket: int) -> None:
-        """Take a request back without an answer."""
-        if ticket in self._tasks:
-            live = self._tasks.pop(ticket).live
-            live.pin = None
-            self._scheduler.cancel(live)
+    # ------------------------------------------------- after a call was torn
+
+    def mend(self) -> None:
+        """Begin all that is under way anew where a call was torn: nothing is done where none was."""
+        if not self._torn:
+            return
+        given = {ticket for ticket, _ in self._done}
+        tasks = {ticket: self._again(task) for ticket, task in sorted(self._tasks.items()) if ticket not in given}
+        work = self._work.anew()
+        for task in tasks.values():
+            if task.ending is None:
+                work.scheduler.add(task.live)
+        self._work, self._tasks = work, tasks
+        for task in list(tasks.values()):
+            if task.ending is not None:
+                self._close(task)
+        self._torn = False
+
+    def _again(self, task: Task) -> Task:
+        """The same request from its beginning, with the tokens that were chosen already."""
+        if task.ending is not None:
+            return task
+        old, request = task.live, task.request
+        live = Live(old.ticket, old.runs, old.room, old.trie, old.uses, old.pin)
+        known = () if old.trie else tuple(old.generated if len(old.generated) > len(task.known) else task.known)
+        text = self._detokenizer(request, task.listener is not None)
+        begin = partial(Task, request, live, task.stops, task.stop, text=text, listener=task.listener, told=task.told)
+        try:
+            return begin(known=known, matcher=self._matcher(request))
+        except Exception as error:  # a constraint of one's own that works only once
+            return begin(ending=("error", error))
+
+    def _withdraw(self, tickets: Sequence[int]) -> None:
+        """Take requests back, with their answers."""
+        torn, self._torn = self._torn, True
+        for ticket in tickets:
+            task = self._tasks.pop(ticket, None)
+            if task is not None and not torn:
+                task.live.pin = None
+                self._work.scheduler.cancel(task.live)
+        taken = set(tickets)
+        self._done[:] = [one for one in self._done if one[0] not in taken]
+        self._torn = torn

@@ -5,7 +5,8 @@ EngineError
 ├── AdapterError     an adapter folder is incomplete, uses an unsupported field, or belongs to another base
 ├── RequestError     a request is wrong in itself: empty prompt, unknown adapter, token out of range, too long
 │   └── ConstraintError   a grammar does not compile, or no token can continue it
-└── CapacityError    one request needs more cache than the whole arena has
+├── CapacityError    one request needs more cache than the whole arena has
+└── BusyError        the engine is used by another thread, from inside itself, or after a fork
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class ConstraintError(RequestError):
 
 class CapacityError(EngineError):
     """The request can never fit; the message states what it needs and what there is, in tokens."""
+
+
+class BusyError(EngineError):
+    """The engine can't be used here and now; the message says who uses it, or what to do."""
 
 
 def hint(name: object, known: Iterable[str]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
+from alora_runtime.errors import RequestError
+
 Finish = Literal["stop", "stop_string", "length", "choice", "cancelled", "timeout", "error"]
 
 
@@ -38,6 +40,14 @@ class MatcherSource(Protocol):
         """A fresh matcher for an `answer.constraints.Vocabulary`. Raises ConstraintError when it does not compile."""
 
 
+def _listed(field: str, values: Any) -> tuple[Any, ...]:
+    """Raises RequestError where these are no list of any kind. An array's numbers become Python's at once."""
+    try:
+        return tuple(values.tolist() if hasattr(values, "tolist") else values)
+    except TypeError:
+        raise RequestError(f"{field} must be a list, not {values!r}") from None
+
+
 @dataclass(frozen=True)
 class Run:
     """Consecutive tokens under one adapter; `adapter=None` is the base model."""
@@ -46,7 +56,7 @@ class Run:
     adapter: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", tuple(self.tokens))
+        object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
 
 
 @dataclass(frozen=True)
@@ -93,12 +103,15 @@ class Request:
     pin: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "runs", tuple(self.runs))
-        object.__setattr__(self, "stop_tokens", tuple(self.stop_tokens))
+        object.__setattr__(self, "runs", _listed("runs", self.runs))
+        object.__setattr__(self, "stop_tokens", _listed("stop_tokens", self.stop_tokens))
         strings = self.stop_strings
-        object.__setattr__(self, "stop_strings", (strings,) if isinstance(strings, str) else tuple(strings))
+        object.__setattr__(
+            self, "stop_strings", (strings,) if isinstance(strings, str) else _listed("stop_strings", strings)
+        )
         if self.choices is not None:
-            object.__setattr__(self, "choices", tuple(tuple(choice) for choice in self.choices))
+            choices = tuple(_listed("a choice", choice) for choice in _listed("choices", self.choices))
+            object.__setattr__(self, "choices", choices)
 
     @property
     def prompt_length(self) -> int:
@@ -142,7 +155,7 @@ class Completion:
     prefilled: int = 0
     generated: int = 0
     forced: int = 0
-    error: Exception | None = field(default=None, compare=False)
+    error: BaseException | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -159,4 +172,5 @@ class Delta:
 
 
 Listener = Callable[[Delta], None]
-"""Told of an answer's growth while the engine steps. It may submit and cancel; what it raises ends its own request."""
+"""Told of an answer's growth while the engine steps. It may submit and cancel; what it raises ends its own request, and
+what is no Exception (an interrupt, for instance) is raised again when the step is over."""

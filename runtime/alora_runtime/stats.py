@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alora_runtime.requests import Completion
+
 
 @dataclass
 class EngineStats:
@@ -24,3 +26,11 @@ class EngineStats:
     steps: int = 0
     rows: int = 0
     seconds: float = 0.0
+
+    def count(self, completion: Completion) -> None:
+        """A request is done."""
+        self.requests += 1
+        self.reused += completion.reused
+        self.prefilled += completion.prefilled
+        self.generated += completion.generated
+        self.forced += completion.forced

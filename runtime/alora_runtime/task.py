@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +21,8 @@ class Task:
 
     stops: every token that ends it; stop: the one that is written where the grammar allows nothing more.
     text: kept token by token where somebody listens or a string may stop it. told: tokens and characters given out.
+    known: how the answer begins, where it was begun once before; these tokens are not chosen again.
+    ending: how it ends, once that is decided, and by which error. result: what was given out at last.
     forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
     key: what the random numbers are made from, once one is drawn.
@@ -35,6 +37,9 @@ class Task:
     text: Detokenizer | None = None
     listener: Listener | None = None
     told: tuple[int, int] = (0, 0)
+    known: Sequence[int] = ()
+    ending: tuple[Finish, BaseException | None] | None = None
+    result: Completion | None = None
     logprobs: list[dict[int, float]] = field(default_factory=list)
     forced: list[int] = field(default_factory=list)
     finish: Finish | None = None
@@ -46,7 +51,8 @@ class Task:
     def __post_init__(self) -> None:
         request = self.request
         changed = request.temperature != 0.0 or request.repetition_penalty != 1.0
-        self.plain = not (changed or self.matcher or self.live.trie or self.listener or self.text or request.logprobs)
+        looked_at = changed or self.matcher or self.live.trie or self.listener or self.text or request.logprobs
+        self.plain = not (looked_at or self.known)
 
     def advance(self, logits: Tensor, first: int, last: int, best: int) -> Finish | None:
         """Go on from rows `first` … `last - 1` of `[rows, vocabulary]` logits, the last of which has its maximum at
@@ -69,7 +75,9 @@ class Task:
         if self.matcher and not self.live.generated and self._force(self.matcher):
             return
         plain = self.matcher is None and self.request.temperature == 0.0 and self.request.repetition_penalty == 1.0
-        token = best if plain else self._sample(logits[row])
+        place = len(self.live.generated)
+        known = place < len(self.known)
+        token = self.known[place] if known else best if plain else self._sample(logits[row])
         if self.request.logprobs:
             self.logprobs.append(top_logprobs(logits[row].log_softmax(-1), self.request.logprobs, token))
         self._append(token)
@@ -125,14 +133,22 @@ class Task:
         del self.logprobs[count:]
         self.forced = [place for place in self.forced if place < count]
 
-    def tell(self, completion: Completion | None = None) -> None:
-        """Let the listener have what is new and certain."""
+    def tell(self, completion: Completion | None = None) -> BaseException | None:
+        """Let the listener have what is new and certain; what it raises is returned."""
         if self.listener is None:
-            return
+            self.result = completion
+            return None
         tokens, text = self._certain() if completion is None else (completion.tokens, completion.text)
-        before, self.told = self.told, (len(tokens), len(text))
-        if completion or self.told != before:
-            self.listener(Delta(tuple(tokens[before[0] :]), text[before[1] :], completion))
+        before = self.told
+        after = max(before[0], len(tokens)), max(before[1], len(text))
+        delta = Delta(tuple(tokens[before[0] :]), text[before[1] :], completion)
+        try:
+            if completion or after != before:
+                # One line, because nothing may come between what is told and the note of it.
+                _, self.told, self.result = self.listener(delta), after, completion
+        except BaseException as error:
+            return error
+        return None
 
     def _certain(self) -> tuple[list[int], str]:
         """Tokens and text that no stop string to come can take back."""
@@ -186,7 +202,7 @@ class Task:
         rows = [self._penalised(row, written) for row, written in zip(logits, above, strict=True)]
         return torch.stack(rows).log_softmax(-1)
 
-    def completion(self, finish: Finish, text: str, error: Exception | None = None) -> Completion:
+    def completion(self, finish: Finish, text: str, error: BaseException | None = None) -> Completion:
         """What the request's owner gets; `text` is that of the tokens where it was not kept on the way."""
         live = self.live
         return Completion(

@@ -1,44 +1,78 @@
-"""What makes a request wrong in itself. No torch."""
+"""What makes a request wrong in itself: every field's type and range. No torch."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from operator import index
+from typing import Any
 
 from alora_runtime.cache.tree import Uses
 from alora_runtime.errors import CapacityError, RequestError, hint
-from alora_runtime.requests import Request
+from alora_runtime.requests import Request, Run
+
+INTEGERS = {
+    "max_tokens": (1, math.inf),
+    "top_k": (0, math.inf),
+    "logprobs": (0, math.inf),
+    "seed": (-math.inf, math.inf),
+}
+NUMBERS = {
+    "temperature": (0.0, sys.float_info.max),
+    "top_p": (1e-9, 1.0),
+    "min_p": (0.0, 1.0),
+    "repetition_penalty": (1e-9, sys.float_info.max),
+    "timeout": (0.0, math.inf),
+}
+"""The least and the most that each setting may be; NaN is never between."""
 
 
-def check_request(request: Request, adapters: Collection[str], vocabulary: int) -> None:
-    """Raises RequestError with the limit that the request oversteps."""
-    for index, run in enumerate(request.runs):
-        if run.adapter is not None and run.adapter not in adapters:
-            raise RequestError(f"run {index} has an unknown adapter {run.adapter!r}{hint(run.adapter, adapters)}")
-        _check_tokens(f"run {index}", run.tokens, vocabulary)
-    if not request.prompt_length:
-        raise RequestError("the prompt is empty: a request needs at least one token")
-    for index, choice in enumerate(request.choices or ()):
-        _check_tokens(f"choice {index}", choice, vocabulary)
+def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Request:
+    """The same with Python's own numbers, whosever they were. Raises RequestError with the limit that it oversteps."""
+    if not isinstance(request, Request):
+        raise RequestError(f"a request must be a Request, not a {type(request).__name__}")
     if request.choices is not None and request.constraint is not None:
         raise RequestError("a request has either choices or a constraint")
-    if not all(request.stop_strings):
-        raise RequestError("a stop string is empty")
-    for field, (low, high) in LIMITS.items():
-        value = getattr(request, field)
-        if value is not None and not low <= value <= high:
-            raise RequestError(f"{field} must be between {low} and {high}, not {value}")
+    if request.constraint is not None and not callable(getattr(request.constraint, "matcher", None)):
+        raise RequestError(f"constraint must have a method matcher, and {request.constraint!r} has none")
+    if request.pin is not None and not isinstance(request.pin, str):
+        raise RequestError(f"pin must be a name, not {request.pin!r}")
+    for text in request.stop_strings:
+        if not isinstance(text, str) or not text:
+            raise RequestError("a stop string is empty" if text == "" else f"stop strings must be texts, not {text!r}")
+    changed: dict[str, Any] = {}
+    for field, (low, high) in INTEGERS.items():
+        changed[field] = _between(field, _integer(field, getattr(request, field)), low, high)
+    for field, (low, high) in NUMBERS.items():
+        if (value := getattr(request, field)) is not None or field != "timeout":
+            changed[field] = _between(field, _number(field, value), low, high)
+    changed["runs"] = [_run(place, run, adapters, vocabulary) for place, run in enumerate(request.runs)]
+    changed["stop_tokens"] = _tokens("stop_tokens", request.stop_tokens, vocabulary)
+    if request.choices is not None:
+        changed["choices"] = [_tokens(f"choice {place}", own, vocabulary) for place, own in enumerate(request.choices)]
+    if not any(run.tokens for run in changed["runs"]):
+        raise RequestError("the prompt is empty: a request needs at least one token")
+    changed = {field: value for field, value in changed.items() if value is not getattr(request, field)}
+    return replace(request, **changed)
 
 
 def uses_of(request: Request) -> Uses:
     """`next_use` as the tree takes it. Raises RequestError where it says nothing sensible."""
-    given = request.next_use
-    pairs = [(None, given)] if given is None or isinstance(given, int) else list(given)
-    uses = [(sys.maxsize if end is None else end, later) for end, later in pairs]
+    given: Any = request.next_use
+    wrong = RequestError(f"next_use must be at least 0, for positions from 1 on that ascend, not {given!r}")
+    try:
+        pairs = list(given) if isinstance(given, Iterable) else [(None, given)]
+        uses = [
+            (sys.maxsize if end is None else _integer("", end), None if later is None else _integer("", later))
+            for end, later in pairs
+        ]
+    except (TypeError, ValueError, RequestError):
+        raise wrong from None
     ends = [end for end, _ in uses]
     if ends != sorted(set(ends)) or any(end < 1 for end in ends) or any(later and later < 0 for _, later in uses):
-        raise RequestError(f"next_use must be at least 0, for positions from 1 on that ascend, not {given!r}")
+        raise wrong
     return uses
 
 
@@ -52,20 +86,60 @@ def check_length(prompt: int, answer: int, room: int, positions: int, slots: int
         raise CapacityError(f"the request needs {prompt + room} cache tokens, and the arena has {slots}")
 
 
-LIMITS = {
-    "max_tokens": (1, math.inf),
-    "temperature": (0.0, math.inf),
-    "top_p": (1e-9, 1.0),
-    "top_k": (0, math.inf),
-    "min_p": (0.0, 1.0),
-    "repetition_penalty": (1e-9, math.inf),
-    "logprobs": (0, math.inf),
-    "timeout": (0.0, math.inf),
-}
-"""The least and the most that each setting may be; NaN is never between."""
+def _run(place: int, run: object, adapters: Collection[str], vocabulary: int) -> Run:
+    if not isinstance(run, Run):
+        raise RequestError(f"run {place} must be a Run, not a {type(run).__name__}")
+    name = run.adapter
+    if name is not None and not (isinstance(name, str) and name in adapters):
+        raise RequestError(f"run {place} has an unknown adapter {name!r}{hint(name, adapters)}")
+    tokens = _tokens(f"run {place}", run.tokens, vocabulary)
+    return run if tokens is run.tokens else Run(tokens, name)
 
 
-def _check_tokens(place: str, tokens: object, vocabulary: int) -> None:
-    for token in tokens:  # type: ignore[attr-defined]
-        if not isinstance(token, int) or not 0 <= token < vocabulary:
-            raise RequestError(f"{place} has token id {token!r}; the model's ids are 0 to {vocabulary - 1}")
+def _tokens(place: str, tokens: Sequence[Any], vocabulary: int) -> Sequence[int]:
+    """The same object where it holds Python's own integers: a prompt may be long."""
+    if not tokens:
+        return tokens
+    if set(map(type, tokens)) != {int}:
+        tokens = tuple(_converted(index, token, f"{place} has token id {token!r}", vocabulary) for token in tokens)
+    if min(tokens) < 0 or max(tokens) >= vocabulary:
+        wrong = next(token for token in tokens if not 0 <= token < vocabulary)
+        raise RequestError(f"{place} has token id {wrong!r}; the model's ids are 0 to {vocabulary - 1}")
+    return tokens
+
+
+def _converted(convert: Callable[[Any], int], token: object, what: str, vocabulary: int) -> int:
+    try:
+        return convert(_no_bool(token))
+    except (TypeError, ValueError, RuntimeError):
+        raise RequestError(f"{what}; the model's ids are 0 to {vocabulary - 1}") from None
+
+
+def _integer(field: str, value: object) -> int:
+    try:
+        return index(_no_bool(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise RequestError(f"{field} must be an integer, not {value!r}") from None
+
+
+def _number(field: str, value: object) -> float:
+    """Of numpy and torch as well: whatever makes itself a float, which texts don't."""
+    if type(value) in (int, float):
+        return value  # type: ignore[return-value]
+    try:
+        return float(_no_bool(value).__float__())
+    except (AttributeError, TypeError, ValueError, RuntimeError, OverflowError):
+        raise RequestError(f"{field} must be a number, not {value!r}") from None
+
+
+def _no_bool(value: Any) -> Any:
+    """Python takes True for 1; a caller who gives it means something else."""
+    if isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _between(field: str, value: float, low: float, high: float) -> float:
+    if not low <= value <= high:
+        raise RequestError(f"{field} must be between {low} and {high}, not {value}")
+    return value

@@ -1,6 +1,7 @@
 """Which tokens are computed in which step. Integers only; nothing here imports torch.
 
-Order is everything: requests are admitted, and their tokens planned, in the order of submission. So
+Order is everything: requests are admitted in the order of submission, and nobody computes what an older one is about
+to. So
 
 - whoever was submitted first computes a shared prefix, and later ones read it, even in the same step;
 - running requests are always older than waiting ones, and only the youngest running one is preempted:
@@ -12,9 +13,12 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 
 from alora_runtime.cache.extents import Extent, joined, size, window, without
+from alora_runtime.cache.node import CacheNode
 from alora_runtime.cache.tree import Labelled, RunTree, Uses
+from alora_runtime.schedule.pace import FEW, UNHURRIED, Pace
 from alora_runtime.schedule.pins import Pins
 from alora_runtime.schedule.sequence import Live, Piece, Plan, Row, cut
 
@@ -30,10 +34,12 @@ AT_ONCE: Uses = ((sys.maxsize, 1),)
 
 
 class Scheduler:
-    """Continuous batching over a run tree. `chunk_tokens`: most prompt tokens in one step."""
+    """Continuous batching over a run tree. `chunk_tokens`: most prompt tokens in one step; `pace` may allow fewer."""
 
-    def __init__(self, tree: RunTree, chunk_tokens: int = 2048, most_running: int = 256) -> None:
-        self.tree, self.chunk_tokens, self.most_running = tree, chunk_tokens, most_running
+    def __init__(
+        self, tree: RunTree, chunk_tokens: int = 2048, most_running: int = 256, pace: Pace = UNHURRIED
+    ) -> None:
+        self.tree, self.chunk_tokens, self.most_running, self.pace = tree, chunk_tokens, most_running, pace
         self.pins = Pins(tree)
         self.waiting: deque[Live] = deque()
         self.running: list[Live] = []
@@ -59,9 +65,10 @@ class Scheduler:
             live.pin = None if live.pin == pin else live.pin
         self.pins.release(pin)
 
-    def plan(self) -> Plan:
-        """What the next step computes: every token that running requests wait for, then prompts within the budget."""
-        plan = Plan(self.chunk_tokens)
+    def plan(self, hurried: bool = True) -> Plan:
+        """What the next step computes: every token that running requests wait for, then prompts within the budget: of
+        tokens, and where it is hurried of time."""
+        plan = Plan(self.chunk_tokens, self.pace.work if hurried else inf)
         for live in list(self.running):
             if live.prompt_done and live.used < live.seen and live.pending == 1 and live.trie is None:
                 live.used += 1
@@ -69,12 +76,54 @@ class Scheduler:
                 plan.decoding.append(live)
             elif live.prompt_done and live.leaf is not None:
                 self._plan_tail(live, plan)
-        for live in self.running:
-            if not live.prompt_done:
-                self._plan_prompt(live, plan)
-        while self.waiting and plan.budget and len(self.running) < self.most_running and self._admit():
-            self._plan_prompt(self.running[-1], plan)
+        self._plan_prompts(plan)
         return plan
+
+    def _plan_prompts(self, plan: Plan) -> None:
+        """Half of the budget is the oldest's, so that it gets on; then come those that have least left to compute, so
+        that a short one does not wait for a long one."""
+        going = [live for live in self.running if not live.prompt_done]
+        first = self._first_to_compute(going)
+        for live in going[:1]:
+            self._plan_prompt(live, plan, part=0.5 if self.waiting or len(going) > 1 else 1.0)
+        for live in sorted(going[1:], key=self._missing):
+            if first.get(self._next_node(live), live) is live:
+                self._plan_prompt(live, plan)
+        while self.waiting and plan.budget and plan.work > 0 and len(self.running) < self.most_running:
+            if not self._admit():
+                break
+            node = self._next_node(self.running[-1])
+            # What is not computed yet, only prompts on their way to it refer to; and all others are older.
+            if node.references == 1 or node.planned == len(node.tokens):
+                self._plan_prompt(self.running[-1], plan)
+        if plan.budget and plan.work > 0:
+            going = [live for live in self.running if not live.prompt_done]
+            first = self._first_to_compute(going)
+            for live in going:
+                if first.get(self._next_node(live), live) is live:
+                    self._plan_prompt(live, plan)
+
+    def _first_to_compute(self, going: Sequence[Live]) -> dict[CacheNode, Live]:
+        """Of each run that is not computed yet, the oldest of those whose prompts pass through it."""
+        first: dict[CacheNode, Live] = {}
+        for live in going:
+            node = live.leaf
+            while node is not None and node.planned < len(node.tokens):
+                first.setdefault(node, live)
+                node = node.parent
+        return first
+
+    def _missing(self, live: Live) -> int:
+        assert live.leaf is not None
+        return live.leaf.end - self.tree.planned(live.leaf)
+
+    def _next_node(self, live: Live) -> CacheNode:
+        """The run that has its next token to compute; the last one, where all are computed."""
+        node = live.leaf
+        assert node is not None
+        while node.parent is not None and node.parent.planned < len(node.parent.tokens):
+            node = node.parent
+        return node
 
     def commit(self, plan: Plan, rows: Sequence[Row]) -> list[tuple[Live, list[Row]]]:
         """The step was computed; `rows` belong to the pieces that keep one. Returns who can go on, with what: not those
@@ -167,10 +216,13 @@ class Scheduler:
             return live.sequence()
         return [((adapter, live.ticket), tokens) for adapter, tokens in live.sequence()]
 
-    def _plan_prompt(self, live: Live, plan: Plan) -> None:
+    def _plan_prompt(self, live: Live, plan: Plan, part: float = 1.0) -> None:
+        """part: of what is left of the step, most that it gets."""
         assert live.leaf is not None
         start, total = self.tree.planned(live.leaf), live.leaf.end
-        end = min(total, start + plan.budget)
+        fast = self.pace.reach(part * plan.work, start)
+        most = min(max(min(1, plan.budget), int(part * plan.budget)), fast if plan.pieces else max(FEW, fast))
+        end = min(total, start + most)
         missing = not live.opened and live.leaf.row is None and live.leaf not in plan.rows
         row = missing and end == total and plan.budget > 0
         if start < end or row:
@@ -180,12 +232,14 @@ class Scheduler:
             runs = cut(live.sequence(), begin, end)
             plan.pieces.append(Piece(live, runs, begin, slots, window(live.path, 0, end), live.leaf if row else None))
             plan.budget -= end - begin
+            plan.work -= self.pace.cost(begin, end)
             self.tree.plan(live.leaf, end)
             if row:
                 plan.rows.add(live.leaf)
         # The trie goes along where budget and arena have room for all of it, else in the next step, which may preempt:
         # in this one, whoever had to go may have been planned already.
-        if live.trie and end == total and 0 < live.pending <= plan.budget and self._extend(live, live.pending):
+        whole = end == total and not live.used
+        if live.trie and whole and 0 < live.pending <= plan.budget and self._extend(live, live.pending):
             plan.budget -= live.pending
             self._plan_trie(live, plan)
 

@@ -172,14 +172,15 @@ class Piece:
 
 @dataclass(slots=True)
 class Plan:
-    """One step. `budget`: tokens of prompts, and of tries that go along, that may still be added. Rows are kept by
-    `decoding` first, then by `pieces`.
+    """One step. `budget`: tokens of prompts, and of tries that go along, that may still be added; `work`: the same as
+    the time that they take, in `pace.Pace`'s measure. Rows are kept by `decoding` first, then by `pieces`.
 
     decoding: requests that compute the token they generated last, in order of submission. pieces: everything else.
     spoiled: requests of which something turned out not to be finite, and from which position on.
     """
 
     budget: int
+    work: float = float("inf")
     decoding: list[Live] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     rows: set[CacheNode] = field(default_factory=set)

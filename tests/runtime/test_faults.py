@@ -1,0 +1,210 @@
+"""A fault at every line of submit, step, generate and cancel, and after each of them right answers from a sound engine.
+
+A tracer raises at the n-th line that the engine's own files run, as memory that runs out, Ctrl-C and the end of a task
+would: for every n where ALORA_FLOW_EVERY_LINE is set, which takes minutes, else for some of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import alora_runtime
+from alora_runtime import Completion, Constraint, Delta, Engine, Request, Run
+from tests.runtime.conftest import INVOCATION
+
+HOME = str(Path(alora_runtime.__file__).parent)
+KINDS: tuple[type[BaseException], ...] = (
+    MemoryError,
+    RuntimeError,
+    KeyboardInterrupt,
+    SystemExit,
+    asyncio.CancelledError,
+)
+SOME = 120
+"""Faults of a test, spread over all lines."""
+
+CONTEXT = tuple(11 * index % 256 for index in range(24))
+REQUESTS = [
+    Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True),
+    Request([Run(CONTEXT), Run(INVOCATION, "one")], choices=[(65, 66), (65, 67), (70,)]),
+    Request([Run(CONTEXT[:9])], max_tokens=6, constraint=Constraint.regex("[a-c]{3}")),
+    Request([Run(CONTEXT[:15])], max_tokens=4, temperature=1.0, seed=3, ignore_eos=True, stop_strings=["@@"]),
+]
+
+
+class Listener:
+    """Hears a whole answer."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.last: Completion | None = None
+
+    def __call__(self, delta: Delta) -> None:
+        assert self.last is None
+        self.tokens += delta.tokens
+        self.last = delta.completion
+
+
+@contextmanager
+def fault(at: int, kind: type[BaseException]) -> Iterator[list[int]]:
+    """Raise `kind` at the `at`-th line that the engine's files run from here; gives the lines that were counted."""
+    count = [0]
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(HOME):
+            return None
+        if event == "line":
+            count[0] += 1
+            if count[0] == at:
+                raise kind("injected")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield count
+    finally:
+        sys.settrace(before)
+
+
+@pytest.fixture(scope="module")
+def expected(make_engine: Callable[..., Engine]) -> list[Completion]:
+    return [make_engine().generate([request])[0] for request in REQUESTS]
+
+
+@pytest.fixture(scope="module")
+def shared(make_engine: Callable[..., Engine]) -> Engine:
+    """One engine for all faults: what one leaves behind, the next ones would find."""
+    return make_engine(cache_tokens=200, chunk_tokens=32)
+
+
+def prepared(engine: Engine) -> dict[int, tuple[Request, Listener]]:
+    """Requests under way, two of them heard, in the middle of their answers."""
+    engine.forget()
+    under_way = {}
+    for request in REQUESTS:
+        listener = Listener()
+        under_way[engine.submit(request, listener)] = request, listener
+    return under_way
+
+
+def judge(
+    engine: Engine,
+    under_way: dict[int, tuple[Request, Listener]],
+    given: dict[int, Completion],
+    alone: list[Completion],
+) -> None:
+    """Serve what is left; every answer is right, told once and whole, and nothing is held."""
+    engine.check()
+    while engine.busy:
+        given |= engine.step()
+        engine.check()
+    assert given.keys() == under_way.keys()
+    for ticket, (request, listener) in under_way.items():
+        answer = given[ticket]
+        if answer.finish == "error" and "injected" in str(answer.error):
+            continue
+        assert listener.last is answer
+        if answer.finish == "cancelled":
+            continue
+        right = alone[REQUESTS.index(request)]
+        assert (answer.tokens, answer.text, answer.finish) == (right.tokens, right.text, right.finish)
+        assert tuple(listener.tokens) == answer.tokens
+    assert engine.inspect().held == 0
+
+
+def places(total: int) -> range:
+    """The lines at which to raise."""
+    every = "ALORA_FLOW_EVERY_LINE" in os.environ
+    return range(1, total + 1, 1 if every else max(1, total // SOME))
+
+
+def lines(call: Callable[[], object]) -> int:
+    """How many of the engine's lines a call runs."""
+    with fault(-1, MemoryError) as count:
+        call()
+    return count[0]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4])
+def test_a_fault_at_every_line_of_a_step(shared: Engine, expected: list[Completion], steps: int) -> None:
+    under_way = prepared(shared)
+    given: dict[int, Completion] = {}
+    for _ in range(steps):
+        given |= shared.step()
+    total = lines(lambda: given.update(shared.step()))
+    judge(shared, under_way, given, expected)
+    for at in places(total):
+        under_way, given = prepared(shared), {}
+        for _ in range(steps):
+            given |= shared.step()
+        kind = KINDS[at % len(KINDS)]
+        try:
+            with fault(at, kind):
+                given |= shared.step()
+        except kind:
+            pass
+        judge(shared, under_way, given, expected)
+
+
+def test_a_fault_at_every_line_of_submit(shared: Engine, expected: list[Completion]) -> None:
+    under_way = prepared(shared)
+    more = replace(REQUESTS[0], timeout=100.0, pin="more")
+    total = lines(lambda: shared.submit(more))
+    while shared.busy:
+        shared.step()
+    shared.release("more")
+    for at in places(total):
+        under_way, given = prepared(shared), {}
+        given |= shared.step()
+        kind = KINDS[at % len(KINDS)]
+        with pytest.raises(kind), fault(at, kind):
+            shared.submit(more)
+        judge(shared, under_way, given, expected)
+
+
+def test_a_fault_at_every_line_of_cancel(shared: Engine, expected: list[Completion]) -> None:
+    under_way = prepared(shared)
+    shared.step()
+    total = lines(lambda: shared.cancel(min(under_way)))
+    while shared.busy:
+        shared.step()
+    for at in places(total):
+        under_way = prepared(shared)
+        given = dict(shared.step())
+        kind = KINDS[at % len(KINDS)]
+        try:
+            with fault(at, kind):
+                shared.cancel(min(under_way))
+        except kind:
+            pass
+        judge(shared, under_way, given, expected)
+
+
+def test_a_fault_at_every_line_of_generate(shared: Engine, expected: list[Completion]) -> None:
+    """It takes its own requests back and leaves those of others."""
+    under_way = prepared(shared)
+    total = lines(lambda: shared.generate(REQUESTS[:2]))
+    given = dict(shared.step()) if shared.busy else {}
+    judge(shared, under_way, given, expected)
+    for at in places(total):
+        under_way = prepared(shared)
+        kind = KINDS[at % len(KINDS)]
+        try:
+            with fault(at, kind):
+                shared.generate(REQUESTS[:2])
+        except kind:
+            pass
+        judge(shared, under_way, {}, expected)
+    answers = shared.generate(REQUESTS)
+    assert [answer.tokens for answer in answers] == [answer.tokens for answer in expected]
