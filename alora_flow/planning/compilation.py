@@ -114,7 +114,7 @@ class Compilation:
     def setup(self) -> Setup:
         """Tokenizer, chat template and the contracts of all intrinsics, imported ones too."""
         tokenizer = Tokenizer(self.model.folder)
-        prompter = Prompter(tokenizer, ChatTemplate(self.model.folder))
+        prompter = Prompter(tokenizer, ChatTemplate(self.model.folder, tokenizer.control))
         contracts = {
             key: resolve(intrinsic, self.model, tokenizer, self.folder)
             for key, intrinsic in self.program.intrinsics.items()

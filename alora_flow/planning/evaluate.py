@@ -18,7 +18,7 @@ from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.graph.nodes import NodeValue
 from alora_flow.prompts.thread import Content, Hole, KnownText, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
-from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, render_documents, thread_of_chat
+from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, passages, thread_of_chat
 from alora_flow.values.models import adapter, is_value_of, python_type, tagged
 from alora_flow.values.names import field_of
 
@@ -212,7 +212,7 @@ def _data(expression: Expression, values: Values) -> Content:
         value = evaluate(expression, values)
     except NotKnown:
         return Hole(describe(expression))
-    return KnownText(value if isinstance(value, str) else render_documents(value))
+    return KnownText(value) if isinstance(value, str) else passages(value)
 
 
 def describe(expression: Expression) -> str:

@@ -8,150 +8,262 @@ cut as a whole for every thread: all is right, only less is shared, and `rewriti
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, TypeAlias
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError
 
 from alora_flow.errors import BadModel
+from alora_flow.prompts.jinja import constants, environment, looked_for, names, read_templates
 
 FEW, SOME = 2, 6
 """Turns at the beginning of a thread (a system's turn and the first of a user), and turns before the one looked at."""
 
 
-class TurnFrame(NamedTuple):
-    """The template's own text around one turn's content."""
+class Shape(NamedTuple):
+    """A turn that is more than a role and one text. `form`: JSON whose `texts` texts are numbers behind `TEXT`; a
+    message, or, where the role is DOCUMENTS, the list that a template takes as `documents=`."""
+
+    role: str
+    form: str
+    texts: int
+
+
+TurnShape: TypeAlias = str | Shape
+"""A role alone is a message with one text."""
+
+TEXT, DOCUMENTS = "\ue002", "documents="
+
+
+@dataclass(frozen=True)
+class TurnFrame:
+    """The template's own text around one text of a turn. `slot`: which of all texts of the thread that is; `escapes`:
+    how often it is written as JSON writes a string."""
 
     before: str
     after: str
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """The environment that chat templates are written for (transformers' documentation of chat templates)."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
-
-
-def _read_template(folder: Path) -> tuple[str, dict[str, Any]]:
-    """The template's source and the tokenizer's settings (for `bos_token` and its like)."""
-    settings_file = folder / "tokenizer_config.json"
-    settings = json.loads(settings_file.read_text()) if settings_file.is_file() else {}
-    template_file = folder / "chat_template.jinja"
-    source = template_file.read_text() if template_file.is_file() else settings.get("chat_template")
-    if not isinstance(source, str):
-        raise BadModel(
-            f"{folder} has no chat template", "flows need an instruction-tuned model with chat_template.jinja"
-        )
-    return source, settings
+    slot: int = field(default=0, compare=False)
+    escapes: int = field(default=0, compare=False)
 
 
 class ChatTemplate:
     """The chat template of a model folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises BadModel when there is no template or it is no Jinja."""
-        source, settings = _read_template(folder)
+    def __init__(self, folder: Path, control: Iterable[str] = ()) -> None:
+        """`control`: texts of the tokenizer's control tokens, which are never cut. Raises BadModel when there is no
+        template or it is not Jinja."""
+        sources, self._special = read_templates(folder)
         self._folder = folder
-        self._names = {
-            name: text for name, text in settings.items() if name.endswith("_token") and isinstance(text, str)
-        }
+        moment = datetime.now()  # one for all: at midnight no prefix changes
+        made = environment(lambda: moment)
         try:
-            self._template = _environment().from_string(source)
+            self._templates = {name: made.from_string(source) for name, source in sources.items()}
+            trees = [made.parse(source) for name, source in sources.items() if name in ("default", "rag")]
         except TemplateError as error:
             raise BadModel(f"the chat template of {folder} is broken: {error}") from error
+        self.looks_for = frozenset[str]().union(*map(looked_for, trees))
+        self.constants = frozenset[str]().union(*map(constants, trees))
+        self.names = frozenset[str]().union(*map(names, trees))
+        self._control = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")
         self.rewriting: str | None = None  # what was rewritten when it was first noticed
-        self._render = lru_cache(maxsize=1024)(self._render_roles)
+        self._render = lru_cache(maxsize=1024)(self._render_plainly)
         self.frames = lru_cache(maxsize=1024)(self._frames)
 
-    def _render_roles(self, roles: tuple[str, ...], generation: bool) -> str:
-        messages = [{"role": role, "content": _placeholder(index)} for index, role in enumerate(roles)]
-        try:
-            return self._template.render(messages=messages, add_generation_prompt=generation, **self._names)
-        except TemplateError as error:
-            raise BadModel(f"the chat template of {self._folder} refuses turns {', '.join(roles)}: {error}") from error
+    # ---------------------------------------------------------------- rendering
 
-    def _frames(self, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
-        """One frame a turn. Raises BadModel where the template does not write every turn's content once, in order.
+    def _render_plainly(self, turns: tuple[TurnShape, ...], generation: bool) -> str:
+        return self.render(turns, [placeholder(slot) for slot in range(texts_of(turns))], generation)
+
+    def render(self, turns: Sequence[TurnShape], texts: Sequence[str], generation: bool) -> str:
+        """What the template writes. Raises BadModel where it refuses these turns."""
+        messages, documents, start = [], [], 0
+        for turn in turns:
+            filled = texts[start : start + texts_of((turn,))]
+            start += len(filled)
+            if isinstance(turn, str):
+                messages.append({"role": turn, "content": filled[0]})
+            elif turn.role == DOCUMENTS:
+                documents += _filled(json.loads(turn.form), filled)
+            else:
+                messages.append(_filled(json.loads(turn.form), filled))
+        given = {**self._special, "tools": None, "documents": documents or None}
+        try:
+            return self._template(bool(documents)).render(messages=messages, add_generation_prompt=generation, **given)
+        except Exception as error:  # a template is a program: it fails in any way that one can
+            said = ", ".join(map(role_of, turns))
+            raise BadModel(f"the chat template of {self._folder} refuses turns {said}: {error}") from error
+
+    def _template(self, documents: bool) -> Template:
+        return self._templates["rag" if documents and "rag" in self._templates else "default"]
+
+    def closed(self, turns: tuple[TurnShape, ...], render: Callable[[bool], str]) -> str:
+        """What the turns are once they are closed: the rendering, up to where one that goes on with an answer differs.
+
+        Some templates end a text that doesn't go on by an end of its own.
+        """
+        whole = render(False)
+        try:
+            opened = render(True)
+        except BadModel:  # no answer can follow
+            return whole
+        if opened.startswith(whole):
+            return whole
+        pairs = zip(whole, opened, strict=False)
+        common = next((place for place, (one, other) in enumerate(pairs) if one != other), len(opened))
+        for text in (whole, opened):
+            for token in self._control.finditer(text):
+                if token.start() < common < token.end():
+                    common = token.start()
+        last = max((found.end() for found in PLACE.finditer(whole)), default=0)
+        return whole[:common] if common >= last else whole
+
+    def _closed(self, turns: tuple[TurnShape, ...]) -> str:
+        return self.closed(turns, lambda generation: self._render(turns, generation))
+
+    # ---------------------------------------------------------------- frames
+
+    def _frames(self, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
+        """One frame a text, in the order in which they are written. Raises BadModel where one is not written.
 
         A long thread's turns are framed as they are after its beginning and the turns just before them, which is right
         if it gives what the template writes: so no thread costs a rendering of each of its beginnings.
         """
-        framed = self._framed_by_neighbours(roles) if len(roles) > FEW + SOME else ()
-        if framed:
-            return framed
-        for count in range(1, len(roles) + 1):
-            framed = self._extended(framed, roles[:count])
+        framed = self._framed_by_neighbours(turns) if len(turns) > FEW + SOME else None
+        for count in range(1, len(turns) + 1) if framed is None else ():
+            try:
+                framed = self._extended(framed, turns[:count])
+            except BadModel:  # of a beginning that can't stand alone
+                if count == len(turns):
+                    raise
+                framed = None
+        return framed or ()
+
+    def _framed_by_neighbours(self, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...] | None:
+        """The frames, or none where they are not what the template writes."""
+        if texts_of(turns) != len(turns):
+            return None
+        try:
+            near = [self.frames(_neighbours(turns, index))[-1] for index in range(FEW, len(turns))]
+            first = self.frames(turns[:FEW])
+        except BadModel:  # the template takes no such thread
+            return None
+        frames = [*first, *near]
+        framed = tuple(TurnFrame(f.before, f.after, slot, f.escapes) for slot, f in enumerate(frames))
+        return framed if written(framed) == self._closed(turns) else None
+
+    def _extended(self, framed: tuple[TurnFrame, ...] | None, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
+        """The frames of one turn more; `framed` is None where its beginning can't stand alone."""
+        whole = self._closed(turns)
+        before = None if framed is None else self._closed(turns[:-1])
+        first = texts_of(turns[:-1])
+        if framed is None and len(turns) == 1:
+            before, framed = "", ()
+        if before is not None and framed is not None and whole.startswith(before):
+            added = cut(whole[len(before) :])
+            if {frame.slot for frame in added} == set(range(first, texts_of(turns))):
+                return (*framed, *added)
+        elif before is not None:
+            roles = ", ".join(map(role_of, turns[:-1]))
+            self.rewriting = self.rewriting or f"rewrites earlier turns when {role_of(turns[-1])} follows {roles}"
+        return self._complete(cut(whole), turns)
+
+    def _complete(self, framed: tuple[TurnFrame, ...], turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
+        """The frames, if they hold every text of every turn."""
+        slots, start = {frame.slot for frame in framed}, 0
+        for turn in turns:
+            if not slots.issuperset(range(start, start + texts_of((turn,)))):
+                said = ", ".join(map(role_of, turns))
+                raise BadModel(
+                    f"the chat template of {self._folder} does not write what {role_of(turn)} says in the turns {said}"
+                )
+            start += texts_of((turn,))
         return framed
 
-    def _framed_by_neighbours(self, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
-        """The frames, or none where they are not what the template writes."""
-        try:
-            near = [self.frames(_neighbours(roles, index))[-1] for index in range(FEW, len(roles))]
-        except BadModel:  # the template takes no such thread
-            return ()
-        framed = (*self.frames(roles[:FEW]), *near)
-        return framed if _written(framed) == self._render(roles, False) else ()
+    # ---------------------------------------------------------------- answers
 
-    def _extended(self, framed: tuple[TurnFrame, ...], roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
-        """The frames of one turn more."""
-        before, whole = self._render(roles[:-1], False) if framed else "", self._render(roles, False)
-        parts = whole[len(before) :].split(_placeholder(len(framed)))
-        if whole.startswith(before) and len(parts) == 2:
-            return (*framed, TurnFrame(*parts))
-        self.rewriting = self.rewriting or f"rewrites earlier turns when {roles[-1]} follows {', '.join(roles[:-1])}"
-        return self._cut(whole, roles)
-
-    def _cut(self, whole: str, roles: tuple[str, ...]) -> tuple[TurnFrame, ...]:
-        texts = []
-        for index in range(len(roles)):
-            text, *rest = whole.split(_placeholder(index))
-            if len(rest) != 1:
-                raise BadModel(
-                    f"the chat template of {self._folder} does not write what {roles[index]} says exactly once, "
-                    f"in order, in the turns {', '.join(roles)}"
-                )
-            texts.append(text)
-            (whole,) = rest
-        return (*(TurnFrame(text, "") for text in texts[:-1]), TurnFrame(texts[-1], whole))
-
-    def generation_prompt(self, roles: tuple[str, ...]) -> str:
-        """What the template writes to open the assistant's turn after these turns.
+    def generation_prompt(
+        self, turns: tuple[TurnShape, ...], render: Callable[[tuple[TurnShape, ...], bool], str] | None = None
+    ) -> str:
+        """What the template writes to open the assistant's turn after these turns. `render`: with their contents, where
+        these matter.
 
         Where it keeps an answer otherwise than it opens one, the answer's tokens can't stay where they were written,
         and what follows them computes them again. Raises BadModel where to open it changes what stands before.
         """
-        closed, opened = self._render(roles, False), self._render(roles, True)
+        write = render or self._render
+        closed, opened = self.closed(turns, lambda generation: write(turns, generation)), write(turns, True)
         if not opened.startswith(closed):
             raise BadModel(f"the chat template of {self._folder} changes earlier turns to open an answer")
-        kept = self._render((*roles, "assistant"), False).split(_placeholder(len(roles)))[0]
-        if kept != opened:
+        if render is None and not self._keeps(turns, opened):
             self.rewriting = self.rewriting or "opens an answer in another way than it keeps it"
         return opened.removeprefix(closed)
 
+    def _keeps(self, turns: tuple[TurnShape, ...], opened: str) -> bool:
+        try:
+            kept = self._render((*turns, "assistant"), False)
+        except BadModel:
+            return False
+        return kept.startswith(opened + placeholder(texts_of(turns)))
 
-def _neighbours(roles: tuple[str, ...], index: int) -> tuple[str, ...]:
+
+# ------------------------------------------------------------------- placeholders
+
+PLACE = re.compile(r'\ue000(\d+)\.(\d+)(\\*)"\ue001')
+"""Private-use characters, which no template writes or trims. The quotation mark shows how it is escaped."""
+
+
+def placeholder(slot: int, part: int = 0) -> str:
+    """What stands for a text, or for one of its parts."""
+    return f'\ue000{slot}.{part}"\ue001'
+
+
+def cut(whole: str) -> tuple[TurnFrame, ...]:
+    """A rendering cut at its placeholders: what follows the last one is behind it, all else before one."""
+    framed, start = [], 0
+    for found in PLACE.finditer(whole):
+        escapes = (len(found[3]) + 1).bit_length() - 1
+        framed.append(TurnFrame(whole[start : found.start()], "", int(found[1]), escapes))
+        start = found.end()
+    if framed:
+        last = framed.pop()
+        framed.append(TurnFrame(last.before, whole[start:], last.slot, last.escapes))
+    return tuple(framed)
+
+
+def written(frames: Sequence[TurnFrame]) -> str:
+    """What frames say, with placeholders between them."""
+    return "".join(f"{frame.before}{placeholder(frame.slot)}{frame.after}" for frame in frames)
+
+
+def texts_of(turns: Sequence[TurnShape]) -> int:
+    """How many texts some turns hold."""
+    return sum(1 if isinstance(turn, str) else turn.texts for turn in turns)
+
+
+def role_of(turn: TurnShape) -> str:
+    """Its role, for people."""
+    return turn if isinstance(turn, str) else turn.role.removesuffix("=")
+
+
+def _filled(form: Any, texts: Sequence[str]) -> Any:
+    match form:
+        case str() if form.startswith(TEXT):
+            return texts[int(form[1:])]
+        case list():
+            return [_filled(part, texts) for part in form]
+        case dict():
+            return {name: _filled(part, texts) for name, part in form.items()}
+    return form
+
+
+def _neighbours(turns: tuple[TurnShape, ...], index: int) -> tuple[TurnShape, ...]:
     """The beginning of a thread and the turns up to one of it: what the frame of that one may depend on. They join
     where the whole thread has the same two roles side by side, since some templates take no others."""
     nearest = range(max(FEW, index + 1 - SOME), index + 1)
-    start = next((place for place in nearest if roles[place - 1] == roles[FEW - 1]), nearest[0])
-    return (*roles[:FEW], *roles[start : index + 1])
-
-
-def _written(frames: tuple[TurnFrame, ...]) -> str:
-    return "".join(f"{before}{_placeholder(index)}{after}" for index, (before, after) in enumerate(frames))
-
-
-def _placeholder(index: int) -> str:
-    """Private-use characters, which no template writes or trims."""
-    return f"\ue000{index}\ue001"
+    start = next((place for place in nearest if turns[place - 1] == turns[FEW - 1]), nearest[0])
+    return (*turns[:FEW], *turns[start : index + 1])

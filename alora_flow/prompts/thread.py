@@ -6,54 +6,41 @@ The planner and the runtime build threads by the same code: before a run some co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import TypeAlias
+from functools import lru_cache
+from typing import NamedTuple
 
+from alora_flow.prompts.contents import Content, Generated, Hole, KnownText, Passages, Symbol, Thread, ToolCall, Turn
+from alora_flow.prompts.masks import Mask, Part, escaped, framed, masking, opening, spans
+from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
 from alora_flow.prompts.template import ChatTemplate
-from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.prompts.tokens import Place, Tokenizer
+
+__all__ = ["Content", "Generated", "Hole", "KnownText", "Passages", "Prompter", "Symbol", "Thread", "ToolCall", "Turn"]
+
+UNKNOWN = "\ue003"
+"""Stands for a hole in a text that a template looks at."""
+
+
+class _Content(NamedTuple):
+    """A piece of a text with its place in it, and the place of its turn in the thread."""
+
+    turn: int
+    content: Content
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
-class KnownText:
-    """Known text. `control`: written in the flow file, so it may spell control tokens; otherwise it is data."""
+class _MaskedText:
+    """`ends`: where the text's parts end; `literals`: what data in it shows to the template."""
 
-    text: str
-    control: bool = False
-
-
-@dataclass(frozen=True)
-class Hole:
-    """Content that is not known yet. `source` identifies it; two equal holes will hold equal tokens."""
-
-    source: str
-    at_most: int | None = None
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Tokens that the model wrote, kept as they are; the stop token is left out. `text` is their text."""
-
-    tokens: tuple[int, ...]
-    text: str
-
-
-Content: TypeAlias = KnownText | Hole | Generated
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One chat turn; an unknown number of turns (a chat parameter before its value is known) has the role ''."""
-
-    role: str
-    content: tuple[Content, ...]
-
-
-Thread: TypeAlias = tuple[Turn, ...]
-
-Symbol: TypeAlias = int | Hole
-"""A token id, or a hole that stands for some tokens."""
+    contents: tuple[_Content, ...]
+    mask: Mask
+    ends: tuple[int, ...]
+    literals: frozenset[str]
 
 
 class Prompter:
@@ -62,42 +49,119 @@ class Prompter:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self.tokenizer = tokenizer
         self.template = template
+        self._messenger = Messenger(template, tokenizer.control)
+        self._shown = masking(template.looks_for)
+        self._framed = lru_cache(maxsize=256)(lambda *layout: framed(template, *layout))
+        self._masked = lru_cache(maxsize=256)(self._mask)
+        self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What threads say and the template has no form for, and how it was said instead, as far as it was met."""
+        return tuple(self._messenger.notes)
 
     def thread_symbols(self, thread: Thread) -> tuple[Symbol, ...]:
         """The closed turns of a thread, each piece tokenised on its own."""
-        frames = iter(self.template.frames(_roles(thread)))
-        return tuple(symbol for turn in thread for symbol in self._turn_symbols(turn, frames))
+        return self._written(thread)[0]
 
     def turn_ends(self, thread: Thread) -> list[int]:
         """After how many of its symbols each turn of the thread ends."""
-        frames = iter(self.template.frames(_roles(thread)))
-        return list(accumulate(sum(1 for _ in self._turn_symbols(turn, frames)) for turn in thread))
-
-    def _turn_symbols(self, turn: Turn, frames: Iterator[tuple[str, str]]) -> Iterator[Symbol]:
-        if not turn.role:
-            yield from self._content_symbols(turn)
-            return
-        before, after = next(frames)
-        yield from self.tokenizer.encode_control(before)
-        yield from self._content_symbols(turn)
-        yield from self.tokenizer.encode_control(after)
-
-    def _content_symbols(self, turn: Turn) -> Iterator[Symbol]:
-        for content in turn.content:
-            match content:
-                case KnownText(text, control=True):
-                    yield from self.tokenizer.encode_control(text)
-                case KnownText(text):
-                    yield from self.tokenizer.encode_data(text)
-                case Generated(tokens):
-                    yield from tokens
-                case Hole():
-                    yield content
+        return self._written(thread)[1]
 
     def generation_tokens(self, thread: Thread) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
-        return self.tokenizer.encode_control(self.template.generation_prompt(_roles(thread)))
+        messages = self._messenger.messages(thread)
+        masks = tuple(self._masked(text).mask for message in messages for text in message.texts)
+        place = self._place(self.thread_symbols(thread)) if self.tokenizer.prefixes else Place.FIRST
+        return self.tokenizer.encode(self._opening(shapes(messages), masks), place, control=True)
 
+    # ---------------------------------------------------------------- symbols
 
-def _roles(thread: Thread) -> tuple[str, ...]:
-    return tuple(turn.role for turn in thread if turn.role)
+    def _written(self, thread: Thread) -> tuple[tuple[Symbol, ...], list[int]]:
+        """Symbols, and where each turn ends: before the first symbol of a later one."""
+        messages = self._messenger.messages(thread)
+        symbols: list[Symbol] = []
+        ends: list[int] = []
+        for turn, content in (*self._pieces(messages), (len(thread), KnownText(""))):
+            while len(ends) < turn:
+                unknown = thread[len(ends)]
+                symbols += (hole for hole in unknown.content if isinstance(hole, Hole) and not unknown.role)
+                ends.append(len(symbols))
+            symbols += self._symbols(content, self._place(symbols))
+        return tuple(symbols), ends
+
+    def _pieces(self, messages: Messages) -> Iterator[tuple[int, Content]]:
+        """All that is written, in order, with the turn that it belongs to."""
+        texts = [self._masked(text) for message in messages for text in message.texts]
+        turns = [message.turn for message in messages for _ in message.texts]
+        literals = frozenset[str]().union(*(text.literals for text in texts)) & self.tokenizer.control
+        for part in self._framed(shapes(messages), tuple(text.mask for text in texts)):
+            own = [content.turn for content in texts[part.slot].contents] or [turns[part.slot]]
+            if part.kept:
+                yield from self._kept(texts[part.slot], part)
+            elif part.text and (part.certain or not literals):
+                yield own[-1 if part.closing else 0], KnownText(part.text, control=True)
+            elif part.text:  # it may hold what data spell: that is no control token
+                for text in re.split(f"({'|'.join(map(re.escape, literals))})", part.text):
+                    yield own[-1 if part.closing else 0], KnownText(text, control=text not in literals)
+
+    def _kept(self, text: _MaskedText, part: Part) -> Iterator[tuple[int, Content]]:
+        start, end = (text.ends[number - 1] if number else 0 for number in (part.first, part.last))
+        for turn, content, first, last in text.contents:
+            low, high = max(start, first) - first, min(end, last) - first
+            if low < high and not isinstance(content, Hole):
+                yield turn, self._part(content, low, high, part.escapes)
+            elif low < high:
+                yield turn, content
+
+    def _part(self, content: Content, low: int, high: int, escapes: int) -> Content:
+        """What stands from one character of a piece to another."""
+        text = self._text(content)
+        if isinstance(content, KnownText):
+            return KnownText(escaped(text[low:high], escapes), content.control)
+        assert isinstance(content, Generated)
+        if not escapes:
+            tokens = self.tokenizer.some(content.tokens, text, low, high)
+            if tokens is not None:
+                return Generated(tokens, text[low:high])
+        return KnownText(escaped(text[low:high], escapes))
+
+    def _symbols(self, content: Content, place: Place) -> tuple[Symbol, ...]:
+        match content:
+            case KnownText(text, control):
+                return self.tokenizer.encode(text, place, control)
+            case Generated(tokens):
+                return tokens
+        assert isinstance(content, Hole)
+        return (content,)
+
+    def _place(self, symbols: Sequence[Symbol]) -> Place:
+        """Where in a text the next piece stands."""
+        last = symbols[-1] if symbols else None
+        if last is None:
+            return Place.FIRST
+        return Place.SECTION if isinstance(last, int) and self.tokenizer.is_control(last) else Place.INSIDE
+
+    # ---------------------------------------------------------------- texts
+
+    def _mask(self, text: Text) -> _MaskedText:
+        contents, whole = [], ""
+        for turn, content in text:
+            known = KnownText(content.text) if isinstance(content, Passages) else content
+            said = self._text(known)
+            contents.append(_Content(turn, known, len(whole), len(whole) + len(said)))
+            whole += said
+        mask: list[str | None] = []
+        ends: list[int] = []
+        for start, end, shown in spans(whole, self._shown):
+            mask.append(whole[start:end] if shown else None)
+            ends.append(end)
+        data = [c for c in contents if isinstance(c.content, KnownText) and not c.content.control]
+        literals = {part for part, end in zip(mask, ends, strict=True) if part and any(c.start < end for c in data)}
+        return _MaskedText(tuple(contents), tuple(mask), tuple(ends), frozenset(literals))
+
+    def _text(self, content: Content) -> str:
+        """The text of a piece as a template sees it."""
+        if isinstance(content, Hole):
+            return UNKNOWN
+        return self.tokenizer.spell(content.tokens) if isinstance(content, Generated) else content.text

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
-
-from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from alora_flow.errors import BadModel
 from alora_flow.prompts.memory import EncodingMemory
+from alora_flow.prompts.prefixes import Place, at, prefixes
+from alora_runtime.errors import ModelError
+from alora_runtime.tokenizer_file import load_tokenizer
 
 MEMORY = 16 << 20
 """Bytes of texts and their tokens that a tokenizer keeps, for the author's texts and for data each."""
 
+__all__ = ["Place", "Tokenizer"]
+
 
 class Tokenizer:
-    """A model folder's `tokenizer.json`. Encodes piece by piece; never adds tokens of its own."""
+    """A model folder's `tokenizer.json`. Encodes piece by piece; never adds tokens of its own.
+
+    control: the texts of all control tokens. prefixes: does it put a space before a text? Then `Place` says where a
+    piece stands, so that a text gets that space once.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises BadModel when the folder has no readable tokenizer."""
         try:
-            self._tokenizer = HuggingFaceTokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the tokenizers library raises bare Exception
+            self._tokenizer = load_tokenizer(folder)
+        except ModelError as error:
             raise BadModel(
                 f"{folder} has no readable tokenizer.json ({error})",
                 "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
@@ -30,24 +39,40 @@ class Tokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         self._control = {token.content: token_id for token_id, token in added.items()}
         self._control_ids = frozenset(added)
+        self.control = frozenset(self._control)
+        self.prefixes = prefixes(self._tokenizer)
         longest_first = sorted(self._control, key=len, reverse=True)
         self._forgery = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self.encode_control = EncodingMemory(self._encode_control, MEMORY)
-        self.encode_data = EncodingMemory(self._encode_data, MEMORY)
+        self._at = cache(lambda place: at(self._tokenizer, place))
+        self._memories = {
+            (place, control): EncodingMemory(partial(encode, place), MEMORY // (len(Place) if self.prefixes else 1))
+            for place in (Place if self.prefixes else (Place.FIRST,))
+            for control, encode in ((True, self._encode_control), (False, self._encode_data))
+        }
+        self.encode_control = self._memories[Place.FIRST, True]
+        self.encode_data = self._memories[Place.FIRST, False]
 
-    def _encode_control(self, text: str) -> tuple[int, ...]:
+    def encode(self, text: str, place: Place, control: bool) -> tuple[int, ...]:
+        """Token ids of a piece of a text. `control`: it may spell control tokens; else it is data."""
+        return self._memories[place if self.prefixes else Place.FIRST, control](text)
+
+    def _encode_control(self, place: Place, text: str) -> tuple[int, ...]:
         """Token ids of a literal or of template text: `<|role|>` and its like become control tokens."""
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return tuple(self._at(place).encode(text, add_special_tokens=False).ids)
 
-    def _encode_data(self, text: str) -> tuple[int, ...]:
+    def _encode_data(self, place: Place, text: str) -> tuple[int, ...]:
         """Token ids of data: no input can become a control token, whatever it spells."""
-        ids = tuple(token for piece in self._disarm(text) for token in self._encode_control(piece))
+        ids = self._joined(place, self._disarm(text))
         if self._control_ids.isdisjoint(ids):
             return ids
         # A normaliser can still spell a control token out of other characters; letter by letter none survives.
-        return tuple(
-            token for letter in text for token in self._encode_control(letter) if token not in self._control_ids
-        )
+        return tuple(token for token in self._joined(place, iter(text)) if token not in self._control_ids)
+
+    def _joined(self, place: Place, pieces: Iterator[str]) -> tuple[int, ...]:
+        ids: list[int] = []
+        for piece in pieces:
+            ids += self._encode_control(Place.INSIDE if ids and self.prefixes else place, piece)
+        return tuple(ids)
 
     def _disarm(self, text: str) -> Iterator[str]:
         """The text cut one character into everything that spells a control token."""
@@ -56,6 +81,17 @@ class Tokenizer:
             yield text[start : match.start() + 1]
             start = match.start() + 1
         yield text[start:]
+
+    def some(self, tokens: tuple[int, ...], text: str, start: int, end: int) -> tuple[int, ...] | None:
+        """Those of the tokens that spell `text[start:end]` of their text; None where it ends within one."""
+        counts = range(len(tokens) + 1)
+        first = bisect_left(counts, start, key=lambda count: len(self.spell(tokens[:count]))) if start else 0
+        last = bisect_left(counts, end, key=lambda count: len(self.spell(tokens[:count])))
+        if end == len(text):
+            last = len(tokens)
+        found = tokens[first:last]
+        whole = self.spell(tokens[:first]) + text[start:end] + self.spell(tokens[last:])
+        return found if self.spell(found) == text[start:end] and whole == text else None
 
     def control_token(self, text: str) -> int | None:
         """The id of a control token by its text."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 
 from alora_flow.language.meaning.program import Role
-from alora_flow.prompts.thread import Generated, KnownText, Thread, Turn
+from alora_flow.prompts.contents import Generated, KnownText, Passages, Thread, Turn
 
 
 class Document(BaseModel):
@@ -97,10 +97,9 @@ def _place(outcome: Any) -> float:
     return float(list(type(outcome)).index(outcome)) if isinstance(outcome, Enum) else float(outcome)
 
 
-def render_documents(documents: Sequence[Document]) -> str:
-    """The content of a documents turn: a numbered line each."""
-    lines = (f"[{number}] {document.text}" for number, document in enumerate(documents, start=1))
-    return "\n".join(lines)
+def passages(documents: Sequence[Document]) -> Passages:
+    """The content of a documents turn."""
+    return Passages(tuple((document.title, document.text) for document in documents))
 
 
 def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
@@ -117,5 +116,5 @@ def chat_of_thread(thread: Thread) -> list[ChatTurn]:
 
 
 def _text(content: object) -> str:
-    assert isinstance(content, (KnownText, Generated)), "a hole has no text"
+    assert isinstance(content, (KnownText, Generated, Passages)), "a hole has no text"
     return content.text

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alora_flow.errors import BadModel
-from alora_flow.prompts.template import ChatTemplate, TurnFrame, _placeholder, _written
+from alora_flow.prompts.template import ChatTemplate, TurnFrame, placeholder, written
 from tests import tiny
 
 GRANITE_LIKE = (
@@ -62,7 +62,7 @@ def test_a_template_that_rewrites_earlier_turns_is_cut_as_a_whole(tmp_path: Path
 
 def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path: Path) -> None:
     made = template(tmp_path, LAST_ONLY)
-    with pytest.raises(BadModel, match="does not write what system says exactly once, in order, in the turns system"):
+    with pytest.raises(BadModel, match="does not write what system says in the turns system, user"):
         made.frames(("system", "user"))
 
 
@@ -94,7 +94,7 @@ def framed(made: ChatTemplate, roles: tuple[str, ...]) -> list[TurnFrame]:
     """Turn by turn, from a rendering of every beginning."""
     ends = ["", *(made._render(roles[: count + 1], False) for count in range(len(roles)))]
     return [
-        TurnFrame(*end[len(start) :].split(_placeholder(index)))
+        TurnFrame(*end[len(start) :].split(placeholder(index)))
         for index, (start, end) in enumerate(itertools.pairwise(ends))
     ]
 
@@ -124,12 +124,12 @@ def test_a_template_that_wants_roles_to_alternate_takes_long_threads(tmp_path: P
     )
     made = template(tmp_path, strict)
     for chat in (("system", *(("user", "assistant") * 200)), ("user", "assistant") * 200):
-        assert _written(made.frames(chat)) == made._render(chat, False)
+        assert written(made.frames(chat)) == made._render(chat, False)
     assert made._render.cache_info().misses < 40
 
 
 def test_a_long_thread_that_is_rewritten_is_cut_as_a_whole(tmp_path: Path) -> None:
     made = template(tmp_path, tiny.THINKS_LAST)
     chat = ("user", "assistant") * 300
-    assert _written(made.frames(chat)) == made._render(chat, False)
+    assert written(made.frames(chat)) == made._render(chat, False)
     assert made.rewriting == "rewrites earlier turns when user follows user, assistant"

@@ -25,6 +25,7 @@ from alora_runtime.compute.support import ModelFolder, read_model_folder
 from alora_runtime.compute.weights import check_layers, read_checked, stored_tensors
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
+from alora_runtime.tokenizer_file import load_tokenizer
 
 if TYPE_CHECKING:
     from alora_runtime.compute.reference import ReferenceNetwork
@@ -132,7 +133,8 @@ def load_model(
             raise ModelError(f"{source.folder} has weights that are not finite, in {name}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     runs_on = make(place, parameters)
-    return LanguageModel(source, model, _tokenizer(source.folder / "tokenizer.json"), runs_on, attention)
+    tokenizer = load_tokenizer(source.folder) if (source.folder / "tokenizer.json").is_file() else None
+    return LanguageModel(source, model, tokenizer, runs_on, attention)
 
 
 def _cpu(device: torch.device, parameters: int) -> Processor:
@@ -158,13 +160,6 @@ def usable(device: str) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"device {device!r} can't be used: {reason}") from None
     return place
-
-
-def _tokenizer(path: Path) -> Tokenizer | None:
-    try:
-        return Tokenizer.from_file(str(path)) if path.is_file() else None
-    except Exception as error:  # tokenizers raises nothing more specific
-        raise ModelError(f"{path} cannot be read: {error}") from None
 
 
 def _model(source: ModelFolder, dtype: torch.dtype, attention: str) -> Any:

@@ -1,0 +1,163 @@
+"""What of a text a template may look at, and what it made of it.
+
+A template trims what a turn says, cuts an answer's thoughts, or asks whether a text holds `/no_think`. So it is shown
+all whitespace at a text's ends and all that it looks for, as they are, and placeholders for the rest. What it writes of
+them says which parts of a text it keeps. The parts themselves are tokenised as what they are: text of a flow's author,
+data, tokens that a model wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+from alora_flow.errors import BadModel
+from alora_flow.prompts.template import PLACE, ChatTemplate, TurnFrame, TurnShape, placeholder, role_of, texts_of
+
+Mask: TypeAlias = tuple[str | None, ...]
+"""The parts of a text: one that is shown, or None for one that a placeholder stands for."""
+
+PLAIN: Mask = (None,)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that a template writes: text of its own, or the parts `first` to `last` (left out) of a text. `slot`:
+    the text that it is or stands beside."""
+
+    text: str = ""
+    slot: int = 0
+    first: int = 0
+    last: int = 0
+    escapes: int = 0
+    kept: bool = False  # is it of a thread's text?
+    closing: bool = False  # does it stand behind its text?
+    certain: bool = True  # is it the template's own, whatever the texts are?
+
+
+def masking(looks_for: Iterable[str]) -> re.Pattern[str]:
+    """What to show of texts to a template that looks for some."""
+    literals = "|".join(map(re.escape, sorted(looks_for, key=len, reverse=True)))
+    between = rf"|\s*(?:{literals})\s*" if literals else ""
+    return re.compile(rf"\A\s+|\s+\Z{between}")
+
+
+def spans(text: str, shown: re.Pattern[str]) -> Iterator[tuple[int, int, bool]]:
+    """(start, end, is it shown) of a text's parts. Whitespace beside a text that is looked for is a part of its own."""
+    done = 0
+    for found in shown.finditer(text):
+        if found.start() > done:
+            yield done, found.start(), False
+        inner = found[0].strip()
+        left = found.start() + len(found[0]) - len(found[0].lstrip())
+        ends = (found.start(), left, left + len(inner), found.end()) if inner else (found.start(), found.end())
+        for start, end in pairwise(ends):
+            if end > start:
+                yield start, end, True
+        done = found.end()
+    if done < len(text):
+        yield done, len(text), False
+
+
+def framed(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> tuple[Part, ...]:
+    """What the template writes of some turns, closed. Raises BadModel where it leaves out what one says."""
+    frames = template.frames(turns)
+    if all(mask == PLAIN for mask in masks):
+        return tuple(part for frame in frames for part in _parts(frame, 0, 1))
+    whole = template.closed(turns, lambda generation: template.render(turns, _shown(masks), generation))
+    return _aligned(frames, masks, whole) or _complete(_found(whole, masks), turns, masks)
+
+
+def opening(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> str:
+    """What opens an answer after some turns."""
+    if all(mask == PLAIN for mask in masks):
+        return template.generation_prompt(turns)
+    texts = _shown(masks)
+    return template.generation_prompt(turns, lambda some, generation: template.render(some, texts, generation))
+
+
+def _shown(masks: Sequence[Mask]) -> list[str]:
+    return [_spelled(mask, slot, 0, len(mask), 0) for slot, mask in enumerate(masks)]
+
+
+def _spelled(mask: Mask, slot: int, first: int, last: int, escapes: int) -> str:
+    """Some parts of a text as a template writes them."""
+    parts = range(first, last)
+    text = "".join(placeholder(slot, part) if mask[part] is None else str(mask[part]) for part in parts)
+    return escaped(text, escapes)
+
+
+def escaped(text: str, times: int) -> str:
+    """A text as it stands inside a JSON string, inside another one, and so on."""
+    for _ in range(times):
+        text = json.dumps(text, ensure_ascii=False)[1:-1]
+    return text
+
+
+def _parts(frame: TurnFrame, first: int, last: int) -> Iterator[Part]:
+    yield Part(frame.before, frame.slot)
+    yield Part("", frame.slot, first, last, frame.escapes, kept=True)
+    yield Part(frame.after, frame.slot, closing=True)
+
+
+def _aligned(frames: Sequence[TurnFrame], masks: Sequence[Mask], whole: str) -> tuple[Part, ...] | None:
+    """The frames of plain texts, with as much of each text between them as the template left. None where it also wrote
+    something else."""
+    parts: list[Part] = []
+    place = 0
+    for index, frame in enumerate(frames):
+        following = frame.after + (frames[index + 1].before if index + 1 < len(frames) else "")
+        place += len(frame.before)
+        for first, last in _kept(masks[frame.slot]):
+            text = _spelled(masks[frame.slot], frame.slot, first, last, frame.escapes)
+            if whole.startswith(frame.before + text + following, place - len(frame.before)):
+                break
+        else:
+            return None
+        parts += _parts(frame, first, last)
+        place += len(text) + len(frame.after)
+    return tuple(parts) if place == len(whole) else None
+
+
+def _kept(mask: Mask) -> Iterator[tuple[int, int]]:
+    """What a template may keep of a text, most first: all but a beginning, and the whitespace at its end or not."""
+    ends = [len(mask)]
+    if mask and (mask[-1] or "x").isspace():
+        ends.append(len(mask) - 1)
+    for first in range(len(mask) + 1):
+        yield from ((first, end) for end in ends if first <= end)
+
+
+def _found(whole: str, masks: Sequence[Mask]) -> Iterator[Part]:
+    """The parts as they stand in a rendering. What is shown between two of one text is of it."""
+    start, last = 0, Part()
+    for found in PLACE.finditer(whole):
+        slot, number, escapes = int(found[1]), int(found[2]), (len(found[3]) + 1).bit_length() - 1
+        between = whole[start : found.start()]
+        joins = last.kept and (last.slot, last.escapes) == (slot, escapes) and number >= last.last
+        if joins and between == _spelled(masks[slot], slot, last.last, number, escapes):
+            last, start = Part("", slot, last.first, number + 1, escapes, kept=True), found.end()
+            continue
+        if last.kept:
+            yield last
+        yield Part(between, slot, certain=False)
+        last, start = Part("", slot, number, number + 1, escapes, kept=True), found.end()
+    if last.kept:
+        yield last
+    yield Part(whole[start:], last.slot if last.kept else len(masks) - 1, closing=True, certain=False)
+
+
+def _complete(parts: Iterator[Part], turns: Sequence[TurnShape], masks: Sequence[Mask]) -> tuple[Part, ...]:
+    made = tuple(parts)
+    seen, start = {part.slot for part in made if part.kept}, 0
+    for turn in turns:
+        for slot in range(start, start + texts_of((turn,))):
+            plain = all(part is None or part.isspace() for part in masks[slot])
+            if plain and None in masks[slot] and slot not in seen:
+                raise BadModel(f"the chat template does not write what {role_of(turn)} says")
+        start += texts_of((turn,))
+    return made

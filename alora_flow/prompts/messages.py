@@ -1,0 +1,215 @@
+"""A thread as the messages that a chat template takes.
+
+Templates differ in the roles that they know and in the order in which they take them. What a template has no form for
+is said in a user's turn: documents, a tool's result, what the system says. The first form that it writes is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, TypeAlias
+
+from alora_flow.errors import BadModel
+from alora_flow.prompts.contents import Content, KnownText, Passages, Thread, Turn
+from alora_flow.prompts.template import DOCUMENTS, TEXT, ChatTemplate, Shape, TurnShape
+
+Text: TypeAlias = tuple[tuple[int, Content], ...]
+"""Pieces of one text, each with the place of its turn in the thread."""
+
+JOINT = KnownText("\n\n", control=True)
+"""Between turns that are written as one."""
+
+DOCUMENTS_SAID = KnownText("Documents:\n\n", control=True)
+RESULT_SAID = KnownText("Tool result:\n\n", control=True)
+"""What a user's turn begins with that stands for documents, or for what a tool gave."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """`shape` says how it is handed to the template, `texts` what it says."""
+
+    shape: TurnShape
+    texts: tuple[Text, ...]
+    turn: int
+
+
+Messages: TypeAlias = tuple[Message, ...]
+
+
+class Messenger:
+    """Threads to messages for one template. `is_control`: is a text a control token's?"""
+
+    def __init__(self, template: ChatTemplate, control: frozenset[str]) -> None:
+        self._template, self._control = template, control
+        self._chosen: dict[tuple[TurnShape, ...], int] = {}
+        self.notes: dict[str, None] = {}  # in order: what was said otherwise than the thread says it
+
+    def messages(self, thread: Thread) -> Messages:
+        """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
+        forms = self._forms(thread)
+        first, note = next(forms)
+        key = shapes(first)
+        if self._chosen.get(key) == 0 or not key:
+            return first
+        refusal: BadModel | None = None
+        for number, (messages, said) in enumerate([(first, note), *forms]):
+            if self._chosen.get(key, number) != number:
+                continue
+            try:
+                self._template.frames(shapes(messages))
+            except BadModel as error:
+                refusal = refusal or error
+                continue
+            self._chosen[key] = number
+            self.notes.update(dict.fromkeys(said))
+            return messages
+        assert refusal is not None
+        raise refusal
+
+    def _forms(self, thread: Thread) -> Iterator[tuple[Messages, tuple[str, ...]]]:
+        """All that may be tried, the template's own forms first; with what there is to say of each."""
+        roles = {turn.role for turn in thread}
+        documents = self._documents() if "documents" in roles else [None]
+        results = self._results() if "tool_result" in roles else [None]
+        nulls = [None, ""] if any(turn.calls and not turn.content for turn in thread) else [None]
+        for document, result, null in product(documents, results, nulls):
+            made = self._made(thread, document, result, null)
+            said = tuple(
+                f"has no form for {what}: a user's turn says them"
+                for what, form in (("documents", document), ("results of tools", result))
+                if form == "user"
+            )
+            yield made, said
+            joined = _joined(made)
+            if joined != made:
+                yield joined, (*said, "takes no two turns of a role in a row: they are joined")
+            if "system" in roles:
+                yield _joined(map(_by_user, made)), (*said, "has no place for the system's turn: the user's says it")
+
+    def _documents(self) -> list[str | None]:
+        forms = ["documents"] if self._knows("documents") else []
+        return [*forms, *([DOCUMENTS] if "documents" in self._template.names else []), "user"]
+
+    def _results(self) -> list[str | None]:
+        forms = [role for role in ("tool_result",) if self._knows(role)]
+        return [*forms, *(role for role in ("tool", "ipython") if role in self._template.constants), "user"]
+
+    def _knows(self, role: str) -> bool:
+        """A template that writes any role as it is knows those for which there is a control token."""
+        try:
+            before = self._template.frames(("user", role))[-1].before
+        except BadModel:
+            return False
+        return any(role in token and token in before for token in self._control)
+
+    def _made(self, thread: Thread, documents: str | None, results: str | None, null: str | None) -> Messages:
+        made: list[Message] = []
+        count = 0
+        for place, turn in enumerate(thread):
+            if turn.role == "documents" and documents == DOCUMENTS:
+                made.append(self._handed(place, turn, count))
+                count += len(json.loads(made[-1].shape.form))  # type: ignore[union-attr]
+            elif turn.role == "documents":
+                made.append(_said(place, turn, str(documents), DOCUMENTS_SAID))
+            elif turn.role == "tool_result":
+                made.append(_said(place, turn, str(results), RESULT_SAID))
+            elif turn.calls:
+                made.append(_calling(place, turn, null))
+            elif turn.role:
+                made.append(Message(turn.role, (_text(place, turn.content),), place))
+        return tuple(made)
+
+    def _handed(self, place: int, turn: Turn, before: int) -> Message:
+        """Documents as a template takes them. As many as are not known yet are handed over as one."""
+        items: list[tuple[Text, Text]] = []
+        for content in turn.content:
+            if isinstance(content, Passages):
+                said = [(title and [KnownText(title)], [KnownText(text)]) for title, text in content.items]
+                items += [(_text(place, heading or ()), _text(place, body)) for heading, body in said]
+            else:
+                items.append(((), ((place, content),)))
+        form: list[dict[str, Any]] = []
+        texts: list[Text] = []
+        for number, (title, text) in enumerate(items, start=before + 1):
+            document: dict[str, Any] = {"doc_id": number} if "doc_id" in self._mentioned else {}
+            if title:
+                document["title"] = f"{TEXT}{len(texts)}"
+                texts.append(title)
+            elif "title" in self._mentioned:
+                document["title"] = ""
+            form.append({**document, "text": f"{TEXT}{len(texts)}"})
+            texts.append(text)
+        return Message(Shape(DOCUMENTS, json.dumps(form), len(texts)), tuple(texts), place)
+
+    @property
+    def _mentioned(self) -> frozenset[str]:
+        return self._template.constants | self._template.names
+
+
+def shapes(messages: Messages) -> tuple[TurnShape, ...]:
+    """What a template needs to know of messages to frame them."""
+    return tuple(message.shape for message in messages)
+
+
+def _text(place: int, contents: Sequence[Content]) -> Text:
+    return tuple((place, content) for content in contents)
+
+
+def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
+    """Documents or a tool's result as a message of some role."""
+    if role == "user":
+        said = [KnownText(part.titled) if isinstance(part, Passages) else part for part in turn.content]
+        return Message("user", (_text(place, (opening, *said)),), place)
+    fields = {"tool_call_id": turn.call_id, "name": turn.name}
+    given = {name: value for name, value in fields.items() if value}
+    if not given:
+        return Message(role, (_text(place, turn.content),), place)
+    form = json.dumps({"role": role, "content": f"{TEXT}0", **given})
+    return Message(Shape(role, form, 1), (_text(place, turn.content),), place)
+
+
+def _calling(place: int, turn: Turn, null: str | None) -> Message:
+    """An assistant's turn that asks for tools. Its arguments' texts are data like any."""
+    texts: list[Text] = []
+
+    def slot(value: Any) -> Any:
+        match value:
+            case str():
+                texts.append(((place, KnownText(value)),))
+                return f"{TEXT}{len(texts) - 1}"
+            case list():
+                return [slot(part) for part in value]
+            case dict():
+                return {name: slot(part) for name, part in value.items()}
+        return value
+
+    content: Any = null
+    if turn.content:
+        content = f"{TEXT}0"
+        texts.append(_text(place, turn.content))
+    calls = []
+    for call in turn.calls:
+        function = {"name": call.name, "arguments": slot(json.loads(call.arguments))}
+        calls.append({**({"id": call.id} if call.id else {}), "type": "function", "function": function})
+    form = json.dumps({"role": turn.role, "content": content, "tool_calls": calls})
+    return Message(Shape(turn.role, form, len(texts)), tuple(texts), place)
+
+
+def _by_user(message: Message) -> Message:
+    return replace(message, shape="user") if message.shape == "system" else message
+
+
+def _joined(messages: Sequence[Message] | map[Message]) -> Messages:
+    """Neighbours of one role as one message."""
+    made: list[Message] = []
+    for message in messages:
+        last = made[-1] if made else None
+        if last and isinstance(message.shape, str) and message.shape == last.shape:
+            text = (*last.texts[0], (message.turn, JOINT), *message.texts[0])
+            made[-1] = Message(last.shape, (text,), message.turn)
+        else:
+            made.append(message)
+    return tuple(made)
