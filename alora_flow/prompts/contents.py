@@ -52,7 +52,7 @@ Content: TypeAlias = KnownText | Hole | Generated | Passages
 
 
 @dataclass(frozen=True)
-class ToolCall:
+class RequestedCall:
     """A call that an assistant's turn asks for. `arguments`: a JSON object as text. Name and id are plain words."""
 
     name: str
@@ -69,7 +69,7 @@ class Turn:
 
     role: str
     content: tuple[Content, ...]
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[RequestedCall, ...] = ()
     call_id: str = ""
     name: str = ""
 

@@ -25,7 +25,7 @@ PLAIN: Mask = (None,)
 
 
 @dataclass(frozen=True)
-class Part:
+class WrittenPart:
     """Something that a template writes: text of its own, or the parts `first` to `last` (left out) of a text. `slot`:
     the text that it is or stands beside."""
 
@@ -63,7 +63,7 @@ def spans(text: str, shown: re.Pattern[str]) -> Iterator[tuple[int, int, bool]]:
         yield done, len(text), False
 
 
-def framed(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> tuple[Part, ...]:
+def framed(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> tuple[WrittenPart, ...]:
     """What the template writes of some turns, closed. Raises BadModel where it leaves out what one says."""
     frames = template.frames(turns)
     if all(mask == PLAIN for mask in masks):
@@ -98,16 +98,16 @@ def escaped(text: str, times: int) -> str:
     return text
 
 
-def _parts(frame: TurnFrame, first: int, last: int) -> Iterator[Part]:
-    yield Part(frame.before, frame.slot)
-    yield Part("", frame.slot, first, last, frame.escapes, kept=True)
-    yield Part(frame.after, frame.slot, closing=True)
+def _parts(frame: TurnFrame, first: int, last: int) -> Iterator[WrittenPart]:
+    yield WrittenPart(frame.before, frame.slot)
+    yield WrittenPart("", frame.slot, first, last, frame.escapes, kept=True)
+    yield WrittenPart(frame.after, frame.slot, closing=True)
 
 
-def _aligned(frames: Sequence[TurnFrame], masks: Sequence[Mask], whole: str) -> tuple[Part, ...] | None:
+def _aligned(frames: Sequence[TurnFrame], masks: Sequence[Mask], whole: str) -> tuple[WrittenPart, ...] | None:
     """The frames of plain texts, with as much of each text between them as the template left. None where it also wrote
     something else."""
-    parts: list[Part] = []
+    parts: list[WrittenPart] = []
     place = 0
     for index, frame in enumerate(frames):
         following = frame.after + (frames[index + 1].before if index + 1 < len(frames) else "")
@@ -132,26 +132,28 @@ def _kept(mask: Mask) -> Iterator[tuple[int, int]]:
         yield from ((first, end) for end in ends if first <= end)
 
 
-def _found(whole: str, masks: Sequence[Mask]) -> Iterator[Part]:
+def _found(whole: str, masks: Sequence[Mask]) -> Iterator[WrittenPart]:
     """The parts as they stand in a rendering. What is shown between two of one text is of it."""
-    start, last = 0, Part()
+    start, last = 0, WrittenPart()
     for found in PLACE.finditer(whole):
         slot, number, escapes = int(found[1]), int(found[2]), (len(found[3]) + 1).bit_length() - 1
         between = whole[start : found.start()]
         joins = last.kept and (last.slot, last.escapes) == (slot, escapes) and number >= last.last
         if joins and between == _spelled(masks[slot], slot, last.last, number, escapes):
-            last, start = Part("", slot, last.first, number + 1, escapes, kept=True), found.end()
+            last, start = WrittenPart("", slot, last.first, number + 1, escapes, kept=True), found.end()
             continue
         if last.kept:
             yield last
-        yield Part(between, slot, certain=False)
-        last, start = Part("", slot, number, number + 1, escapes, kept=True), found.end()
+        yield WrittenPart(between, slot, certain=False)
+        last, start = WrittenPart("", slot, number, number + 1, escapes, kept=True), found.end()
     if last.kept:
         yield last
-    yield Part(whole[start:], last.slot if last.kept else len(masks) - 1, closing=True, certain=False)
+    yield WrittenPart(whole[start:], last.slot if last.kept else len(masks) - 1, closing=True, certain=False)
 
 
-def _complete(parts: Iterator[Part], turns: Sequence[TurnShape], masks: Sequence[Mask]) -> tuple[Part, ...]:
+def _complete(
+    parts: Iterator[WrittenPart], turns: Sequence[TurnShape], masks: Sequence[Mask]
+) -> tuple[WrittenPart, ...]:
     made = tuple(parts)
     seen, start = {part.slot for part in made if part.kept}, 0
     for turn in turns:

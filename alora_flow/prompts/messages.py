@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from alora_flow.errors import BadModel
 from alora_flow.prompts.contents import Content, KnownText, Passages, Thread, Turn
-from alora_flow.prompts.template import DOCUMENTS, TEXT, ChatTemplate, Shape, TurnShape
+from alora_flow.prompts.template import DOCUMENTS, TEXT, ChatTemplate, MessageShape, TurnShape
 
 Text: TypeAlias = tuple[tuple[int, Content], ...]
 """Pieces of one text, each with the place of its turn in the thread."""
@@ -49,6 +49,13 @@ class Messenger:
 
     def messages(self, thread: Thread) -> Messages:
         """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
+        asking = next((place for place, turn in enumerate(thread, start=1) if turn.calls), None)
+        if asking and "tool_calls" not in self._mentioned:
+            raise BadModel(
+                f"the chat template of {self._template.folder} has no form for calls of tools, "
+                f"which turn {asking} asks for",
+                "leave those turns out of the history, or use a model with tool calling",
+            )
         forms = self._forms(thread)
         first, note = next(forms)
         key = shapes(first)
@@ -75,19 +82,21 @@ class Messenger:
         documents = self._documents() if "documents" in roles else [None]
         results = self._results() if "tool_result" in roles else [None]
         nulls = [None, ""] if any(turn.calls and not turn.content for turn in thread) else [None]
-        for document, result, null in product(documents, results, nulls):
+        for parted, document, result, null in product((False, True), documents, results, nulls):
             made = self._made(thread, document, result, null)
             said = tuple(
                 f"has no form for {what}: a user's turn says them"
                 for what, form in (("documents", document), ("results of tools", result))
                 if form == "user"
             )
-            yield made, said
+            form = _parted if parted else tuple
+            yield form(made), said
             joined = _joined(made)
             if joined != made:
-                yield joined, (*said, "takes no two turns of a role in a row: they are joined")
+                yield form(joined), (*said, "takes no two turns of a role in a row: they are joined")
             if "system" in roles:
-                yield _joined(map(_by_user, made)), (*said, "has no place for the system's turn: the user's says it")
+                by_user = _joined(map(_by_user, made))
+                yield form(by_user), (*said, "has no place for the system's turn: the user's says it")
 
     def _documents(self) -> list[str | None]:
         forms = ["documents"] if self._knows("documents") else []
@@ -142,7 +151,7 @@ class Messenger:
                 document["title"] = ""
             form.append({**document, "text": f"{TEXT}{len(texts)}"})
             texts.append(text)
-        return Message(Shape(DOCUMENTS, json.dumps(form), len(texts)), tuple(texts), place)
+        return Message(MessageShape(DOCUMENTS, json.dumps(form), len(texts)), tuple(texts), place)
 
     @property
     def _mentioned(self) -> frozenset[str]:
@@ -168,7 +177,7 @@ def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
     if not given:
         return Message(role, (_text(place, turn.content),), place)
     form = json.dumps({"role": role, "content": f"{TEXT}0", **given})
-    return Message(Shape(role, form, 1), (_text(place, turn.content),), place)
+    return Message(MessageShape(role, form, 1), (_text(place, turn.content),), place)
 
 
 def _calling(place: int, turn: Turn, null: str | None) -> Message:
@@ -195,11 +204,22 @@ def _calling(place: int, turn: Turn, null: str | None) -> Message:
         function = {"name": call.name, "arguments": slot(json.loads(call.arguments))}
         calls.append({**({"id": call.id} if call.id else {}), "type": "function", "function": function})
     form = json.dumps({"role": turn.role, "content": content, "tool_calls": calls})
-    return Message(Shape(turn.role, form, len(texts)), tuple(texts), place)
+    return Message(MessageShape(turn.role, form, len(texts)), tuple(texts), place)
 
 
 def _by_user(message: Message) -> Message:
     return replace(message, shape="user") if message.shape == "system" else message
+
+
+def _parted(messages: Messages) -> Messages:
+    """With contents as lists of parts, which some templates for texts and images only take so."""
+    made = []
+    for message in messages:
+        if isinstance(message.shape, str):
+            form = {"role": message.shape, "content": [{"type": "text", "text": f"{TEXT}0"}]}
+            message = replace(message, shape=MessageShape(message.shape, json.dumps(form), 1))
+        made.append(message)
+    return tuple(made)
 
 
 def _joined(messages: Sequence[Message] | map[Message]) -> Messages:

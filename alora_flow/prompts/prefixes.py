@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 
-class Place(Enum):
+class Position(Enum):
     """Where a piece stands: at the beginning of all, behind a control token, or behind other text."""
 
     FIRST = 0
@@ -22,13 +22,13 @@ class Place(Enum):
 
 def prefixes(tokenizer: Tokenizer) -> bool:
     """Does it put a space before a text that begins with none? Tried, since it can say so in many ways."""
-    before = {Place.FIRST: tokenizer, Place.INSIDE: at(tokenizer, Place.INSIDE)}
-    return before[Place.INSIDE] is not tokenizer
+    before = {Position.FIRST: tokenizer, Position.INSIDE: at(tokenizer, Position.INSIDE)}
+    return before[Position.INSIDE] is not tokenizer
 
 
-def at(tokenizer: Tokenizer, place: Place) -> Tokenizer:
+def at(tokenizer: Tokenizer, place: Position) -> Tokenizer:
     """The tokenizer for pieces at a place: itself, where these are encoded as a text of their own is."""
-    if place is Place.FIRST:
+    if place is Position.FIRST:
         return tokenizer
     small = Tokenizer.from_str('{"version":"1.0","model":{"type":"BPE","vocab":{},"merges":[]}}')
     parts: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def at(tokenizer: Tokenizer, place: Place) -> Tokenizer:
     return copy
 
 
-def _changed(part: Any, place: Place) -> Any:
+def _changed(part: Any, place: Position) -> Any:
     """A part of a tokenizer that writes no space where a piece does not begin a text."""
     if not isinstance(part, dict):
         return part
@@ -54,10 +54,10 @@ def _changed(part: Any, place: Place) -> Any:
     if "normalizers" in changed:
         changed["normalizers"] = [one for one in changed["normalizers"] if one is not None]
     match part.get("type"):
-        case "Metaspace" if part.get("prepend_scheme") == "first" or place is Place.INSIDE:
+        case "Metaspace" if part.get("prepend_scheme") == "first" or place is Position.INSIDE:
             return {**changed, "prepend_scheme": "never"}
-        case "ByteLevel" if place is Place.INSIDE:
+        case "ByteLevel" if place is Position.INSIDE:
             return {**changed, "add_prefix_space": False}
-        case "Prepend" if place is Place.INSIDE:
+        case "Prepend" if place is Position.INSIDE:
             return None
     return changed

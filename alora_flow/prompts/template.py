@@ -25,7 +25,7 @@ FEW, SOME = 2, 6
 """Turns at the beginning of a thread (a system's turn and the first of a user), and turns before the one looked at."""
 
 
-class Shape(NamedTuple):
+class MessageShape(NamedTuple):
     """A turn that is more than a role and one text. `form`: JSON whose `texts` texts are numbers behind `TEXT`; a
     message, or, where the role is DOCUMENTS, the list that a template takes as `documents=`."""
 
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
     texts: int
 
 
-TurnShape: TypeAlias = str | Shape
+TurnShape: TypeAlias = str | MessageShape
 """A role alone is a message with one text."""
 
 TEXT, DOCUMENTS = "\ue002", "documents="
@@ -58,7 +58,7 @@ class ChatTemplate:
         """`control`: texts of the tokenizer's control tokens, which are never cut. Raises BadModel when there is no
         template or it is not Jinja."""
         sources, self._special = read_templates(folder)
-        self._folder = folder
+        self.folder = folder
         moment = datetime.now()  # one for all: at midnight no prefix changes
         made = environment(lambda: moment)
         try:
@@ -96,7 +96,7 @@ class ChatTemplate:
             return self._template(bool(documents)).render(messages=messages, add_generation_prompt=generation, **given)
         except Exception as error:  # a template is a program: it fails in any way that one can
             said = ", ".join(map(role_of, turns))
-            raise BadModel(f"the chat template of {self._folder} refuses turns {said}: {error}") from error
+            raise BadModel(f"the chat template of {self.folder} refuses turns {said}: {error}") from error
 
     def _template(self, documents: bool) -> Template:
         return self._templates["rag" if documents and "rag" in self._templates else "default"]
@@ -179,7 +179,7 @@ class ChatTemplate:
             if not slots.issuperset(range(start, start + texts_of((turn,)))):
                 said = ", ".join(map(role_of, turns))
                 raise BadModel(
-                    f"the chat template of {self._folder} does not write what {role_of(turn)} says in the turns {said}"
+                    f"the chat template of {self.folder} does not write what {role_of(turn)} says in the turns {said}"
                 )
             start += texts_of((turn,))
         return framed
@@ -198,7 +198,7 @@ class ChatTemplate:
         write = render or self._render
         closed, opened = self.closed(turns, lambda generation: write(turns, generation)), write(turns, True)
         if not opened.startswith(closed):
-            raise BadModel(f"the chat template of {self._folder} changes earlier turns to open an answer")
+            raise BadModel(f"the chat template of {self.folder} changes earlier turns to open an answer")
         if render is None and not self._keeps(turns, opened):
             self.rewriting = self.rewriting or "opens an answer in another way than it keeps it"
         return opened.removeprefix(closed)

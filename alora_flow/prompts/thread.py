@@ -12,13 +12,34 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from alora_flow.prompts.contents import Content, Generated, Hole, KnownText, Passages, Symbol, Thread, ToolCall, Turn
-from alora_flow.prompts.masks import Mask, Part, escaped, framed, masking, opening, spans
+from alora_flow.prompts.contents import (
+    Content,
+    Generated,
+    Hole,
+    KnownText,
+    Passages,
+    RequestedCall,
+    Symbol,
+    Thread,
+    Turn,
+)
+from alora_flow.prompts.masks import Mask, WrittenPart, escaped, framed, masking, opening, spans
 from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
 from alora_flow.prompts.template import ChatTemplate
-from alora_flow.prompts.tokens import Place, Tokenizer
+from alora_flow.prompts.tokens import Position, Tokenizer
 
-__all__ = ["Content", "Generated", "Hole", "KnownText", "Passages", "Prompter", "Symbol", "Thread", "ToolCall", "Turn"]
+__all__ = [
+    "Content",
+    "Generated",
+    "Hole",
+    "KnownText",
+    "Passages",
+    "Prompter",
+    "RequestedCall",
+    "Symbol",
+    "Thread",
+    "Turn",
+]
 
 UNKNOWN = "\ue003"
 """Stands for a hole in a text that a template looks at."""
@@ -72,7 +93,7 @@ class Prompter:
         """The tokens that open the assistant's turn after a thread."""
         messages = self._messenger.messages(thread)
         masks = tuple(self._masked(text).mask for message in messages for text in message.texts)
-        place = self._place(self.thread_symbols(thread)) if self.tokenizer.prefixes else Place.FIRST
+        place = self._place(self.thread_symbols(thread)) if self.tokenizer.prefixes else Position.FIRST
         return self.tokenizer.encode(self._opening(shapes(messages), masks), place, control=True)
 
     # ---------------------------------------------------------------- symbols
@@ -105,7 +126,7 @@ class Prompter:
                 for text in re.split(f"({'|'.join(map(re.escape, literals))})", part.text):
                     yield own[-1 if part.closing else 0], KnownText(text, control=text not in literals)
 
-    def _kept(self, text: _MaskedText, part: Part) -> Iterator[tuple[int, Content]]:
+    def _kept(self, text: _MaskedText, part: WrittenPart) -> Iterator[tuple[int, Content]]:
         start, end = (text.ends[number - 1] if number else 0 for number in (part.first, part.last))
         for turn, content, first, last in text.contents:
             low, high = max(start, first) - first, min(end, last) - first
@@ -126,7 +147,7 @@ class Prompter:
                 return Generated(tokens, text[low:high])
         return KnownText(escaped(text[low:high], escapes))
 
-    def _symbols(self, content: Content, place: Place) -> tuple[Symbol, ...]:
+    def _symbols(self, content: Content, place: Position) -> tuple[Symbol, ...]:
         match content:
             case KnownText(text, control):
                 return self.tokenizer.encode(text, place, control)
@@ -135,12 +156,12 @@ class Prompter:
         assert isinstance(content, Hole)
         return (content,)
 
-    def _place(self, symbols: Sequence[Symbol]) -> Place:
+    def _place(self, symbols: Sequence[Symbol]) -> Position:
         """Where in a text the next piece stands."""
         last = symbols[-1] if symbols else None
         if last is None:
-            return Place.FIRST
-        return Place.SECTION if isinstance(last, int) and self.tokenizer.is_control(last) else Place.INSIDE
+            return Position.FIRST
+        return Position.SECTION if isinstance(last, int) and self.tokenizer.is_control(last) else Position.INSIDE
 
     # ---------------------------------------------------------------- texts
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 from alora_flow.errors import BadModel
 from alora_flow.prompts.memory import EncodingMemory
-from alora_flow.prompts.prefixes import Place, at, prefixes
+from alora_flow.prompts.prefixes import Position, at, prefixes
 from alora_runtime.errors import ModelError
 from alora_runtime.tokenizer_file import load_tokenizer
 
 MEMORY = 16 << 20
 """Bytes of texts and their tokens that a tokenizer keeps, for the author's texts and for data each."""
 
-__all__ = ["Place", "Tokenizer"]
+__all__ = ["Position", "Tokenizer"]
 
 
 class Tokenizer:
     """A model folder's `tokenizer.json`. Encodes piece by piece; never adds tokens of its own.
 
-    control: the texts of all control tokens. prefixes: does it put a space before a text? Then `Place` says where a
+    control: the texts of all control tokens. prefixes: does it put a space before a text? Then `Position` says where a
     piece stands, so that a text gets that space once.
     """
 
@@ -45,22 +45,22 @@ class Tokenizer:
         self._forgery = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._at = cache(lambda place: at(self._tokenizer, place))
         self._memories = {
-            (place, control): EncodingMemory(partial(encode, place), MEMORY // (len(Place) if self.prefixes else 1))
-            for place in (Place if self.prefixes else (Place.FIRST,))
+            (place, control): EncodingMemory(partial(encode, place), MEMORY // (len(Position) if self.prefixes else 1))
+            for place in (Position if self.prefixes else (Position.FIRST,))
             for control, encode in ((True, self._encode_control), (False, self._encode_data))
         }
-        self.encode_control = self._memories[Place.FIRST, True]
-        self.encode_data = self._memories[Place.FIRST, False]
+        self.encode_control = self._memories[Position.FIRST, True]
+        self.encode_data = self._memories[Position.FIRST, False]
 
-    def encode(self, text: str, place: Place, control: bool) -> tuple[int, ...]:
+    def encode(self, text: str, place: Position, control: bool) -> tuple[int, ...]:
         """Token ids of a piece of a text. `control`: it may spell control tokens; else it is data."""
-        return self._memories[place if self.prefixes else Place.FIRST, control](text)
+        return self._memories[place if self.prefixes else Position.FIRST, control](text)
 
-    def _encode_control(self, place: Place, text: str) -> tuple[int, ...]:
+    def _encode_control(self, place: Position, text: str) -> tuple[int, ...]:
         """Token ids of a literal or of template text: `<|role|>` and its like become control tokens."""
         return tuple(self._at(place).encode(text, add_special_tokens=False).ids)
 
-    def _encode_data(self, place: Place, text: str) -> tuple[int, ...]:
+    def _encode_data(self, place: Position, text: str) -> tuple[int, ...]:
         """Token ids of data: no input can become a control token, whatever it spells."""
         ids = self._joined(place, self._disarm(text))
         if self._control_ids.isdisjoint(ids):
@@ -68,10 +68,10 @@ class Tokenizer:
         # A normaliser can still spell a control token out of other characters; letter by letter none survives.
         return tuple(token for token in self._joined(place, iter(text)) if token not in self._control_ids)
 
-    def _joined(self, place: Place, pieces: Iterator[str]) -> tuple[int, ...]:
+    def _joined(self, place: Position, pieces: Iterator[str]) -> tuple[int, ...]:
         ids: list[int] = []
         for piece in pieces:
-            ids += self._encode_control(Place.INSIDE if ids and self.prefixes else place, piece)
+            ids += self._encode_control(Position.INSIDE if ids and self.prefixes else place, piece)
         return tuple(ids)
 
     def _disarm(self, text: str) -> Iterator[str]:

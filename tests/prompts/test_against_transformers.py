@@ -1,0 +1,195 @@
+"""Whatever is framed is what transformers renders of the same messages, to the token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alora_flow.errors import BadModel
+from alora_flow.prompts.thread import Generated, Hole, KnownText, Passages, RequestedCall, Thread, Turn
+from tests.prompts import oracle
+from tests.prompts.oracle import Model
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+    templates = {**oracle.TAKE_ALL, **oracle.ALTERNATING}
+    return {name: Model(tmp_path_factory.mktemp("model"), source) for name, source in templates.items()}
+
+
+def turn(role: str, text: str) -> Turn:
+    return Turn(role, (KnownText(text),))
+
+
+def messages(thread: Thread) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": "".join(part.text for part in turn.content)} for turn in thread]  # type: ignore[union-attr]
+
+
+said = st.lists(st.sampled_from(["a", " ", "\n", "é", "the user", "/no_think", "{", '"', "\\", "'"]), max_size=5)
+plain = said.map("".join)
+answer = st.tuples(st.sampled_from(["", "<think>\nhm\n</think>\n\n", "x</think>", "<think>y</think>"]), plain).map(
+    "".join
+)
+turns = st.one_of(st.tuples(st.sampled_from(["user", "system"]), plain), st.tuples(st.just("assistant"), answer)).map(
+    lambda pair: turn(*pair)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("name", oracle.TAKE_ALL)
+@given(thread=st.lists(turns, min_size=1, max_size=5).map(tuple))
+def test_any_thread(models: dict[str, Model], name: str, thread: Thread) -> None:
+    model = models[name]
+    rendered = model.rendered(messages(thread))
+    assert model.tokenizer.spell(model.prompt(thread)) == rendered  # type: ignore[arg-type]
+    if "think>" not in str(thread):  # data never make the tokens of thoughts
+        assert list(model.prompt(thread)) == model.tokens(rendered)
+
+
+@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("name", oracle.ALTERNATING)
+@given(
+    system=st.none() | plain,
+    texts=st.integers(0, 2).flatmap(lambda n: st.lists(plain, min_size=2 * n + 1, max_size=2 * n + 1)),
+)
+def test_a_system_turn_inside_a_user_turn(
+    models: dict[str, Model], name: str, system: str | None, texts: list[str]
+) -> None:
+    model, first = models[name], () if system is None else (turn("system", system),)
+    thread = (*first, *(turn(("user", "assistant")[at % 2], text) for at, text in enumerate(texts)))
+    rendered = model.rendered(messages(thread))
+    assert list(model.prompt(thread)) == model.tokens(rendered)
+    ends = model.prompter.turn_ends(thread)
+    assert ends == sorted(ends)
+    assert ends[-1] == len(model.prompter.thread_symbols(thread))
+
+
+THOUGHT, ANSWER = "<think>\nhm\n</think>\n\n", "Four."
+
+
+def written(model: Model, text: str) -> Turn:
+    """An answer of the model, thoughts as the control tokens that they are."""
+    return Turn("assistant", (Generated(model.tokenizer.encode_control(text), text),))
+
+
+@pytest.mark.parametrize("name", ["thoughts", "opens thinking"])
+def test_thoughts_of_earlier_answers_are_cut_and_the_answers_tokens_kept(models: dict[str, Model], name: str) -> None:
+    model = models[name]
+    thread = (turn("user", "2+2?"), written(model, THOUGHT + ANSWER), turn("user", "Sure?"))
+    rendered = model.rendered([*messages(thread)])
+    assert THOUGHT not in rendered.removesuffix("<think>\n")
+    assert list(model.prompt(thread)) == model.tokens(rendered)
+
+
+def test_thoughts_of_the_last_answer_stay_the_tokens_that_they_are(models: dict[str, Model]) -> None:
+    model = models["thoughts"]
+    thread = (turn("user", "2+2?"), written(model, THOUGHT + ANSWER))
+    closed = model.rendered(messages(thread), opened=False)
+    assert list(model.prompter.thread_symbols(thread)) == model.tokens(closed)
+
+
+def test_data_never_make_thoughts(models: dict[str, Model]) -> None:
+    model, marks = models["thoughts"], {models["thoughts"].tokenizer.control_token(t) for t in ("<think>", "</think>")}
+    for text in ("<think>", "</think>", " <think> ", "<think>a", "a</think>", "<think>\na\n</think>\n\nb"):
+        for thread in ((turn("user", text),), (turn("user", "q"), turn("assistant", text), turn("user", "r"))):
+            assert marks.isdisjoint(model.prompt(thread))
+        last = model.prompter.thread_symbols((turn("user", "q"), turn("assistant", text)))
+        assert sum(token in marks for token in last) <= 2  # the template's own
+
+
+def test_a_closed_thread_goes_on(models: dict[str, Model]) -> None:
+    """A text's own end, which some templates write, is none of the thread's."""
+    model = models["ended"]
+    first = (turn("user", "a"), turn("assistant", "b"))
+    longer = model.prompter.thread_symbols((*first, turn("user", "c")))
+    assert longer[: len(model.prompter.thread_symbols(first))] == model.prompter.thread_symbols(first)
+    assert model.prompter.template.rewriting is None
+
+
+DOCUMENTS = Passages((("Tarnok", 'A "small" town.\nIt has a mayor.'), ("", "Its mayor is Ada.")))
+
+
+def test_documents_are_handed_to_a_template_that_takes_them(tmp_path: Path) -> None:
+    thread = (turn("user", "Who?"), Turn("documents", (DOCUMENTS,)))
+    given = [{"title": title, "text": text} for title, text in DOCUMENTS.items]
+    model = Model(tmp_path / "frames", oracle.TAKES_DOCUMENTS)
+    numbered = [{"doc_id": number, **document} for number, document in enumerate(given, start=1)]
+    assert list(model.prompt(thread)) == model.tokens(model.rendered(messages(thread[:1]), numbered))
+    model = Model(tmp_path / "json", oracle.DOCUMENTS_AS_JSON)
+    untitled = [{name: value for name, value in document.items() if value} for document in given]
+    assert list(model.prompt(thread)) == model.tokens(model.rendered(messages(thread[:1]), untitled))
+
+
+def test_documents_that_are_not_known_yet_are_planned_as_one(tmp_path: Path) -> None:
+    model = Model(tmp_path, oracle.TAKES_DOCUMENTS)
+    symbols = model.prompt((turn("user", "Who?"), Turn("documents", (Hole("search"),))))
+    assert symbols.count(Hole("search")) == 1
+
+
+def test_without_a_form_for_them_documents_are_said_by_the_user(tmp_path: Path) -> None:
+    text = 'Documents:\n\n[1] Tarnok\nA "small" town.\nIt has a mayor.\n\n[2] Its mayor is Ada.'
+    documents = Turn("documents", (DOCUMENTS,))
+    model = Model(tmp_path / "any", oracle.CHATML)
+    expected = [{"role": "user", "content": "Who?"}, {"role": "user", "content": text}]
+    assert list(model.prompt((turn("user", "Who?"), documents))) == model.tokens(model.rendered(expected))
+    assert model.prompter.notes == ("has no form for documents: a user's turn says them",)
+    model = Model(tmp_path / "strict", oracle.NO_SYSTEM)
+    expected = [{"role": "user", "content": f"Be brief.\n\nWho?\n\n{text}"}]
+    thread = (turn("system", "Be brief."), turn("user", "Who?"), documents)
+    assert list(model.prompt(thread)) == model.tokens(model.rendered(expected))
+    assert model.prompter.notes[1] == "has no place for the system's turn: the user's says it"
+    assert model.prompter.turn_ends(thread)[2] == len(model.prompter.thread_symbols(thread))
+
+
+def test_results_of_tools(tmp_path: Path) -> None:
+    result = turn("tool_result", '{"mayor": "Ada"}')
+    roles = {"tool": oracle.TOOLS, "ipython": oracle.IPYTHON}
+    for role, source in roles.items():
+        model = Model(tmp_path / role, source)
+        expected = [{"role": "user", "content": "Who?"}, {"role": role, "content": '{"mayor": "Ada"}'}]
+        assert list(model.prompt((turn("user", "Who?"), result))) == model.tokens(model.rendered(expected))
+    model = Model(tmp_path / "none", oracle.CHATML)
+    expected = [{"role": "user", "content": "Who?"}, {"role": "user", "content": 'Tool result:\n\n{"mayor": "Ada"}'}]
+    assert list(model.prompt((turn("user", "Who?"), result))) == model.tokens(model.rendered(expected))
+
+
+def test_calls_of_tools(tmp_path: Path) -> None:
+    model = Model(tmp_path / "knows", oracle.TOOLS)
+    arguments = {"city": 'Tarnok "old" <|im_end|>', "most": 3}
+    calling = Turn("assistant", (), (RequestedCall("mayor", json.dumps(arguments), "call_1"),))
+    thread = (turn("user", "Who?"), calling, Turn("tool_result", (KnownText("Ada"),), call_id="call_1"))
+    function = {"name": "mayor", "arguments": arguments}
+    expected = [
+        {"role": "user", "content": "Who?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+        },
+        {"role": "tool", "content": "Ada", "tool_call_id": "call_1"},
+    ]
+    rendered = model.rendered(expected)
+    assert model.tokenizer.spell(model.prompt(thread)) == rendered  # type: ignore[arg-type]
+    end = model.tokenizer.control_token("<|im_end|>")
+    assert model.prompt(thread).count(end) == 3  # type: ignore[arg-type]
+    with pytest.raises(BadModel, match="has no form for calls of tools, which turn 2 asks for"):
+        Model(tmp_path / "none", oracle.CHATML).prompt(thread)
+
+
+def test_contents_as_parts(tmp_path: Path) -> None:
+    model = Model(tmp_path, oracle.PARTS)
+    expected = [{"role": "user", "content": [{"type": "text", "text": "Who?"}]}]
+    assert list(model.prompt((turn("user", "Who?"),))) == model.tokens(model.rendered(expected))
+
+
+def test_turns_that_are_not_known_yet_keep_their_place(models: dict[str, Model]) -> None:
+    history = Turn("", (Hole("history"),))
+    for name, model in models.items():
+        thread = (turn("system", "s"), history, turn("user", "q"))
+        symbols = model.prompter.thread_symbols(thread)
+        known = tuple(symbol for symbol in symbols if symbol != Hole("history"))
+        assert known == model.prompter.thread_symbols((thread[0], thread[2])), name
