@@ -80,6 +80,16 @@ def opening(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[M
     return template.generation_prompt(turns, lambda some, generation: template.render(some, texts, generation))
 
 
+def cuts_thoughts(template: ChatTemplate, turns: tuple[TurnShape, ...], slot: int) -> bool:
+    """Does the template leave out the thoughts with which a text begins?"""
+    masks = [PLAIN] * texts_of(turns)
+    masks[slot] = ("<think>", None, "</think>", None)
+    try:
+        return placeholder(slot, 1) not in template.render(turns, _shown(masks), generation=False)
+    except BadModel:
+        return False
+
+
 def _shown(masks: Sequence[Mask]) -> list[str]:
     return [_spelled(mask, slot, 0, len(mask), 0) for slot, mask in enumerate(masks)]
 

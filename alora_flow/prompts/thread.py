@@ -23,7 +23,7 @@ from alora_flow.prompts.contents import (
     Thread,
     Turn,
 )
-from alora_flow.prompts.masks import Mask, WrittenPart, escaped, framed, masking, opening, spans
+from alora_flow.prompts.masks import Mask, WrittenPart, cuts_thoughts, escaped, framed, masking, opening, spans
 from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.tokens import Position, Tokenizer
@@ -73,6 +73,7 @@ class Prompter:
         self._messenger = Messenger(template, tokenizer.control)
         self._shown = masking(template.looks_for)
         self._framed = lru_cache(maxsize=256)(lambda *layout: framed(template, *layout))
+        self._cuts = lru_cache(maxsize=256)(lambda *place: cuts_thoughts(template, *place))
         self._masked = lru_cache(maxsize=256)(self._mask)
         self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
 
@@ -114,6 +115,7 @@ class Prompter:
     def _pieces(self, messages: Messages) -> Iterator[tuple[int, Content]]:
         """All that is written, in order, with the turn that it belongs to."""
         texts = [self._masked(text) for message in messages for text in message.texts]
+        self._note_thoughts(messages, texts)
         turns = [message.turn for message in messages for _ in message.texts]
         literals = frozenset[str]().union(*(text.literals for text in texts)) & self.tokenizer.control
         for part in self._framed(shapes(messages), tuple(text.mask for text in texts)):
@@ -125,6 +127,15 @@ class Prompter:
             elif part.text:  # it may hold what data spell: that is no control token
                 for text in re.split(f"({'|'.join(map(re.escape, literals))})", part.text):
                     yield own[-1 if part.closing else 0], KnownText(text, control=text not in literals)
+
+    def _note_thoughts(self, messages: Messages, texts: Sequence[_MaskedText]) -> None:
+        """An answer whose thoughts a template cuts can't stay where it was written, nor can what follows it."""
+        if self.template.rewriting or "</think>" not in self.template.looks_for:
+            return
+        for slot, text in enumerate(texts[:-1]):
+            answer = any(isinstance(part.content, Generated) or _answer(part.content) for part in text.contents)
+            if answer and self._cuts(shapes(messages), slot):
+                self.template.rewriting = "cuts the thoughts of earlier answers"
 
     def _kept(self, text: _MaskedText, part: WrittenPart) -> Iterator[tuple[int, Content]]:
         start, end = (text.ends[number - 1] if number else 0 for number in (part.first, part.last))
@@ -186,3 +197,8 @@ class Prompter:
         if isinstance(content, Hole):
             return UNKNOWN
         return self.tokenizer.spell(content.tokens) if isinstance(content, Generated) else content.text
+
+
+def _answer(content: Content) -> bool:
+    """Is it a hole for what a model will have written?"""
+    return isinstance(content, Hole) and content.at_most is not None

@@ -27,6 +27,16 @@ flow main(q: str) -> str {
 """
 
 
+RAG = """
+model base = "model"
+flow main(q: str) -> str { return (generate(max_tokens: 12) on (documents([document("d")]) + user(q))).text }
+"""
+CUTS = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>' + (m.content.split('</think>')[-1]) + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
 def compilation(folder: Path, template: str, *merges: tuple[str, str]) -> Compilation:
     tiny.write_model_folder(folder / "model", template, merges)
     ids = tiny.tokenizer(*merges).encode(">c", add_special_tokens=False).ids
@@ -59,6 +69,35 @@ def test_a_template_that_rewrites_earlier_turns_is_warned_of_where_it_first_cost
     (warning,) = advise(made.schedule(made.flow(None), {}))
     assert (warning.code, warning.severity, warning.span.line) == ("W0902", "warning", 4)
     assert warning.message == "the chat template of model rewrites earlier turns when user follows user, assistant"
+
+
+def test_the_warning_says_what_is_computed_again(tmp_path: Path) -> None:
+    tiny.write_model_folder(tmp_path / "model", tiny.TEMPLATE.replace("'<|assistant|>'", "'<|assistant|>!'"))
+    (tmp_path / "case.flow").write_text(TALK)
+    made = Compilation(tmp_path / "case.flow")
+    (warning,) = advise(made.schedule(made.flow(None), {}))
+    assert warning.message == "the chat template of model opens an answer in another way than it keeps it"
+    assert warning.help == "nothing goes wrong; what it rewrites is computed again: 1 + |first| tokens of this flow"
+
+
+def test_thoughts_that_are_cut_are_warned_of(tmp_path: Path) -> None:
+    tiny.write_model_folder(tmp_path / "model", CUTS)
+    (tmp_path / "case.flow").write_text(TALK)
+    made = Compilation(tmp_path / "case.flow")
+    (warning,) = advise(made.schedule(made.flow(None), {}))
+    assert warning.message == "the chat template of model cuts the thoughts of earlier answers"
+
+
+def test_turns_that_a_template_has_no_form_for_are_warned_of(tmp_path: Path) -> None:
+    template = tiny.TEMPLATE.replace("'<|' + m['role'] + '|>'", "m['role'] + ': '").replace(
+        "<|assistant|>", "assistant: "
+    )
+    tiny.write_model_folder(tmp_path / "model", template)
+    (tmp_path / "case.flow").write_text(RAG)
+    made = Compilation(tmp_path / "case.flow")
+    (warning,) = advise(made.schedule(made.flow(None), {}))
+    assert warning.code == "W0903"
+    assert warning.message == "the chat template of model has no form for documents: a user's turn says them"
 
 
 def test_a_flow_on_such_a_template_keeps_its_promise(tmp_path: Path) -> None:

@@ -78,4 +78,5 @@ CODES: dict[str, str] = {
     # warnings of a plan, which knows the model's tokenizer
     "W0901": "an invocation that its prompt tokenises otherwise",
     "W0902": "a chat template that rewrites earlier turns",
+    "W0903": "a chat template that has no form for a turn",
 }
