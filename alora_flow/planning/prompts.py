@@ -6,7 +6,7 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract
@@ -36,10 +36,17 @@ class Setup:
         )
         if key not in self._forms:
             try:
-                self._forms[key] = self._form(operation)
+                self._forms[key] = self._ended(self._form(operation))
             except ConstraintError as error:  # a range too narrow to be written
                 raise BadInput(f"line {operation.thread.span.line}: {error}") from error
         return self._forms[key]
+
+    def _ended(self, form: AnswerForm) -> AnswerForm:
+        """An answer that is not one of a few ends where the template ends a turn, whatever the model's own end is."""
+        end = self.prompter.turn_end
+        if end is None or form.choices is not None:
+            return form
+        return replace(form, settings={**form.settings, "stop_tokens": (end,)})
 
     def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         if isinstance(operation, g.Invoke):

@@ -20,12 +20,6 @@ class Position(Enum):
     INSIDE = 2
 
 
-def prefixes(tokenizer: Tokenizer) -> bool:
-    """Does it put a space before a text that begins with none? Tried, since it can say so in many ways."""
-    before = {Position.FIRST: tokenizer, Position.INSIDE: at(tokenizer, Position.INSIDE)}
-    return before[Position.INSIDE] is not tokenizer
-
-
 def at(tokenizer: Tokenizer, place: Position) -> Tokenizer:
     """The tokenizer for pieces at a place: itself, where these are encoded as a text of their own is."""
     if place is Position.FIRST:

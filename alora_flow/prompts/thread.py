@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from alora_flow.errors import BadModel
 from alora_flow.prompts.contents import (
     Content,
     Generated,
@@ -81,6 +82,16 @@ class Prompter:
     def notes(self) -> tuple[str, ...]:
         """What threads say and the template has no form for, and how it was said instead, as far as it was met."""
         return tuple(self._messenger.notes)
+
+    @cached_property
+    def turn_end(self) -> int | None:
+        """The control token with which the template ends an assistant's turn; None where it is none."""
+        try:
+            after = self.template.frames(("user", "assistant"))[-1].after.strip()
+        except BadModel:
+            return None
+        tokens = self.tokenizer.encode_control(after)
+        return tokens[0] if tokens and self.tokenizer.is_control(tokens[0]) else None
 
     def thread_symbols(self, thread: Thread) -> tuple[Symbol, ...]:
         """The closed turns of a thread, each piece tokenised on its own."""

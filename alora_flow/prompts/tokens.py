@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
+from tokenizers import Tokenizer as HuggingFaceTokenizer
+from tokenizers.models import Unigram
+
 from alora_flow.errors import BadModel
 from alora_flow.prompts.memory import EncodingMemory
-from alora_flow.prompts.prefixes import Position, at, prefixes
+from alora_flow.prompts.prefixes import Position, at
 from alora_runtime.errors import ModelError
 from alora_runtime.tokenizer_file import load_tokenizer
 
@@ -38,12 +42,12 @@ class Tokenizer:
             ) from error
         added = self._tokenizer.get_added_tokens_decoder()
         self._control = {token.content: token_id for token_id, token in added.items()}
-        self._control_ids = frozenset(added)
+        self._control_ids = frozenset(added) - {_unknown(self._tokenizer)}
         self.control = frozenset(self._control)
-        self.prefixes = prefixes(self._tokenizer)
         longest_first = sorted(self._control, key=len, reverse=True)
         self._forgery = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._at = cache(lambda place: at(self._tokenizer, place))
+        self.prefixes = self._at(Position.INSIDE) is not self._tokenizer
         self._memories = {
             (place, control): EncodingMemory(partial(encode, place), MEMORY // (len(Position) if self.prefixes else 1))
             for place in (Position if self.prefixes else (Position.FIRST,))
@@ -108,3 +112,12 @@ class Tokenizer:
     def spell(self, tokens: tuple[int, ...]) -> str:
         """The text of some tokens with control tokens shown: for messages and plans."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _unknown(tokenizer: HuggingFaceTokenizer) -> int | None:
+    """The token for characters that a tokenizer does not know. It is listed as a special one, and any text makes it."""
+    if isinstance(tokenizer.model, Unigram):
+        number = json.loads(tokenizer.model.__getstate__())["unk_id"]
+        return None if number is None else int(number)
+    text = getattr(tokenizer.model, "unk_token", None)
+    return None if text is None else tokenizer.token_to_id(text)

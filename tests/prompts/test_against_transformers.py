@@ -193,3 +193,13 @@ def test_turns_that_are_not_known_yet_keep_their_place(models: dict[str, Model])
         symbols = model.prompter.thread_symbols(thread)
         known = tuple(symbol for symbol in symbols if symbol != Hole("history"))
         assert known == model.prompter.thread_symbols((thread[0], thread[2])), name
+
+
+def test_what_ends_a_turn(models: dict[str, Model], tmp_path: Path) -> None:
+    ends = {"merged": "</s>", "last user": "</s>"}
+    for name, model in models.items():
+        assert model.prompter.turn_end == model.tokenizer.control_token(ends.get(name, "<|im_end|>")), name
+    assert (
+        Model(tmp_path, "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}").prompter.turn_end
+        is None
+    )

@@ -1,0 +1,152 @@
+"""Every type of tokenizer gives the tokens that transformers gives, and pieces of a text give its text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from alora_flow.prompts.template import ChatTemplate
+from alora_flow.prompts.thread import KnownText, Prompter, Turn
+from alora_flow.prompts.tokens import Position, Tokenizer
+from tests import tiny
+from tests.prompts.tokenizers_of_tests import CONTROL, MAKERS, TEXTS, source
+
+WORDWISE = ("wordpiece",)
+"""Types that lose where a word begins, so that only pieces of whole words can be joined."""
+
+
+def write(folder: Path, name: str, **settings: Any) -> Path:
+    tiny.write_model_folder(folder, tokenizer_class="PreTrainedTokenizerFast", **settings)
+    (folder / "tokenizer.json").write_text(source(name), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Tokenizer, Any]]:
+    made = {}
+    for name in MAKERS:
+        folder = write(tmp_path_factory.mktemp("model"), name)
+        made[name] = Tokenizer(folder), AutoTokenizer.from_pretrained(str(folder))
+    return made
+
+
+words = st.sampled_from([*{word for text in TEXTS for word in text.split()}, "é", "日本", "😀", "zz"])
+blanks = st.sampled_from([" ", "\n", "  "])
+anything = st.lists(st.one_of(words, blanks), min_size=1, max_size=6).map("".join)
+whole_words = st.lists(words, min_size=1, max_size=3).map(lambda some: " " + " ".join(some))
+
+
+def joined(tokenizer: Tokenizer, pieces: list[tuple[str, bool]]) -> list[int]:
+    ids: list[int] = []
+    for text, control in pieces:
+        place = Position.FIRST if not ids else Position.SECTION if tokenizer.is_control(ids[-1]) else Position.INSIDE
+        ids += tokenizer.encode(text, place, control)
+    return ids
+
+
+@settings(max_examples=80, deadline=None)
+@pytest.mark.parametrize("name", MAKERS)
+@given(sections=st.lists(st.tuples(st.sampled_from(CONTROL), anything), max_size=3), first=anything)
+def test_between_control_tokens_the_tokens_are_those_of_transformers(
+    both: dict[str, Any], name: str, sections: list[tuple[str, str]], first: str
+) -> None:
+    tokenizer, theirs = both[name]
+    pieces = [(first, False), *(piece for mark, text in sections for piece in ((mark, True), (text, False)))]
+    whole = theirs.encode("".join(text for text, _ in pieces), add_special_tokens=False)
+    assert joined(tokenizer, pieces) == whole
+    assert list(tokenizer.encode_control("".join(text for text, _ in pieces))) == whole
+
+
+@settings(max_examples=80, deadline=None)
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in WORDWISE])
+@given(texts=st.lists(st.tuples(anything, st.booleans()), min_size=1, max_size=4), mark=st.booleans())
+def test_pieces_give_the_text_of_the_whole(
+    both: dict[str, Any], name: str, texts: list[tuple[str, bool]], mark: bool
+) -> None:
+    tokenizer, theirs = both[name]
+    pieces = [("<|user|>", True), *texts] if mark else texts
+    whole = theirs.encode("".join(text for text, _ in pieces), add_special_tokens=False)
+    assert theirs.decode(joined(tokenizer, pieces)) == theirs.decode(whole)
+
+
+@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("name", WORDWISE)
+@given(texts=st.lists(st.tuples(whole_words, st.booleans()), min_size=1, max_size=4))
+def test_pieces_of_whole_words_give_the_tokens_of_the_whole(
+    both: dict[str, Any], name: str, texts: list[tuple[str, bool]]
+) -> None:
+    tokenizer, theirs = both[name]
+    assert joined(tokenizer, texts) == theirs.encode("".join(text for text, _ in texts), add_special_tokens=False)
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in WORDWISE])
+def test_a_hole_in_a_text_gets_no_space(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path, name)
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    tokenizer = Tokenizer(folder)
+    prompter = Prompter(tokenizer, ChatTemplate(folder, tokenizer.control))
+    said = (KnownText("see http://", control=True), KnownText("a.com"), KnownText("/x", control=True))
+    symbols = prompter.thread_symbols((Turn("user", said),))
+    assert tokenizer.decode(symbols).removeprefix(" ") == "see http://a.com/x"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@given(text=st.lists(st.one_of(st.sampled_from(CONTROL), words), max_size=4).map("".join))
+@settings(max_examples=40, deadline=None)
+def test_data_make_no_control_token(both: dict[str, Any], name: str, text: str) -> None:
+    tokenizer, _ = both[name]
+    for place in Position:
+        assert not any(map(tokenizer.is_control, tokenizer.encode(text, place, control=False)))
+
+
+def test_truncation_and_padding_of_the_file_are_off(tmp_path: Path) -> None:
+    folder = write(tmp_path, "byte level")
+    made = json.loads(source("byte level"))
+    made["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    made["padding"] = {
+        "strategy": {"Fixed": 64},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "!",
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(made), encoding="utf-8")
+    theirs = AutoTokenizer.from_pretrained(str(folder))
+    text = TEXTS[0]
+    ids = Tokenizer(folder).encode_control(text)
+    assert list(ids) == theirs.encode(text, add_special_tokens=False, truncation=False, padding=False)
+    assert len(ids) > 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ({"eos_token": "<end>"}, {}),
+        ({"eos_token": {"__type": "AddedToken", "content": "<end>", "lstrip": True, "special": True}}, {}),
+        ({"additional_special_tokens": ["<end>", "<more>"]}, {}),
+        ({"extra_special_tokens": {"image_token": "<end>"}}, {}),
+        ({"added_tokens_decoder": {"900": {"content": "<end>", "special": False, "normalized": False}}}, {}),
+        ({}, {"special_tokens_map.json": {"eos_token": {"content": "<end>", "lstrip": False}}}),
+        ({"pad_token": "a"}, {"added_tokens.json": {"<end>": 900, "<more>": 901}}),
+    ],
+    ids=["text", "object", "list", "map", "decoder", "special tokens map", "added tokens"],
+)
+@pytest.mark.parametrize("name", ["byte level", "prepending", "unigram"])
+def test_control_tokens_that_only_the_small_files_know(
+    tmp_path: Path, name: str, settings: dict[str, Any], files: dict[str, Any]
+) -> None:
+    folder = write(tmp_path, name, **settings)
+    for file, content in files.items():
+        (folder / file).write_text(json.dumps(content))
+    theirs, ours = AutoTokenizer.from_pretrained(str(folder)), Tokenizer(folder)
+    text = "the <end> mayor<more>Ada a"
+    assert list(ours.encode_control(text)) == theirs.encode(text, add_special_tokens=False)
+    assert ours.control_token("<end>") == theirs.convert_tokens_to_ids("<end>")
+    assert ours.control_token("<end>") not in ours.encode_data(text)

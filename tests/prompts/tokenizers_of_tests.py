@@ -1,0 +1,110 @@
+"""One small tokenizer of every type, trained on the spot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+SAID = "see the mayor of Tarnok at http://a.com/x and http://b.org/y who is Ada said the town hall café \n 1234 x1 "
+TEXTS = [
+    SAID,
+    " ".join(reversed(SAID.split(" "))),
+    "the  town\n\nhall",
+    "Ada, the mayor (of Tarnok).",
+    "see http://a.com/x",
+]
+CONTROL = ["<s>", "</s>", "<|user|>"]
+BYTES = [f"<0x{number:02X}>" for number in range(256)]
+
+
+def _metaspace_decoder(strip: bool = True) -> decoders.Decoder:
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    return decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if strip else [])])
+
+
+def byte_level(add_prefix_space: bool = False) -> Tokenizer:
+    """GPT-2's and its followers'."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False))
+    return made
+
+
+def _sentencepiece() -> Tokenizer:
+    """BPE over words with `▁`, and bytes for what it does not know."""
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    words.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=250, show_progress=False))
+    learnt = words.get_vocab()
+    vocabulary = {"<unk>": 0, **{text: 1 + at for at, text in enumerate(BYTES)}}
+    for text in sorted(learnt, key=lambda text: learnt[text]):
+        vocabulary.setdefault(text, len(vocabulary))
+    merges = [tuple(pair) for pair in json.loads(words.to_str())["model"]["merges"]]
+    return Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+
+
+def prepending() -> Tokenizer:
+    """Llama 2's: a normaliser prepends `▁`."""
+    made = _sentencepiece()
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = _metaspace_decoder()
+    return made
+
+
+def metaspace(scheme: str) -> Callable[[], Tokenizer]:
+    """Mistral's and others': a pre-tokenizer prepends it, to the text or behind every control token."""
+
+    def make() -> Tokenizer:
+        made = _sentencepiece()
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+        made.decoder = _metaspace_decoder(strip=scheme != "never")
+        return made
+
+    return make
+
+
+def unigram() -> Tokenizer:
+    """T5's and others'."""
+    made = Tokenizer(models.Unigram())
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=200, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)
+    made.train_from_iterator(TEXTS * 4, trainer)
+    return made
+
+
+def wordpiece() -> Tokenizer:
+    """BERT's."""
+    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    made.train_from_iterator(
+        TEXTS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"], show_progress=False)
+    )
+    return made
+
+
+MAKERS: dict[str, Callable[[], Tokenizer]] = {
+    "byte level": byte_level,
+    "byte level with a space": lambda: byte_level(add_prefix_space=True),
+    "prepending": prepending,
+    "metaspace always": metaspace("always"),
+    "metaspace first": metaspace("first"),
+    "metaspace never": metaspace("never"),
+    "unigram": unigram,
+    "wordpiece": wordpiece,
+}
+
+
+@cache
+def source(name: str) -> str:
+    """The `tokenizer.json` of one, with control tokens."""
+    made = MAKERS[name]()
+    made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in CONTROL])
+    return str(made.to_str())
