@@ -14,8 +14,8 @@ from tokenizers.models import Unigram
 
 from alora_flow.errors import BadModel
 from alora_flow.prompts.memory import EncodingMemory
-from alora_flow.prompts.prefixes import Position, at
 from alora_runtime.errors import ModelError
+from alora_runtime.prefix_space import Position, at
 from alora_runtime.tokenizer_file import load_tokenizer
 
 MEMORY = 16 << 20

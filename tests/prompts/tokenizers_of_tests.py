@@ -73,7 +73,8 @@ def unigram() -> Tokenizer:
     made = Tokenizer(models.Unigram())
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=200, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)
+    settings = {"unk_token": "<unk>", "special_tokens": ["<unk>"], "initial_alphabet": [*"é日本😀z"]}
+    trainer = trainers.UnigramTrainer(vocab_size=200, show_progress=False, **settings)
     made.train_from_iterator(TEXTS * 4, trainer)
     return made
 

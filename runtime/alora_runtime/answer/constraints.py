@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isinf
@@ -11,8 +11,10 @@ from math import isinf
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from tokenizers import Tokenizer
 
+from alora_runtime.answer.first_space import behind_a_space, drops_first_space
 from alora_runtime.answer.schema import bounded, most_bytes
 from alora_runtime.errors import ConstraintError
+from alora_runtime.prefix_space import Position, at
 from alora_runtime.requests import Matcher
 
 
@@ -23,9 +25,18 @@ class Vocabulary:
         self._tokenizer = tokenizer
 
     @cached_property
+    def _plain(self) -> _PlainText:
+        return _PlainText(self._tokenizer)
+
+    @cached_property
     def tokens(self) -> LLTokenizer:
         """The tokenizer for llguidance."""
-        return LLTokenizer(_PlainText(self._tokenizer))
+        return LLTokenizer(self._plain)
+
+    @property
+    def spaces(self) -> tuple[int, ...]:
+        """The tokens that are a space, where decoding drops the one that an answer begins with; else none."""
+        return self._plain.spaces
 
 
 class _PlainText:
@@ -40,8 +51,11 @@ class _PlainText:
         self.end = self.eos_token_id = known.vocab_size
         self.tokens = [known.decode_bytes([token]) for token in range(self.end)] + [b"<end of answer>"]
         self.special_token_ids = [*filter(known.is_special_token, range(self.end)), self.end]
-        self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        inside = at(tokenizer, Position.INSIDE)  # what is forced stands behind what was written
+        self._tokenizer: Tokenizer = Tokenizer.from_str(inside.to_str())
         self._tokenizer.encode_special_tokens = True
+        drops = drops_first_space(tokenizer, self.tokens)
+        self.spaces = tuple(token for token, text in enumerate(self.tokens) if drops and text == b" ")
 
     def __call__(self, text: str) -> list[int]:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -102,19 +116,22 @@ class Constraint:
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
         """Compile. Raises ConstraintError with the compiler's message."""
         try:
-            matcher = LLMatcher(vocabulary.tokens, _GRAMMARS[self.kind](self.text), log_level=0, limits=LIMITS)
+            grammar = _GRAMMARS[self.kind](self.text)
+            grammar = behind_a_space(grammar) if vocabulary.spaces else grammar
+            matcher = LLMatcher(vocabulary.tokens, grammar, log_level=0, limits=LIMITS)
         except ValueError as error:
             raise ConstraintError(f"the {self.kind} constraint does not compile: {error}") from None
         if matcher.is_error():
             raise ConstraintError(f"the {self.kind} constraint does not compile: {matcher.get_error()}")
-        return _GrammarMatcher(matcher, vocabulary.tokens.eos_token)
+        return _GrammarMatcher(matcher, vocabulary.tokens.eos_token, vocabulary.spaces)
 
 
 class _GrammarMatcher:
-    """`end`: the token that means the end to llguidance. The mask of a place is computed once."""
+    """`end`: the token that means the end to llguidance; `barred`: tokens that come to nothing, where an answer begins
+    with one. The mask of a place is computed once."""
 
-    def __init__(self, matcher: LLMatcher, end: int) -> None:
-        self._matcher, self._end = matcher, end
+    def __init__(self, matcher: LLMatcher, end: int, barred: Sequence[int] = ()) -> None:
+        self._matcher, self._end, self._barred = matcher, end, barred
         self._allowed: bytes | None = None
 
     def forced(self) -> list[int]:
@@ -130,7 +147,7 @@ class _GrammarMatcher:
         return mask
 
     def accept(self, token: int) -> None:
-        self._allowed = None
+        self._allowed, self._barred = None, ()
         if not self._matcher.consume_token(token):
             raise ConstraintError(f"token {token} cannot continue the answer under its constraint{self._why()}")
 
@@ -146,7 +163,8 @@ class _GrammarMatcher:
     def _mask(self) -> bytes:
         if self._allowed is None:
             mask = bytearray(self._matcher.compute_bitmask())
-            mask[self._end // 8] &= ~(1 << self._end % 8)
+            for token in (self._end, *self._barred):
+                mask[token // 8] &= ~(1 << token % 8)
             self._allowed = bytes(mask)
         return self._allowed
 

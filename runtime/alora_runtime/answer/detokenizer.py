@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
+
+BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+"""A token that is a byte, to tokenizers that spell what they don't know so."""
+
+
+def whole_text(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """The text of some tokens without special ones; it ends with `�` where it was cut within a character.
+
+    A decoder with byte fallback would give up all characters beside such a cut.
+    """
+    cut = _cut_bytes(tokenizer, tokens)
+    decoded: str = tokenizer.decode(list(tokens[: len(tokens) - cut]), skip_special_tokens=True)
+    return decoded + "\ufffd" * bool(cut)
+
+
+def _cut_bytes(tokenizer: Tokenizer, tokens: Sequence[int]) -> int:
+    """How many tokens at the end are bytes of a character that is not whole."""
+    run = bytearray()
+    for token in reversed(tokens):
+        found = BYTE.fullmatch(tokenizer.id_to_token(token) or "")
+        if not found or len(run) == 3:
+            break
+        run.insert(0, int(found[1], 16))
+    for count in range(1, len(run) + 1):
+        lead = run[-count]
+        if lead >= 0xC0:
+            length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+            return count if count < length else 0
+    return 0
 
 
 class Detokenizer:
@@ -35,9 +65,8 @@ class Detokenizer:
 
     @property
     def whole(self) -> str:
-        """All text so far, with bytes that are not a character yet, up to the stop string."""
-        decoded: str = self._tokenizer.decode(self._tokens, skip_special_tokens=True)
-        return decoded[: self.cut]
+        """All text so far, with a mark for bytes that are not a character yet, up to the stop string."""
+        return whole_text(self._tokenizer, self._tokens)[: self.cut]
 
     @property
     def safe(self) -> int:

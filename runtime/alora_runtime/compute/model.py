@@ -15,6 +15,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from alora_runtime.answer.detokenizer import whole_text
 from alora_runtime.compute.batch import Batch, Batcher
 from alora_runtime.compute.cpu.processor import Cpu
 from alora_runtime.compute.decoder import Decoder
@@ -104,7 +105,7 @@ class LanguageModel:
 
     def text(self, tokens: list[int]) -> str:
         """Decoded, without special tokens; empty without a tokenizer."""
-        return self.tokenizer.decode(tokens, skip_special_tokens=True) if self.tokenizer else ""
+        return whole_text(self.tokenizer, tokens) if self.tokenizer else ""
 
 
 def load_model(

@@ -1,0 +1,83 @@
+"""Answers of models whose tokenizer puts a space before a text, and spells what it does not know in bytes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tokenizers import Tokenizer
+
+from alora_runtime import Constraint
+from alora_runtime.answer.constraints import Vocabulary
+from alora_runtime.answer.detokenizer import Detokenizer, whole_text
+from tests.prompts.tokenizers_of_tests import MAKERS, source
+
+SPACED = ["prepending", "metaspace always", "metaspace first"]
+FALLS_BACK = [*SPACED, "metaspace never"]
+
+
+def made(name: str) -> Tokenizer:
+    return Tokenizer.from_str(source(name))
+
+
+def allowed(mask: bytes) -> set[int]:
+    return {token for token in range(8 * len(mask)) if mask[token // 8] >> token % 8 & 1}
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("wordpiece", "unigram")])
+@pytest.mark.parametrize("text", ["the mayor", "Ada", "1234"])
+def test_an_answer_that_the_tokenizer_writes_fits_its_grammar(name: str, text: str) -> None:
+    tokenizer = made(name)
+    matcher = Constraint.regex(text).matcher(Vocabulary(tokenizer))
+    written: list[int] = list(matcher.forced())
+    for token in tokenizer.encode(text, add_special_tokens=False).ids[len(written) :] if name in SPACED else ():
+        assert token in allowed(matcher.mask())
+        matcher.accept(token)
+        written.append(token)
+        forced = matcher.forced()
+        written += forced
+        if forced:
+            break
+    while not matcher.done:
+        token = min(allowed(matcher.mask()))
+        matcher.accept(token)
+        written += [token, *matcher.forced()]
+    assert whole_text(tokenizer, written) == text
+
+
+@pytest.mark.parametrize("name", SPACED)
+def test_only_the_first_token_may_bring_a_space(name: str) -> None:
+    tokenizer = made(name)
+    matcher = Constraint.regex("the(the)+").matcher(Vocabulary(tokenizer))
+    with_space = tokenizer.token_to_id("▁the")
+    assert with_space in allowed(matcher.mask())
+    matcher.accept(with_space)
+    matcher.forced()
+    assert not matcher.accepting or with_space not in allowed(matcher.mask())
+
+
+@pytest.mark.parametrize("name", FALLS_BACK)
+def test_json_is_whole_on_such_a_tokenizer(name: str) -> None:
+    tokenizer = made(name)
+    schema = {"type": "object", "properties": {"mayor": {"enum": ["Ada", "é"]}}, "required": ["mayor"]}
+    matcher = Constraint.json_schema({**schema, "additionalProperties": False}).matcher(Vocabulary(tokenizer))
+    written: list[int] = list(matcher.forced())
+    while not matcher.done:
+        token = max(allowed(matcher.mask()))
+        matcher.accept(token)
+        written += [token, *matcher.forced()]
+    assert json.loads(whole_text(tokenizer, written))["mayor"] in ("Ada", "é")
+
+
+@pytest.mark.parametrize("name", FALLS_BACK)
+@pytest.mark.parametrize("text", ["日本 😀 é x", "a日", "😀"])
+def test_characters_beside_a_cut_stay_whole(name: str, text: str) -> None:
+    tokenizer = made(name)
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    words = Detokenizer(tokenizer)
+    for count, token in enumerate(ids, start=1):
+        words.push(token)
+        assert words.whole.startswith(words.text)
+        assert text.startswith(words.whole.removesuffix("\ufffd"))
+        assert words.whole == whole_text(tokenizer, ids[:count])
+    assert words.whole == text
