@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alora_flow.errors import BadInput, FlowError, RunFailed
     from alora_flow.module import Flow, Module, Result, load
-    from alora_flow.values.data import ChatTurn, Distribution, Document
+    from alora_flow.values.data import Distribution, Document
+    from alora_flow.values.history import ChatTurn
 
 __all__ = [
     "BadInput",
@@ -27,7 +28,8 @@ __all__ = [
 _HOME = {
     "alora_flow.errors": ("BadInput", "FlowError", "RunFailed"),
     "alora_flow.module": ("Flow", "Module", "Result", "load"),
-    "alora_flow.values.data": ("ChatTurn", "Distribution", "Document"),
+    "alora_flow.values.data": ("Distribution", "Document"),
+    "alora_flow.values.history": ("ChatTurn",),
 }
 
 

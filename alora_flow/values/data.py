@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 
 from alora_flow.language.meaning.program import Role
-from alora_flow.prompts.contents import Generated, KnownText, Passages, Thread, Turn
+from alora_flow.prompts.contents import Generated, KnownText, Passages, RequestedCall, Thread, Turn
+from alora_flow.values.history import ChatCall, ChatTurn
 
 
 class Document(BaseModel):
@@ -21,16 +22,6 @@ class Document(BaseModel):
 
     text: str
     title: str = ""
-
-
-class ChatTurn(BaseModel):
-    """One turn of a `chat`, as data. Its role is one of the language's: a template writes a role as it is, so that one
-    of a caller's choice could spell control tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    role: Role
-    content: str
 
 
 @dataclass(frozen=True)
@@ -104,13 +95,28 @@ def passages(documents: Sequence[Document]) -> Passages:
 
 def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
     """Turns of data as turns of a thread: their text can make no control token."""
-    return tuple(Turn(turn.role, (KnownText(turn.content),)) for turn in chat)
+    return tuple(
+        Turn(
+            turn.role,
+            (KnownText(turn.content),) if turn.content or not turn.tool_calls else (),
+            tuple(RequestedCall(call.name, call.arguments, call.id) for call in turn.tool_calls),
+            turn.tool_call_id,
+            turn.name if turn.role == "tool_result" else "",
+        )
+        for turn in chat
+    )
 
 
 def chat_of_thread(thread: Thread) -> list[ChatTurn]:
     """A thread read back as data. Its contents must be known."""
     return [
-        ChatTurn(role=cast(Role, turn.role), content="".join(_text(content) for content in turn.content))
+        ChatTurn(
+            role=cast(Role, turn.role),
+            content="".join(_text(content) for content in turn.content),
+            tool_calls=tuple(ChatCall(name=call.name, arguments=call.arguments, id=call.id) for call in turn.calls),
+            tool_call_id=turn.call_id,
+            name=turn.name,
+        )
         for turn in thread
     ]
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from alora_flow.language.meaning import types as t
-from alora_flow.values.data import ChatTurn, Distribution, Document, Numbered, Pair, Reply
+from alora_flow.values.data import Distribution, Document, Numbered, Pair, Reply
+from alora_flow.values.history import ChatTurn
 from alora_flow.values.names import alias, field_names, field_of, python_names
 
 _PLAIN: dict[type, Any] = {
