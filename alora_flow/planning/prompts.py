@@ -96,6 +96,7 @@ def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> P
     if isinstance(operation, g.Generate):
         return Prompt(symbols + setup.prompter.generation_tokens(thread))
     contract = setup.contracts[operation.intrinsic.key]
+    symbols += setup.prompter.closing_tokens(thread)
     tail = contract.invocation or setup.prompter.generation_tokens(thread)
     start = len(symbols) + contract.active_at if contract.adapter.activated else 0
     return Prompt(symbols + tail, contract, start)

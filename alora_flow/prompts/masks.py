@@ -80,6 +80,11 @@ def opening(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[M
     return template.generation_prompt(turns, lambda some, generation: template.render(some, texts, generation))
 
 
+def closing(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> str:
+    """What ends some turns that no answer follows, beside what ends them all the same."""
+    return template.closing(turns, lambda generation: template.render(turns, _shown(masks), generation))
+
+
 def cuts_thoughts(template: ChatTemplate, turns: tuple[TurnShape, ...], slot: int) -> bool:
     """Does the template leave out the thoughts with which a text begins?"""
     masks = [PLAIN] * texts_of(turns)

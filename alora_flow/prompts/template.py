@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -122,6 +123,11 @@ class ChatTemplate:
         last = max((found.end() for found in PLACE.finditer(whole)), default=0)
         return whole[:common] if common >= last else whole
 
+    def closing(self, turns: tuple[TurnShape, ...], render: Callable[[bool], str]) -> str:
+        """What ends the last turn where nothing follows it, and something else does where an answer follows."""
+        closed, whole = self.closed(turns, render), render(False)
+        return whole[len(closed) :] if closed.endswith(END) else ""
+
     def _closed(self, turns: tuple[TurnShape, ...]) -> str:
         return self.closed(turns, lambda generation: self._render(turns, generation))
 
@@ -134,6 +140,8 @@ class ChatTemplate:
         if it gives what the template writes: so no thread costs a rendering of each of its beginnings.
         """
         framed = self._framed_by_neighbours(turns) if len(turns) > FEW + SOME else None
+        if framed is None and len(turns) > FEW + SOME and self._rewrites(turns[: FEW + SOME]):
+            return self._complete(cut(self._closed(turns)), turns)
         for count in range(1, len(turns) + 1) if framed is None else ():
             try:
                 framed = self._extended(framed, turns[:count])
@@ -155,6 +163,11 @@ class ChatTemplate:
         frames = [*first, *near]
         framed = tuple(TurnFrame(f.before, f.after, slot, f.escapes) for slot, f in enumerate(frames))
         return framed if written(framed) == self._closed(turns) else None
+
+    def _rewrites(self, turns: tuple[TurnShape, ...]) -> bool:
+        with suppress(BadModel):
+            self.frames(turns)
+        return self.rewriting is not None
 
     def _extended(self, framed: tuple[TurnFrame, ...] | None, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
         """The frames of one turn more; `framed` is None where its beginning can't stand alone."""
@@ -205,9 +218,9 @@ class ChatTemplate:
 
     def _keeps(self, turns: tuple[TurnShape, ...], opened: str) -> bool:
         try:
-            kept = self._render((*turns, "assistant"), False)
-        except BadModel:
-            return False
+            kept = self._render((*turns, alike("assistant", turns)), False)
+        except BadModel:  # no second answer may follow one
+            return True
         return kept.startswith(opened + placeholder(texts_of(turns)))
 
 
@@ -215,6 +228,9 @@ class ChatTemplate:
 
 PLACE = re.compile(r'\ue000(\d+)\.(\d+)(\\*)"\ue001')
 """Private-use characters, which no template writes or trims. The quotation mark shows how it is escaped."""
+
+
+END = '"\ue001'
 
 
 def placeholder(slot: int, part: int = 0) -> str:
@@ -243,6 +259,14 @@ def written(frames: Sequence[TurnFrame]) -> str:
 def texts_of(turns: Sequence[TurnShape]) -> int:
     """How many texts some turns hold."""
     return sum(1 if isinstance(turn, str) else turn.texts for turn in turns)
+
+
+def alike(role: str, turns: Sequence[TurnShape]) -> TurnShape:
+    """A turn with one text in the form that the last of some turns has."""
+    last = turns[-1] if turns else ""
+    form = json.loads(last.form) if isinstance(last, MessageShape) and last.role != DOCUMENTS else {}
+    parted = last.texts == 1 and isinstance(form.get("content"), list) if isinstance(last, MessageShape) else False
+    return MessageShape(role, json.dumps({"role": role, "content": form["content"]}), 1) if parted else role
 
 
 def role_of(turn: TurnShape) -> str:

@@ -24,7 +24,18 @@ from alora_flow.prompts.contents import (
     Thread,
     Turn,
 )
-from alora_flow.prompts.masks import Mask, WrittenPart, cuts_thoughts, escaped, framed, masking, opening, spans
+from alora_flow.prompts.masks import (
+    PLAIN,
+    Mask,
+    WrittenPart,
+    closing,
+    cuts_thoughts,
+    escaped,
+    framed,
+    masking,
+    opening,
+    spans,
+)
 from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.tokens import Position, Tokenizer
@@ -75,6 +86,7 @@ class Prompter:
         self._shown = masking(template.looks_for)
         self._framed = lru_cache(maxsize=256)(lambda *layout: framed(template, *layout))
         self._cuts = lru_cache(maxsize=256)(lambda *place: cuts_thoughts(template, *place))
+        self._closing = lru_cache(maxsize=256)(lambda *layout: closing(template, *layout))
         self._masked = lru_cache(maxsize=256)(self._mask)
         self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
 
@@ -86,11 +98,13 @@ class Prompter:
     @cached_property
     def turn_end(self) -> int | None:
         """The control token with which the template ends an assistant's turn; None where it is none."""
+        said = tuple(Turn(role, (Hole(role),)) for role in ("user", "assistant"))
         try:
-            after = self.template.frames(("user", "assistant"))[-1].after.strip()
+            turns = shapes(self._messenger.messages(said))
+            after = self.template.frames(turns)[-1].after + self._closing(turns, (PLAIN, PLAIN))
         except BadModel:
             return None
-        tokens = self.tokenizer.encode_control(after)
+        tokens = self.tokenizer.encode_control(after.strip())
         return tokens[0] if tokens and self.tokenizer.is_control(tokens[0]) else None
 
     def thread_symbols(self, thread: Thread) -> tuple[Symbol, ...]:
@@ -107,6 +121,12 @@ class Prompter:
         masks = tuple(self._masked(text).mask for message in messages for text in message.texts)
         place = self._place(self.thread_symbols(thread)) if self.tokenizer.prefixes else Position.FIRST
         return self.tokenizer.encode(self._opening(shapes(messages), masks), place, control=True)
+
+    def closing_tokens(self, thread: Thread) -> tuple[int, ...]:
+        """What the template writes behind the closed turns where no answer follows; mostly nothing."""
+        messages = self._messenger.messages(thread)
+        masks = tuple(self._masked(text).mask for message in messages for text in message.texts)
+        return self.tokenizer.encode_control(self._closing(shapes(messages), masks))
 
     # ---------------------------------------------------------------- symbols
 

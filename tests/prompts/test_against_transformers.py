@@ -203,3 +203,28 @@ def test_what_ends_a_turn(models: dict[str, Model], tmp_path: Path) -> None:
         Model(tmp_path, "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}").prompter.turn_end
         is None
     )
+
+
+RETURNS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+    "{% if m.role == 'assistant' and loop.last and not add_generation_prompt %}{{ '</s>' }}{% else %}{{ '<|im_end|>' }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_an_answer_that_ends_otherwise_where_nothing_follows(tmp_path: Path) -> None:
+    model = Model(tmp_path, RETURNS)
+    thread = (turn("user", "a"), turn("assistant", "b"))
+    assert list(model.prompt(thread)) == model.tokens(model.rendered(messages(thread)))
+    closed = model.prompter.thread_symbols(thread) + model.prompter.closing_tokens(thread)
+    assert list(closed) == model.tokens(model.rendered(messages(thread), opened=False))
+    assert model.prompter.turn_end == model.tokenizer.control_token("</s>")
+    assert model.prompter.closing_tokens(thread[:1]) == ()
+
+
+def test_a_long_thread_of_a_template_that_rewrites_is_rendered_a_few_times(models: dict[str, Model]) -> None:
+    model = models["thoughts"]
+    thread = tuple(turn(("user", "assistant")[at % 2], f"{at}") for at in range(301))
+    before = model.prompter.template._render.cache_info().misses
+    assert list(model.prompt(thread)) == model.tokens(model.rendered(messages(thread)))
+    assert model.prompter.template._render.cache_info().misses - before < 50
