@@ -78,7 +78,8 @@ def soak(engine: Engine, wanted: int, seed: int = 0) -> None:
                 counts["refused"] += 1
             under_way[engine.submit(request, listener if pick.random() < 0.3 else None)] = number
         if pick.random() < 0.05:
-            engine.cancel(pick.choice(list(under_way)))
+            with suppress(KeyboardInterrupt):
+                engine.cancel(pick.choice(list(under_way)))
         finished: list[tuple[int, Completion]] = []
         try:
             finished = engine.step()
@@ -97,7 +98,8 @@ def soak(engine: Engine, wanted: int, seed: int = 0) -> None:
                 print(f"{done:>9,} requests  {perf_counter() - began:7.1f} s  {memory:7.0f} MiB at most  {counts}")
     engine.model.rows = rows  # type: ignore[method-assign]
     for ticket in under_way:
-        engine.cancel(ticket)
+        with suppress(KeyboardInterrupt):
+            engine.cancel(ticket)
     while engine.busy:
         with suppress(KeyboardInterrupt):
             engine.step()

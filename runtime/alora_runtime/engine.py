@@ -3,7 +3,7 @@
 **A call that is torn.** Memory may run out and Ctrl-C may come at any line. What fails inside the model leaves the step
 unmade. What fails elsewhere may leave slots, runs and rows in disorder: `_torn` stands from the first change to the
 last, and the next call begins on an empty cache all that is under way, in its order, with the tokens that were already
-chosen (`mend`). So every answer is what it would have been; only what was pinned has to be computed again.
+chosen (`_mend`). So every answer is what it would have been; only what was pinned has to be computed again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Engine:
             raise CapacityError(f"step_seconds must be more than 0, not {step_seconds}")
         self.model = model
         self.cache_tokens = cache_tokens
-        self.turnstile = Turnstile()
+        self._turnstile = Turnstile()
         pace = Pace(step_seconds, 2 * model.network.parameters / GUESS, model.double)
         self._work = Workspace(model, cache_tokens, reuse, chunk_tokens, pace)
         self._library = Library(model.network, model.tokenizer)
@@ -369,9 +369,9 @@ class Engine:
 
     def _tell(self, task: Task, completion: Completion | None = None) -> BaseException | None:
         """Let a listener hear; says what it raised."""
-        before, self.turnstile.telling = self.turnstile.telling, get_ident()
+        before, self._turnstile.telling = self._turnstile.telling, get_ident()
         raised = task.tell(completion)
-        self.turnstile.telling = before
+        self._turnstile.telling = before
         if raised is not None and not isinstance(raised, Exception):
             self._raised = raised
         return raised
@@ -406,7 +406,7 @@ class Engine:
 
     # ------------------------------------------------- after a call was torn
 
-    def mend(self) -> None:
+    def _mend(self) -> None:
         """Begin all that is under way anew where a call was torn: nothing is done where none was."""
         if not self._torn:
             return

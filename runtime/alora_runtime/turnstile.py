@@ -60,9 +60,9 @@ ELSEWHERE = "another thread uses the engine at this moment; AsyncEngine serves s
 class Exclusive(Protocol):
     """What has a turnstile, and can make good what a call that was torn has left."""
 
-    turnstile: Turnstile
+    _turnstile: Turnstile
 
-    def mend(self) -> None: ...
+    def _mend(self) -> None: ...
 
 
 E = TypeVar("E", bound=Exclusive)
@@ -77,13 +77,13 @@ def exclusive(by_listeners: bool = False) -> Callable[[Callable[Concatenate[E, P
     def decorate(method: Callable[Concatenate[E, P], R]) -> Callable[Concatenate[E, P], R]:
         @wraps(method)
         def call(it: E, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            if not it.turnstile.take(sys._getframe(), by_listeners):
+            if not it._turnstile.take(sys._getframe(), by_listeners):
                 return method(it, *args, **kwargs)
             try:
-                it.mend()
+                it._mend()
                 return method(it, *args, **kwargs)
             finally:
-                it.turnstile.give()
+                it._turnstile.give()
 
         return call
 
