@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
 
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
@@ -23,6 +24,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         made = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises nothing more specific
         raise ModelError(f"{path} cannot be read: {error}") from None
+    _like_llama(made, read_settings(folder / "tokenizer_config.json"))
     made.no_truncation()
     made.no_padding()
     known = {token.content for token in made.get_added_tokens_decoder().values()}
@@ -67,6 +69,22 @@ def text_of(token: object) -> str | None:
     """The text of a token that is given as one, or as an object with it."""
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else None
+
+
+def _like_llama(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
+    """transformers takes the vocabulary alone from the file of a LlamaTokenizer that is not byte level, and cuts and
+    decodes text as its settings say: a space before the text, and behind every special token where it is `legacy`."""
+    name = str(settings.get("tokenizer_class")).removesuffix("Fast")
+    parts = (tokenizer.pre_tokenizer, tokenizer.decoder)
+    bytewise = any(b"ByteLevel" in part.__getstate__() for part in parts if part is not None)
+    if name != "LlamaTokenizer" or bytewise or not isinstance(tokenizer.model, BPE):
+        return
+    prefixed = settings.get("add_prefix_space") is not False
+    scheme = ("always" if settings.get("legacy") else "first") if prefixed else "never"
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if prefixed else [])])
 
 
 def _added_beside(folder: Path) -> Iterator[AddedToken]:

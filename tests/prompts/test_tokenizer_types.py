@@ -150,3 +150,16 @@ def test_control_tokens_that_only_the_small_files_know(
     assert list(ours.encode_control(text)) == theirs.encode(text, add_special_tokens=False)
     assert ours.control_token("<end>") == theirs.convert_tokens_to_ids("<end>")
     assert ours.control_token("<end>") not in ours.encode_data(text)
+
+
+@pytest.mark.parametrize("settings", [{}, {"legacy": True}, {"legacy": False}, {"add_prefix_space": False}], ids=str)
+@pytest.mark.parametrize("name", ["byte level", "prepending", "metaspace always", "metaspace first"])
+def test_what_says_to_be_a_llama_tokenizer(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    folder = write(tmp_path, name, bos_token="<s>", eos_token="</s>", unk_token="<unk>", **settings)
+    read = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**read, "tokenizer_class": "LlamaTokenizer"}))
+    theirs, ours = AutoTokenizer.from_pretrained(str(folder)), Tokenizer(folder)
+    for text in (*TEXTS, "<s>the mayor</s> Ada <|user|>who is", " the", "the"):
+        ids = theirs.encode(text, add_special_tokens=False)
+        assert list(ours.encode_control(text)) == ids
+        assert ours.spell(tuple(ids)) == theirs.decode(ids)
