@@ -21,6 +21,7 @@ from typing import Any
 from alora_flow.backends.base import Backend, OpenBackend
 from alora_flow.backends.deferred import Deferred
 from alora_flow.backends.table import Opener
+from alora_flow.errors import BadUsage
 from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.events import Listener, quiet
 from alora_flow.execution.inputs import check_inputs
@@ -183,16 +184,23 @@ class Module:
 
 
 def load(
-    path: str | Path, model: str | None = None, backend: str | OpenBackend = "torch", seed: int | None = None
+    path: str | Path,
+    model: str | None = None,
+    backend: str | OpenBackend = "torch",
+    seed: int | None = None,
+    cache_tokens: int | None = None,
 ) -> Module:
     """Read and check a flow file. `model` replaces the file's own. `backend`: a name of `backends.table`, a
     `package.module:factory`, or a function from the model's setup to a backend. `seed`: runs with it draw the same
     random numbers for the same inputs; without it each run draws a seed of its own, which its trace tells.
+    `cache_tokens`: how many the cache of a backend by name holds; by default at most an eighth of the machine's memory.
 
     Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read or a backend that can't
-    be found, BadUsage for an unknown backend. Loads no model yet.
+    be found, BadUsage for an unknown backend or a size that it can't have. Loads no model yet.
     """
-    open_backend = Opener(backend) if isinstance(backend, str) else backend
+    if cache_tokens is not None and not isinstance(backend, str):
+        raise BadUsage("a backend that is given as a function makes its own cache", "leave cache_tokens out")
+    open_backend = Opener(backend, cache_tokens) if isinstance(backend, str) else backend
     return Module(Compilation(Path(path), model), open_backend, seed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 
 from alora_flow.backends.base import MEMBERS, Backend, OpenBackend
 from alora_flow.errors import BadInput, BadUsage
@@ -18,19 +19,26 @@ BACKENDS: Mapping[str, str] = {
 
 
 class Opener:
-    """Opens the backend of a name, which is looked up at once; only the name goes along into another process."""
+    """Opens the backend of a name, which is looked up at once; name and size go along into another process."""
 
-    def __init__(self, name: str) -> None:
-        """Raises BadUsage for an unknown name, BadInput for a function that is not there."""
-        self.name = name
+    def __init__(self, name: str, cache_tokens: int | None = None) -> None:
+        """cache_tokens: how many the cache shall hold; None leaves it to the backend.
+
+        Raises BadUsage for an unknown name, or a backend that has no such size; BadInput for a function that is not
+        there.
+        """
+        self.name, self.cache_tokens = name, cache_tokens
         self._open = find_factory(name)
+        if cache_tokens is not None and "cache_tokens" not in signature(self._open).parameters:
+            raise BadUsage(f"backend '{name}' has no cache whose size can be set", "leave cache_tokens out")
 
     def __call__(self, setup: Setup) -> Backend:
         """Raises BadInput where the function gives something that is not a backend."""
-        return checked(self._open(setup), self.name)
+        size = {} if self.cache_tokens is None else {"cache_tokens": self.cache_tokens}
+        return checked(self._open(setup, **size), self.name)
 
-    def __reduce__(self) -> tuple[type[Opener], tuple[str]]:
-        return Opener, (self.name,)
+    def __reduce__(self) -> tuple[type[Opener], tuple[str, int | None]]:
+        return Opener, (self.name, self.cache_tokens)
 
 
 def find_factory(name: str) -> OpenBackend:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import alora_runtime
 from alora_flow.backends.base import Abilities, ModelCall
-from alora_flow.errors import BadAdapter, BadModel
+from alora_flow.errors import BadAdapter, BadModel, BadUsage
 from alora_flow.planning.prompts import Setup
-from alora_runtime.errors import AdapterError, ModelError
+from alora_runtime.errors import AdapterError, CapacityError, ModelError
 from alora_runtime.requests import Completion
 
-CACHE_TOKENS = 16_384
-"""Tokens that the KV arena holds unless the caller says otherwise."""
+CACHE_TOKENS = 131_072
+"""Tokens that the KV arena holds at most, unless the caller says otherwise; only those that are used take memory."""
 
+CACHE_SHARE = 8
+"""So much of the machine's memory, one part of eight, the arena takes at most, unless the caller says otherwise."""
 
 STEP_SECONDS = 1.0
 """What a step may take: nobody but other runs waits for one, and long prompts are computed faster in long chunks."""
@@ -45,17 +49,27 @@ class TorchEngine:
         self.engine.forget()
 
 
-def open_engine(setup: Setup, cache_tokens: int = CACHE_TOKENS, **options: object) -> TorchEngine:
+def open_engine(setup: Setup, cache_tokens: int | None = None, **options: object) -> TorchEngine:
     """Load the model and every adapter of the setup, with further options of `Engine.load`. torch is imported here.
 
-    Raises BadModel and BadAdapter.
+    Raises BadModel, BadAdapter, and BadUsage for a cache that holds nothing.
     """
     adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
     load = alora_runtime.Engine.load
-    settings = {"cache_tokens": cache_tokens, "step_seconds": STEP_SECONDS, **options}
+    size = {"cache_tokens": cache_tokens}
+    if cache_tokens is None:
+        size = {"cache_tokens": CACHE_TOKENS, "cache_bytes": _memory() // CACHE_SHARE}
+    settings = {**size, "step_seconds": STEP_SECONDS, **options}
     try:
         return TorchEngine(load(setup.model.folder, adapters=adapters, **settings))  # type: ignore[arg-type]
     except ModelError as error:
         raise BadModel(str(error)) from error
     except AdapterError as error:
         raise BadAdapter(str(error)) from error
+    except CapacityError as error:
+        raise BadUsage(str(error)) from error
+
+
+def _memory() -> int:
+    """Bytes that the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

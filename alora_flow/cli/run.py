@@ -39,6 +39,7 @@ from alora_flow.views.result import result_json, result_text, show_stats
 @click.option("--json", "as_json", is_flag=True, help="Print result, statistics and nodes as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 @backend_options
+@click.option("--cache-tokens", type=click.IntRange(min=1), help="How many tokens of KV the cache holds.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same random numbers as a run with this seed.")
 @no_pass_option
 @click.option(
@@ -58,10 +59,12 @@ def command(
     trace: Path | None,
     left_out: tuple[str, ...],
     backend: str,
+    cache_tokens: int | None,
     seed: int | None,
 ) -> None:
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
-    module = Module(Compilation(find_flow_file(file, tell=not quiet), model, left_out), Opener(backend), seed)
+    opener = Opener(backend, cache_tokens)
+    module = Module(Compilation(find_flow_file(file, tell=not quiet), model, left_out), opener, seed)
     chosen = module.flow(flow)
     schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
     if not quiet:

@@ -40,6 +40,9 @@ from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
 
+CACHE_TOKENS = 32_768
+"""Tokens that the arena holds, where the caller says nothing else."""
+
 STEP_SECONDS = 0.3
 """What a step may take, where the caller says nothing else."""
 
@@ -53,7 +56,7 @@ class Engine:
     def __init__(
         self,
         model: LanguageModel,
-        cache_tokens: int = 32768,
+        cache_tokens: int = CACHE_TOKENS,
         reuse: bool = True,
         chunk_tokens: int = 2048,
         step_seconds: float = STEP_SECONDS,
@@ -83,7 +86,7 @@ class Engine:
         model_dir: str | Path,
         adapters: Mapping[str, str | Path] | None = None,
         dtype: str = "float32",
-        cache_tokens: int = 32768,
+        cache_tokens: int | None = None,
         *,
         reuse: bool = True,
         chunk_tokens: int = 2048,
@@ -98,16 +101,19 @@ class Engine:
         told of how many bytes how many are written.
 
         dtype: "float32" (exact), "bfloat16" (what else is in the batch or the cache may round an answer another way)
-        or "auto" (bfloat16 where the processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: the
-        same in bytes, if given. reuse: share KV between sequences; off, every request computes all it needs.
-        chunk_tokens: most prompt tokens in one step; step_seconds: what a step may take, as far as prompts decide it:
-        so long a new request waits, and so late a time-out is noticed. attention: "fast", or "reference" (slow and
-        plain). device: by torch's name; processor: "cpu", fast on one, or "plain", which runs on any device; by default
-        the one that fits the device.
+        or "auto" (bfloat16 where the processor is fast at it). cache_tokens: size of the KV arena; cache_bytes: what
+        it may take at most; of both the smaller. reuse: share KV between sequences; off, every request computes all
+        that it needs. chunk_tokens: most prompt tokens in one step; step_seconds: what a step may take, as far as
+        prompts decide it: so long a new request waits, and so late a time-out is noticed. attention: "fast", or
+        "reference" (slow and plain). device: by torch's name; processor: "cpu", fast on one, or "plain", which runs on
+        any device; by default the one that fits the device.
         Raises ModelError, AdapterError.
         """
         model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
-        slots = cache_tokens if cache_bytes is None else cache_bytes // model.slot_bytes - 1
+        slots = CACHE_TOKENS if cache_tokens is None else cache_tokens
+        if cache_bytes is not None:
+            fitting = cache_bytes // model.slot_bytes - 1
+            slots = fitting if cache_tokens is None else min(slots, fitting)
         engine = cls(model, slots, reuse, chunk_tokens, step_seconds)
         for name, folder in (adapters or {}).items():
             engine.add_adapter(name, folder)
