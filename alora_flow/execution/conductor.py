@@ -14,7 +14,7 @@ from functools import partial
 
 from alora_flow.backends.base import Backend
 from alora_flow.execution.hints import Hints
-from alora_flow.execution.run import FlowRun, Shared
+from alora_flow.execution.run import Crowd, FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.prompts.thread import Prompter
 
@@ -32,7 +32,7 @@ class Conductor:
     """Owns a backend's cache: `ledger` says what is in it."""
 
     def __init__(self, backend: Backend, prompter: Prompter) -> None:
-        self.shared = Shared(backend, Ledger(), Hints(prompter))
+        self.shared = Shared(backend, Ledger(), Hints(prompter), Crowd())
         self._turn = threading.Condition()
         self._leader: int | None = None  # the thread that leads
         self._waiting: deque[FlowRun] = deque()
@@ -136,8 +136,7 @@ class Conductor:
         """A run is ended; a failed one takes back its calls, which the next step tells of."""
         self._active.remove(run)
         self.shared.hints.leave(id(run))
-        for ticket in run.calls:
-            self.backend.cancel(ticket)
+        run.withdraw()
         if not self._active:
             self._settle()
         with self._turn:
@@ -164,8 +163,7 @@ class Conductor:
             if not run.ended:
                 run.fail(error)
             self.shared.hints.leave(id(run))
-            for ticket in run.calls:
-                self.backend.cancel(ticket)
+            run.withdraw()
         self._active.clear()
         self._waiting.clear()
         self._spoilt = True

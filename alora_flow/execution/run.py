@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
@@ -52,12 +53,22 @@ FindTool = Callable[[ToolDecl], Callable[..., Any]]
 """The Python function of a tool."""
 
 
+@dataclass
+class Crowd:
+    """Of all runs: the calls under way, and the tokens in the cache that these add or that later calls go on from."""
+
+    calls: int = 0
+    tokens: int = 0
+
+
 class Shared(NamedTuple):
-    """What runs side by side have in common: a backend, what its cache holds, and what their calls go on from."""
+    """What runs side by side have in common: a backend, what its cache holds, what their calls go on from, and how much
+    of the cache they need."""
 
     backend: Backend
     ledger: Ledger
     hints: Hints
+    crowd: Crowd
 
 
 class Started(NamedTuple):
@@ -83,6 +94,8 @@ class FlowRun:
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
         self.calls: dict[int, Started] = {}
+        self._held: dict[str, int] = {}  # by the call that reads them last: tokens in the cache
+        self._adding: dict[str, tuple[int, bool]] = {}  # of calls that wait: tokens, and whether they go on from others
         self._log: list[Event] = []
 
     @property
@@ -105,6 +118,7 @@ class FlowRun:
         self._begun: set[str] = set()
         self._submitted: dict[str, int] = {}  # node → how many calls it made
         self._ranks = self.state.schedule.ranks
+        self._steps = {step.call.node.id: step for step in self.state.schedule.steps}
         self._readers = {node_id: list(graph.digraph.successors(node_id)) for node_id in graph.nodes}
         self._eager = {node.id for node in graph.nodes.values() if node.speculative}
         self._needs = {node.id: self._awaited(node) for node in graph.nodes.values()}
@@ -127,19 +141,65 @@ class FlowRun:
         return bool(self._ready)
 
     def start(self) -> None:
-        """Start every node that is ready."""
+        """Start every node that is ready, in the order of the source; a model call, only where the cache has room.
+
+        So under pressure one element of a `for` comes to its end before the next one begins, and none of its prefixes
+        is pushed out by what begins too early.
+        """
+        waiting = []
         while self._ready:
-            self._start(self.state.graph.nodes[heappop(self._ready)[1]])
+            ranked = heappop(self._ready)
+            node = self.state.graph.nodes[ranked[1]]
+            if isinstance(node.operation, g.MODEL_CALLS) and not self._fits(node):
+                waiting.append(ranked)
+            else:
+                self._start(node)
+        self._ready = waiting  # popped in order, and so a heap
+
+    def _fits(self, node: Node) -> bool:
+        """Has the cache room for a call? Half of it is for new threads, what is left is for what goes on from them, up
+        to an eighth that absorbs what nobody can know. Where nothing is under way, one call may always begin."""
+        crowd, total = self.shared.crowd, self.shared.backend.cache_tokens
+        if not crowd.calls or crowd.tokens <= total // 2:
+            return True
+        if node.id not in self._adding:
+            call = call_of(node, self.state.setup, self.state.values)
+            keys = keys_of(call.prompt)
+            adds = len(keys) - self.shared.ledger.known(keys) + call.form.most_tokens
+            self._adding[node.id] = adds, 2 * adds <= len(keys)
+        adds, goes_on = self._adding[node.id]
+        return goes_on and crowd.tokens + adds <= total - total // 8
 
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
         call, number, keys = self.calls.pop(ticket)
+        self.shared.crowd.calls -= 1
         self.shared.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
         self._finish(call.node, partial(completed_value, call, completion))
+
+    def withdraw(self) -> None:
+        """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
+        for ticket in self.calls:
+            self.shared.backend.cancel(ticket)
+        self.shared.crowd.calls -= len(self.calls)
+        self.calls.clear()
+        for reader in list(self._held):
+            self._let_go(reader)
+
+    def _hold(self, node: Node, tokens: int) -> None:
+        """A call adds tokens, which are needed until the last call that goes on from them is done."""
+        step = self._steps.get(node.id)
+        last = self.state.schedule.steps[step.until].call.node.id if step else node.id
+        reader = node.id if last in self.state.status else last
+        self._held[reader] = self._held.get(reader, 0) + tokens
+        self.shared.crowd.tokens += tokens
+
+    def _let_go(self, reader: str) -> None:
+        self.shared.crowd.tokens -= self._held.pop(reader, 0)
 
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
@@ -215,6 +275,8 @@ class FlowRun:
         found = self.shared.ledger.prompt(keys)
         self._submitted[node.id] = number + 1
         self.calls[ticket] = Started(call, number, keys)
+        self.shared.crowd.calls += 1
+        self._hold(node, len(keys) - found + call.form.most_tokens)
         adapter = call.prompt.contract.name if call.prompt.contract else None
         predicted = Tokens(found, len(keys) - found) if abilities.exact_accounting else None
         seed = sent.request.seed if sent.request.temperature else None
@@ -262,6 +324,7 @@ class FlowRun:
                 continue
             self.state.status[node.id] = status
             self.shared.hints.gone(id(self), node.id)
+            self._let_go(node.id)
             thrown_away = status == "skipped" and node.id in self._submitted
             told = "discarded" if thrown_away else status
             self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id)))

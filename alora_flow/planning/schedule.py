@@ -25,12 +25,14 @@ from alora_flow.values.data import Reply
 class Step:
     """One model call. `parts`: the turns of its thread and, last, what it adds to them, by names that are equal where
     the cache can share them. `uses`: for each part, the number of the next call that reads all up to it, else None.
-    `releases`: how many of the parts, from the end, no later call reads."""
+    `until`: the number of the last call that reads what this one adds, its own where none does. `releases`: how many of
+    the parts, from the end, no later call reads."""
 
     number: int
     call: PromptedCall
     parts: tuple[Hashable, ...]
     uses: tuple[int | None, ...]
+    until: int
 
     @property
     def releases(self) -> int:
@@ -56,7 +58,7 @@ def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
     """Walk through a graph once, with what is known of its inputs; parameters without a value stay holes."""
     calls = tuple(_foreseen(graph, setup, inputs))
     parts = [_parts(call, setup) for call in calls]
-    steps = zip(range(len(calls)), calls, parts, _uses(parts), strict=True)
+    steps = zip(range(len(calls)), calls, parts, _uses(parts), _untils(parts), strict=True)
     return Schedule(graph, setup, inputs, tuple(Step(*step) for step in steps))
 
 
@@ -92,6 +94,23 @@ def _uses(parts: list[tuple[Hashable, ...]]) -> list[tuple[int | None, ...]]:
             users[place] = number
         found.append(tuple(uses))
     return found[::-1]
+
+
+def _untils(parts: list[tuple[Hashable, ...]]) -> list[int]:
+    """Of what a call is the first to read: who is the last."""
+    places: dict[tuple[int, Hashable], int] = {}
+    last: list[int] = []  # by place
+    added: list[list[int]] = []
+    for number, own in enumerate(parts):
+        place, new = -1, []
+        for part in own:
+            place = places.setdefault((place, part), len(places))
+            if place == len(last):
+                last.append(number)
+                new.append(place)
+            last[place] = number
+        added.append(new)
+    return [max((last[place] for place in new), default=number) for number, new in enumerate(added)]
 
 
 def print_schedule(made: Schedule) -> str:

@@ -48,6 +48,14 @@ class Ledger:
         self.add(keys).ends = True
         return found
 
+    def known(self, keys: Sequence[Key]) -> int:
+        """How many leading keys are there."""
+        node, found = self._root, 0
+        while found < len(keys) and keys[found] in node.children:
+            node = node.children[keys[found]]
+            found += 1
+        return found
+
     def add(self, keys: Iterable[Key]) -> _Trie:
         """Put a sequence into the cache."""
         node = self._root
