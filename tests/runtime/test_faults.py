@@ -160,6 +160,7 @@ def test_a_fault_at_every_line_of_a_step(shared: Engine, expected: list[Completi
 
 def test_a_fault_at_every_line_of_submit(shared: Engine, expected: list[Completion]) -> None:
     under_way = prepared(shared)
+    shared.step()
     more = replace(REQUESTS[0], timeout=100.0, pin="more")
     total = lines(lambda: shared.submit(more))
     while shared.busy:

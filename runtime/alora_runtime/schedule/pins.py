@@ -43,6 +43,10 @@ class Pins:
         promised = [live for live in (*others, new) if live.pin is not None]
         if not promised and not self.ends:
             return
+        # Mostly there is room for all, and then nobody has to look at what is shared.
+        most = max(live.most for live in (*others, new))
+        if self.tree.held + sum(live.most for live in promised) + most <= self.tree.pool.total:
+            return
         nodes, slots, total = self.nodes, self.slots, self.tree.pool.total
         for live in (new, *others) if new.pin is not None else (new,):
             beside = slots + sum(other.most for other in promised if other is not live)

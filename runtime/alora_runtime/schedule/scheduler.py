@@ -43,6 +43,7 @@ class Scheduler:
         self.pins = Pins(tree)
         self.waiting: deque[Live] = deque()
         self.running: list[Live] = []
+        self._pinning: set[Live] = set()  # those that were to be pinned when they came
         self.preempted = 0
         self.recomputed = 0  # prompt and fed tokens computed once more after a preemption
 
@@ -54,10 +55,13 @@ class Scheduler:
     def add(self, live: Live) -> None:
         """A new request, younger than all before."""
         self.waiting.append(live)
+        if live.pin is not None:
+            self._pinning.add(live)
 
     def check_pins(self, live: Live) -> None:
         """Raises CapacityError where a new request could have to wait for ever for what is pinned, or others for it."""
-        self.pins.check(live, [*self.running, *self.waiting], self._labelled)
+        if live.pin is not None or self._pinning or self.pins.ends:
+            self.pins.check(live, [*self.running, *self.waiting], self._labelled)
 
     def release(self, pin: str) -> None:
         """Let go of what is pinned under a name, or will be."""
@@ -183,11 +187,13 @@ class Scheduler:
 
     def finish(self, live: Live) -> None:
         """Leave the engine; what was computed stays in the tree, as prompt + everything fed."""
+        self._pinning.discard(live)
         self.running.remove(live)
         self._seal(live, live.uses, live.pin)
 
     def cancel(self, live: Live) -> None:
         """Leave the engine at any moment between two steps."""
+        self._pinning.discard(live)
         if live in self.waiting:
             self.waiting.remove(live)
         else:
