@@ -15,7 +15,7 @@ from alora_runtime.requests import Request, Run
 
 INTEGERS = {
     "max_tokens": (1, math.inf),
-    "top_k": (0, math.inf),
+    "top_k": (0, sys.maxsize),
     "logprobs": (0, math.inf),
     "seed": (-math.inf, math.inf),
 }
@@ -124,8 +124,8 @@ def _integer(field: str, value: object) -> int:
 
 def _number(field: str, value: object) -> float:
     """Of numpy and torch as well: whatever makes itself a float, which texts don't."""
-    if type(value) in (int, float):
-        return value  # type: ignore[return-value]
+    if type(value) is float:
+        return value
     try:
         return float(_no_bool(value).__float__())
     except (AttributeError, TypeError, ValueError, RuntimeError, OverflowError):

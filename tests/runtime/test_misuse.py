@@ -26,7 +26,7 @@ WRONG: dict[str, list[Any]] = {
     "max_tokens": [8.0, 2.5, "8", None, True, float("nan"), [3], np.float32(2), torch.tensor(2.5), -1],
     "temperature": ["1", None, [1.0], float("nan"), float("inf"), 10**400, 1j, True],
     "top_p": ["1", None, float("nan"), 2],
-    "top_k": [1.5, "3", None, True, -1],
+    "top_k": [10**400, 1.5, "3", None, True, -1],
     "min_p": ["0", None, 1.5],
     "repetition_penalty": ["1", None, 0, float("inf")],
     "seed": [1.5, "3", None],
@@ -35,7 +35,7 @@ WRONG: dict[str, list[Any]] = {
     "choices": [((1.5,),), ("ab",), ((None,),), ((10**9,),)],
     "constraint": ["[a-c]", 3, object()],
     "stop_strings": [(3,), (b"a",), ("",), (None,)],
-    "timeout": ["1", float("nan"), -1.0, [1]],
+    "timeout": [10**400, "1", float("nan"), -1.0, [1]],
     "next_use": [1.5, "1", [(3.5, 1)], [(3, 1.5)], [3], [(1, 2, 3)], [(None, "a")], -1, object()],
     "pin": [[1], 3, {}, ("a",)],
 }
