@@ -55,9 +55,8 @@ FindTool = Callable[[ToolDecl], Callable[..., Any]]
 
 @dataclass
 class Crowd:
-    """Of all runs: the calls under way, and the tokens in the cache that these add or that later calls go on from."""
+    """Of all runs: the tokens in the cache that calls under way add, or that later calls go on from."""
 
-    calls: int = 0
     tokens: int = 0
 
 
@@ -160,7 +159,7 @@ class FlowRun:
         """Has the cache room for a call? Half of it is for new threads, what is left is for what goes on from them, up
         to an eighth that absorbs what nobody can know. Where nothing is under way, one call may always begin."""
         crowd, total = self.shared.crowd, self.shared.backend.cache_tokens
-        if not crowd.calls or crowd.tokens <= total // 2:
+        if not self.shared.backend.busy or crowd.tokens <= total // 2:
             return True
         if node.id not in self._adding:
             call = call_of(node, self.state.setup, self.state.values)
@@ -173,7 +172,6 @@ class FlowRun:
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
         call, number, keys = self.calls.pop(ticket)
-        self.shared.crowd.calls -= 1
         self.shared.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
@@ -185,7 +183,6 @@ class FlowRun:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
         for ticket in self.calls:
             self.shared.backend.cancel(ticket)
-        self.shared.crowd.calls -= len(self.calls)
         self.calls.clear()
         for reader in list(self._held):
             self._let_go(reader)
@@ -275,7 +272,6 @@ class FlowRun:
         found = self.shared.ledger.prompt(keys)
         self._submitted[node.id] = number + 1
         self.calls[ticket] = Started(call, number, keys)
-        self.shared.crowd.calls += 1
         self._hold(node, len(keys) - found + call.form.most_tokens)
         adapter = call.prompt.contract.name if call.prompt.contract else None
         predicted = Tokens(found, len(keys) - found) if abilities.exact_accounting else None

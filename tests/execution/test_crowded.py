@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import alora_flow
+from alora_flow.errors import RunFailed
 
 CHAINED = """model base = "mini"
 
@@ -34,6 +35,16 @@ flow fanned(texts: list[str]) -> list[str] {
   }
   return answers
 }
+
+flow failing(texts: list[str]) -> list[str] {
+  let answers = for text in texts limit 32 {
+    let a = generate(max_tokens: 4) on user("{text}")
+    let b = generate(max_tokens: 4) on (a.thread + user("two"))
+    require len(b.text + text) < 600 else "too long"
+    keep b.text
+  }
+  return answers
+}
 """
 TEXTS = [" ".join(random.Random(number).choices(["mayor", "river", "house", "tree"], k=60)) for number in range(16)]
 
@@ -52,3 +63,14 @@ def test_elements_come_to_their_end_before_others_begin(tmp_path: Path, flow: st
     again = sum(call.actual.prefilled for call in calls if call.actual) - once
     assert 0 <= again <= once / 50
     assert len([call for call in calls if call.predicted != call.actual]) <= len(calls) // 8
+
+
+def test_a_run_that_fails_in_a_crowd_holds_nobody_back(tmp_path: Path) -> None:
+    file = tmp_path / "crowded.flow"
+    file.write_text(CHAINED)
+    module = alora_flow.load(file, cache_tokens=1200)
+    with pytest.raises(RunFailed, match="too long"):
+        module.failing(texts=[*TEXTS[:3], "house " * 120, *TEXTS[3:]])
+    assert not module.backend.busy
+    assert module.chained(texts=TEXTS).value == alora_flow.load(file).chained(texts=TEXTS).value
+    assert module.conductor.shared.crowd.tokens == 0

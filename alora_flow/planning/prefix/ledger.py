@@ -39,10 +39,7 @@ class Ledger:
 
         A prompt that is there as a whole still costs its last token, unless a call's prompt ended just there before.
         """
-        node, found = self._root, 0
-        while found < len(keys) and keys[found] in node.children:
-            node = node.children[keys[found]]
-            found += 1
+        node, found = self._find(keys)
         if found == len(keys) and not node.ends:
             found -= 1
         self.add(keys).ends = True
@@ -50,11 +47,15 @@ class Ledger:
 
     def known(self, keys: Sequence[Key]) -> int:
         """How many leading keys are there."""
+        return self._find(keys)[1]
+
+    def _find(self, keys: Sequence[Key]) -> tuple[_Trie, int]:
+        """Where they end that are there, and how many those are."""
         node, found = self._root, 0
         while found < len(keys) and keys[found] in node.children:
             node = node.children[keys[found]]
             found += 1
-        return found
+        return node, found
 
     def add(self, keys: Iterable[Key]) -> _Trie:
         """Put a sequence into the cache."""
