@@ -84,6 +84,7 @@ STAGES = (
     "language/meaning/program.py",
     "language/meaning/types.py",
     "planning/graph/nodes.py",
+    "prompts/contents.py",
 )
 """A flow on its way: what one calls `Generate` is the same thing in each, as it is written, checked and run."""
 

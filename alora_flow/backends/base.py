@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.prompts import Prompt, Setup
 from alora_flow.prompts.thread import Thread
 from alora_flow.values.data import chat_of_thread
 from alora_flow.values.history import ChatTurn
@@ -32,12 +32,13 @@ class Abilities:
 
 @dataclass(frozen=True)
 class ModelCall:
-    """One call of a node: its prompt as runs of tokens in `request`, and the thread that these say, for a backend that
-    takes text."""
+    """One call of a node: its prompt as runs of tokens in `request`, the thread that these say, for a backend that
+    takes text, and the `prompt` as it was planned."""
 
     node: str
     request: Request
     thread: Thread
+    prompt: Prompt
 
     @property
     def messages(self) -> list[ChatTurn]:

@@ -10,12 +10,13 @@ import json
 import sys
 from collections import deque
 from collections.abc import Mapping
+from itertools import dropwhile, takewhile
 from math import log
 from typing import Any
 
 from alora_flow.backends.base import Abilities, ModelCall
-from alora_flow.planning.prefix.ledger import Key, Ledger
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.prefix.ledger import Entered, Ledger
+from alora_flow.planning.prompts import Prompt, Setup
 from alora_flow.prompts.thread import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint
@@ -29,8 +30,9 @@ class Echo:
 
     def __init__(self, tokenizer: Tokenizer, stop: int) -> None:
         self._tokenizer, self._stop = tokenizer, stop
+        self._control = tokenizer.is_control
         self._ledger = Ledger()
-        self._waiting: deque[tuple[int, Request, list[Key], int]] = deque()
+        self._waiting: deque[tuple[int, ModelCall, Entered]] = deque()
         self._tickets = 0
 
     @property
@@ -42,10 +44,8 @@ class Echo:
         return bool(self._waiting)
 
     def submit(self, call: ModelCall) -> int:
-        request = call.request
         self._tickets += 1
-        keys: list[Key] = [(token, run.adapter) for run in request.runs for token in run.tokens]
-        self._waiting.append((self._tickets, request, keys, self._ledger.prompt(keys)))
+        self._waiting.append((self._tickets, call, self._ledger.enter(call.prompt)))
         return self._tickets
 
     def cancel(self, ticket: int) -> None:
@@ -57,11 +57,12 @@ class Echo:
     def step(self) -> list[tuple[int, Completion]]:
         """All that is waiting, in order."""
         waiting, self._waiting = self._waiting, deque()
-        return [(ticket, self._answer(request, keys, found)) for ticket, request, keys, found in waiting]
+        return [(ticket, self._answer(call.request, call.prompt, entered)) for ticket, call, entered in waiting]
 
-    def _answer(self, request: Request, keys: list[Key], found: int) -> Completion:
+    def _answer(self, request: Request, prompt: Prompt, entered: Entered) -> Completion:
         tokens, text, finish = self._written(request)
-        self._ledger.add([*keys, *((token, keys[-1][1]) for token in tokens[:-1])])
+        adapter = prompt.adapter_at(len(prompt))
+        self._ledger.add(entered.end, [(token, adapter) for token in tokens[:-1]])
         count = len(request.choices or ())
         return Completion(
             tokens,
@@ -69,8 +70,8 @@ class Echo:
             finish,
             choice=0 if count else None,
             choice_logprobs=(-log(count),) * count if count else (),
-            reused=found,
-            prefilled=len(keys) - found,
+            reused=entered.found,
+            prefilled=len(prompt) - entered.found,
             generated=len(tokens),
         )
 
@@ -89,11 +90,9 @@ class Echo:
 
     def _last_turn(self, request: Request) -> str:
         """The text between the last control tokens of the prompt that have any between them."""
-        tokens = [token for run in request.runs for token in run.tokens]
-        while tokens and self._tokenizer.is_control(tokens[-1]):
-            tokens.pop()
-        starts = [place + 1 for place, token in enumerate(tokens) if self._tokenizer.is_control(token)]
-        return self._tokenizer.decode(tuple(tokens[starts[-1] if starts else 0 :])) or "echo"
+        backwards = (token for run in reversed(request.runs) for token in reversed(run.tokens))
+        said = takewhile(lambda token: not self._control(token), dropwhile(self._control, backwards))
+        return self._tokenizer.decode(tuple(said)[::-1]) or "echo"
 
 
 def smallest(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> Any:

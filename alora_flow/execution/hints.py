@@ -6,14 +6,16 @@ what a full cache should drop first.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile, zip_longest
 
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule, Step
-from alora_flow.prompts.thread import Hole, Prompter, Thread, Turn
+from alora_flow.prompts.contents import EMPTY, Hole, Thread, Turn
+from alora_flow.prompts.thread import Prompter
 
 NextUse = list[tuple[int | None, int | None]]
 """As `next_use` of alora_runtime's Request: (end of a part in tokens, calls until its next use)."""
@@ -21,18 +23,21 @@ NextUse = list[tuple[int | None, int | None]]
 
 @dataclass
 class _Place:
-    """After some turns: the calls that read all up to here, by their runs, each run's in order."""
+    """After some turns that hold no value of one run alone: the calls that read all up to here, by their runs, each
+    run's in order."""
 
-    children: dict[Hashable, _Place] = field(default_factory=dict)
+    children: dict[Turn, _Place] = field(default_factory=dict)
     calls: dict[int, list[int]] = field(default_factory=dict)
 
 
 class _Ahead:
-    """The calls of one run that may still begin."""
+    """The calls of one run that may still begin, and of each the places that other runs may pass, too."""
 
     def __init__(self, schedule: Schedule) -> None:
-        self.steps = {step.call.node.id: step for step in schedule.steps}
+        self.steps = schedule.steps
+        self.by_node = {step.call.node.id: step for step in schedule.steps}
         self.coming = list(range(len(schedule.steps)))  # ascending
+        self.places: list[tuple[_Place, ...]] = []
 
     def gone(self, number: int) -> None:
         """This call has begun, or never will."""
@@ -40,14 +45,26 @@ class _Ahead:
         if at < len(self.coming) and self.coming[at] == number:
             del self.coming[at]
 
+    def until(self, number: int) -> int | None:
+        """In how many of this run's calls that one begins: 1 is its next one; None where it is gone."""
+        at = bisect_left(self.coming, number)
+        return at + 1 if at < len(self.coming) and self.coming[at] == number else None
+
     def next_of(self, numbers: list[int]) -> int | None:
-        """In how many of this run's calls one of these begins: 1 is its next one. Forgets those that are gone."""
+        """In how many of this run's calls one of these begins. Forgets those that are gone."""
         while numbers:
-            at = bisect_right(self.coming, numbers[0])
-            if at and self.coming[at - 1] == numbers[0]:
-                return at
+            until = self.until(numbers[0])
+            if until is not None:
+                return until
             del numbers[0]
         return None
+
+    def next_after(self, step: Step, part: int) -> int | None:
+        """In how many of this run's calls one reads all up to a part of a step that begins."""
+        use = step.next_use(part)
+        while use is not None and self.until(use) is None:
+            use = self.steps[use].next_use(part)
+        return None if use is None else self.until(use)
 
 
 class Hints:
@@ -60,31 +77,30 @@ class Hints:
 
     def add(self, run: int, schedule: Schedule) -> None:
         """A run begins."""
-        self._runs[run] = _Ahead(schedule)
+        ahead = self._runs[run] = _Ahead(schedule)
+        met: dict[Thread, tuple[_Place, ...]] = {EMPTY: ()}
         for step in schedule.steps:
-            for place in self._places(run, step):
+            ahead.places.append(self._places(step, met))
+            for place in ahead.places[-1]:
                 place.calls.setdefault(run, []).append(step.number)
 
     def gone(self, run: int, node_id: str) -> None:
         """A call has begun, or never will."""
         ahead = self._runs[run]
-        if node_id in ahead.steps:
-            ahead.gone(ahead.steps[node_id].number)
+        if node_id in ahead.by_node:
+            ahead.gone(ahead.by_node[node_id].number)
 
     def leave(self, run: int) -> None:
         """A run is over, or was never added."""
         gone = self._runs.pop(run, None)
-        for step in gone.steps.values() if gone else ():
-            place = self._root
-            for part in map(_Own(run), step.parts):
-                if part not in place.children:
+        for step, places in zip(gone.steps, gone.places, strict=True) if gone else ():
+            before = self._root
+            for place, turn in zip(places, step.call.thread, strict=False):
+                place.calls.pop(run, None)
+                if not place.calls:  # and so nobody passes any place behind it
+                    before.children.pop(turn, None)
                     break
-                child = place.children[part]
-                child.calls.pop(run, None)
-                if not child.calls:  # and so nobody passes any place behind it
-                    del place.children[part]
-                    break
-                place = child
+                before = place
 
     def of(self, run: int, call: PromptedCall) -> NextUse | None:
         """For a call that begins, its thread without holes: the next use of each part of it; None where nothing is
@@ -93,63 +109,70 @@ class Hints:
         A branch that only the same call could read again is never used but by that. A thread that no call goes on from
         may be the next run's: nothing is known of it.
         """
-        step = self._runs[run].steps.get(call.node.id)
+        ahead = self._runs[run]
+        step = ahead.by_node.get(call.node.id)
         if step is None:
             return None
-        later = [self._later(place) for place in self._places(run, step)]
+        shared = [self._later(place) for place in ahead.places[step.number]]
+        own = [(end, self._among(run, ahead.next_after(step, end))) for end, _ in step.uses if end > len(shared)]
+        later = _changes([*enumerate(shared, start=1), *own])
         operation = call.node.operation
         branch = not isinstance(operation, g.Generate) or operation.as_type is not None
-        tail = later[-1] or (0 if branch else None)
-        parts = self._parts(later[:-1], call.thread)
-        uses = [*(parts[:-1] if parts and parts[-1][1] == tail else parts), (None, tail)]
+        tail = later[-1][1] or (0 if branch else None)
+        uses = [*self._in_tokens(step, later, tail, call.thread), (None, tail)]
         return uses if any(use is not None for _, use in uses) else None
 
-    def _places(self, run: int, step: Step) -> list[_Place]:
-        place, places = self._root, []
-        for part in map(_Own(run), step.parts):
-            place = place.children.setdefault(part, _Place())
-            places.append(place)
-        return places
+    def _places(self, step: Step, met: dict[Thread, tuple[_Place, ...]]) -> tuple[_Place, ...]:
+        """Those of a step's thread, up to the first turn that holds what only its own run will know. A plain LoRA's are
+        its run's alone."""
+        contract = step.call.prompt.contract
+        if contract is not None and not contract.adapter.activated:
+            return ()
+        new = list(takewhile(lambda beginning: beginning not in met, step.call.thread.beginnings()))
+        for thread in reversed(new):
+            places = met[thread.before]
+            if len(places) == len(thread.before) and not _open(thread.last):
+                before = places[-1] if places else self._root
+                places = (*places, before.children.setdefault(thread.last, _Place()))
+            met[thread] = places
+        return met[step.call.thread]
 
     def _later(self, place: _Place) -> int | None:
-        """In how many calls of all runs the next one comes here: runs take turns."""
-        distances = []
-        for run, numbers in place.calls.items():
-            own = self._runs[run].next_of(numbers)
-            if own is not None:
-                others = (len(ahead.coming) for other, ahead in self._runs.items() if other != run)
-                distances.append(own + sum(min(own, coming) for coming in others))
-        return min(distances, default=None)
+        """In how many calls of all runs the next one comes here."""
+        found = (self._among(run, self._runs[run].next_of(numbers)) for run, numbers in place.calls.items())
+        return min((distance for distance in found if distance is not None), default=None)
 
-    def _parts(self, later: Sequence[int | None], thread: Thread) -> NextUse:
+    def _among(self, run: int, own: int | None) -> int | None:
+        """In how many calls of all runs a call comes that is one run's `own`-th: runs take turns."""
+        if own is None:
+            return None
+        return own + sum(min(own, len(ahead.coming)) for other, ahead in self._runs.items() if other != run)
+
+    def _in_tokens(
+        self, step: Step, later: Sequence[tuple[int, int | None]], tail: int | None, thread: Thread
+    ) -> NextUse:
         """(end in tokens, next use) of a thread's turns; of the whole thread where holes became several turns."""
-        ends = self._prompter.turn_ends(thread)
-        if len(later) != len(ends):
-            ends, later = ends[-1:], later[-1:]
-        parts: NextUse = []
+        turns = step.parts - 1
+        whole = next((use for end, use in later if end >= turns), None)
+        parts = [(end, use) for end, use in later if end < turns] + [(turns, whole)]
+        if len(thread) != turns:
+            parts = [(len(thread), whole)]
+        ends = self._prompter.ends_of(thread, [turn for turn, _ in parts])
+        used: NextUse = []
         before = 0
-        for count, (end, use) in enumerate(zip(ends, later, strict=False), start=1):
+        for place, (end, (_, use)) in enumerate(zip(ends, parts, strict=True)):
             # A turn without tokens ends where the one before it does.
-            if end > before and (count == len(later) or use != later[count]):
-                parts.append((end, use))
+            if end > before and not (place == len(parts) - 1 and use == tail):
+                used.append((end, use))
                 before = end
-        return parts
+        return used
 
 
-@dataclass(frozen=True)
-class _Own:
-    """Names a part as all runs do, or, where a value of this run alone is missing in it, as only this run does."""
-
-    run: int
-
-    def __call__(self, part: Hashable) -> Hashable:
-        return (self.run, part) if _open(part) else part
+def _changes(later: Sequence[tuple[int, int | None]]) -> list[tuple[int, int | None]]:
+    """Only the last of neighbours that say the same."""
+    return [one for one, after in zip_longest(later, later[1:]) if after is None or after[1] != one[1]]
 
 
-def _open(part: Hashable) -> bool:
-    match part:
-        case ("assistant", str()):
-            return True
-        case (_, Turn() as turn) | (Turn() as turn):
-            return any(isinstance(content, Hole) for content in turn.content)
-    return False
+def _open(turn: Turn) -> bool:
+    """Does it hold what is not known yet?"""
+    return any(isinstance(content, Hole) for content in turn.content)

@@ -11,9 +11,9 @@ from alora_flow.errors import BadInput
 from alora_flow.execution.hints import NextUse
 from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph.nodes import Invoke
+from alora_flow.planning.prefix.amounts import Amounts
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Hole
 from alora_runtime.requests import Request, Run
 
 
@@ -29,7 +29,7 @@ def model_call(call: PromptedCall, values: Values, place: str, seed: int, next_u
     two calls of a run draw the same numbers. `next_use`: as in Request.
     """
     limits = {"seed": seed_at(seed, place), **call.form.limits(values)}
-    return ModelCall(call.node.id, Request(_runs(call.prompt), next_use=next_use, **limits), call.thread)
+    return ModelCall(call.node.id, Request(_runs(call.prompt), next_use=next_use, **limits), call.thread, call.prompt)
 
 
 def seed_at(seed: int, place: str) -> int:
@@ -39,6 +39,7 @@ def seed_at(seed: int, place: str) -> int:
 
 def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
     """Raises BadInput for the first call that a backend can't make, before any is made."""
+    amounts = Amounts()
     for call in (step.call for step in schedule.steps):
         line, what = call.node.span.line, call.node.operation
         name = what.intrinsic.name if isinstance(what, Invoke) else call.node.id
@@ -49,14 +50,16 @@ def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
                 f"line {line}: '{name}' needs the probabilities of its choices, and this backend gives none",
                 "run it on the torch backend, or let it emit a plain value",
             )
-        _check_length(call, name, schedule.inputs, abilities.positions)
+        _check_length(call, name, schedule.inputs, abilities.positions, amounts)
 
 
-def _check_length(call: PromptedCall, name: str, inputs: Values, positions: int | None) -> None:
+def _check_length(call: PromptedCall, name: str, inputs: Values, positions: int | None, amounts: Amounts) -> None:
     """A call that comes for certain, and of which enough is known to say that it is too long, is not worth a run."""
-    known = sum(not isinstance(symbol, Hole) for symbol in call.prompt.symbols)
+    if positions is None or call.node.guards or call.node.mocks:
+        return
+    known = amounts.of(call.prompt.thread).tokens + len(call.prompt.added)
     answer = call.form.most_tokens_at_least(inputs)
-    if positions is not None and known + answer - 1 > positions and not call.node.guards and not call.node.mocks:
+    if known + answer - 1 > positions:
         raise BadInput(
             f"line {call.node.span.line}: '{name}' has a prompt of {known} tokens at least and an answer of up to "
             f"{answer}, which is more than the model's {positions} positions",
@@ -66,7 +69,6 @@ def _check_length(call: PromptedCall, name: str, inputs: Values, positions: int 
 
 def _runs(prompt: Prompt) -> tuple[Run, ...]:
     """The prompt cut where its adapter begins. All of it is known by now."""
-    assert not any(isinstance(symbol, Hole) for symbol in prompt.symbols), "a call began before its thread was known"
     tokens: tuple[Any, ...] = prompt.symbols
     if prompt.contract is None or prompt.active_from is None:
         return (Run(tokens),)

@@ -43,7 +43,7 @@ from alora_flow.execution.work import Decision, RunProgress, completed_value, pu
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
+from alora_flow.planning.prefix.ledger import Ledger, Stem
 from alora_flow.planning.prompts import PromptedCall, call_of
 from alora_flow.planning.schedule import Schedule
 from alora_runtime.errors import EngineError
@@ -71,11 +71,11 @@ class Shared(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A model call under way: the `number`-th of its node, and its prompt as the cache's keys."""
+    """A model call under way: the `number`-th of its node, and where its prompt ends in the ledger."""
 
     call: PromptedCall
     number: int
-    keys: list[Key]
+    end: Stem
 
 
 class FlowRun:
@@ -163,16 +163,16 @@ class FlowRun:
             return True
         if node.id not in self._adding:
             call = call_of(node, self.state.setup, self.state.values)
-            keys = keys_of(call.prompt)
-            adds = len(keys) - self.shared.ledger.known(keys) + call.form.most_tokens
-            self._adding[node.id] = adds, 2 * adds <= len(keys)
+            adds = len(call.prompt) - self.shared.ledger.known(call.prompt) + call.form.most_tokens
+            self._adding[node.id] = adds, 2 * adds <= len(call.prompt)
         adds, goes_on = self._adding[node.id]
         return goes_on and crowd.tokens + adds <= total - total // 8
 
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
-        call, number, keys = self.calls.pop(ticket)
-        self.shared.ledger.add([*keys, *((token, keys[-1][1]) for token in completion.tokens[:-1])])
+        call, number, end = self.calls.pop(ticket)
+        adapter = call.prompt.adapter_at(len(call.prompt))
+        self.shared.ledger.add(end, [(token, adapter) for token in completion.tokens[:-1]])
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)
@@ -268,13 +268,13 @@ class FlowRun:
             ticket = self.shared.backend.submit(sent)
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
-        keys = keys_of(call.prompt)
-        found = self.shared.ledger.prompt(keys)
+        found, end = self.shared.ledger.enter(call.prompt)
+        adds = len(call.prompt) - found
         self._submitted[node.id] = number + 1
-        self.calls[ticket] = Started(call, number, keys)
-        self._hold(node, len(keys) - found + call.form.most_tokens)
+        self.calls[ticket] = Started(call, number, end)
+        self._hold(node, adds + call.form.most_tokens)
         adapter = call.prompt.contract.name if call.prompt.contract else None
-        predicted = Tokens(found, len(keys) - found) if abilities.exact_accounting else None
+        predicted = Tokens(found, adds) if abilities.exact_accounting else None
         seed = sent.request.seed if sent.request.temperature else None
         self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted, seed))
 

@@ -112,4 +112,4 @@ def completed_value(call: PromptedCall, completion: Completion) -> Any:
 def _reply(thread: Thread, completion: Completion) -> Reply:
     """The reply and its thread; the stop token is left out of it: the template closes the turn."""
     tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
-    return Reply(completion.text, (*thread, Turn("assistant", (Generated(tokens, completion.text),))))
+    return Reply(completion.text, thread.then(Turn("assistant", (Generated(tokens, completion.text),))))

@@ -9,8 +9,8 @@ from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prompts import Setup
-from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.contents import Hole, Symbol, Thread, Turn
+from alora_flow.planning.schedule import Schedule, reply_turn
+from alora_flow.prompts.contents import Hole, Symbol, Thread
 
 
 def advise(made: Schedule) -> tuple[Diagnostic, ...]:
@@ -34,16 +34,16 @@ def _computed_again(made: Schedule) -> Amount:
     before: dict[Thread, tuple[Symbol, ...]] = {}
     lost = []
     for call in (step.call for step in made.steps):
-        lengths = [length for length in range(len(call.thread), 0, -1) if call.thread[:length] in before]
-        if lengths:
-            earlier = before[call.thread[: lengths[0]]]
+        longest = next((beginning for beginning in call.thread.beginnings() if beginning in before), None)
+        if longest is not None:
+            earlier = before[longest]
             pairs = zip(earlier, call.prompt.symbols, strict=False)
             same = next((at for at, (one, other) in enumerate(pairs) if one != other), len(earlier))
             lost.append(amount(earlier[same:]))
         before[call.thread] = made.setup.prompter.thread_symbols(call.thread)
         if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
             reply = Hole(call.node.id, call.form.most_tokens)
-            before[(*call.thread, Turn("assistant", (reply,)))] = (*call.prompt.symbols, reply)
+            before[call.thread.then(reply_turn(call))] = (*call.prompt.symbols, reply)
     return total(lost)
 
 

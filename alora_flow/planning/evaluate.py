@@ -166,18 +166,21 @@ def thread_of(expression: Expression, values: Values) -> Thread:
     """The thread that an expression of type thread, chat or reply stands for; what is not known becomes a hole."""
     match expression:
         case p.Join(parts=parts):
-            return tuple(turn for part in parts for turn in thread_of(part, values))
+            thread = thread_of(parts[0], values)
+            for part in parts[1:]:
+                thread = thread.then(*thread_of(part, values))
+            return thread
         case p.TurnValue(role=role, content=content):
-            return (Turn(role, tuple(_contents(content, values))),)
+            return Thread.of((Turn(role, tuple(_contents(content, values))),))
         case p.IfValue() if (holds := known(expression.condition, values)) is not None:
             return thread_of(expression.then if holds else expression.otherwise, values)
     try:
         value = evaluate(expression, values)
     except NotKnown:
-        return (Turn("", (Hole(describe(expression)),)),)
+        return Thread.of((Turn("", (Hole(describe(expression)),)),))
     if isinstance(value, Reply):
         return value.thread
-    return value if isinstance(value, tuple) else thread_of_chat(value)
+    return value if isinstance(value, Thread) else thread_of_chat(value)
 
 
 def known(expression: Expression, values: Values) -> Any:

@@ -16,6 +16,7 @@ from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.prompts.thread import Prompter, Symbol, Thread
+from alora_flow.prompts.writing import Writing
 from alora_runtime.errors import ConstraintError
 
 
@@ -56,17 +57,29 @@ class Setup:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A call's prompt. The adapter of `contract` is active from symbol `active_from` on; None: the base model."""
+    """A call's prompt: a thread, and what the call adds to it. The adapter of `contract` is active from symbol
+    `active_from` on; None: the base model."""
 
-    symbols: tuple[Symbol, ...]
+    thread: Writing
+    added: tuple[int, ...]
     contract: Contract | None = None
     active_from: int | None = None
 
-    def adapters(self) -> tuple[str | None, ...]:
-        """The digest of the adapter that each symbol is computed under."""
-        start = len(self.symbols) if self.active_from is None else self.active_from
-        digest = self.contract.adapter.digest if self.contract else None
-        return (None,) * start + (digest,) * (len(self.symbols) - start)
+    def __len__(self) -> int:
+        return self.thread.length + len(self.added)
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        return self.thread.symbols + self.added
+
+    def since(self, start: int) -> tuple[Symbol, ...]:
+        """The symbols from one on."""
+        return self.thread.since(start) + self.added[max(0, start - self.thread.length) :]
+
+    def adapter_at(self, place: int) -> str | None:
+        """The digest of the adapter that a symbol is computed under."""
+        active = self.contract is not None and self.active_from is not None and place >= self.active_from
+        return self.contract.adapter.digest if self.contract and active else None
 
 
 @dataclass(frozen=True)
@@ -92,11 +105,11 @@ def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> P
     if isinstance(operation, g.Generate) and operation.may_invoke is not None:
         line = operation.thread.span.line
         raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
-    symbols = setup.prompter.thread_symbols(thread)
+    written = setup.prompter.writing(thread)
     if isinstance(operation, g.Generate):
-        return Prompt(symbols + setup.prompter.generation_tokens(thread))
+        return Prompt(written, setup.prompter.generation_tokens(thread))
     contract = setup.contracts[operation.intrinsic.key]
-    symbols += setup.prompter.closing_tokens(thread)
+    closing = setup.prompter.closing_tokens(thread)
     tail = contract.invocation or setup.prompter.generation_tokens(thread)
-    start = len(symbols) + contract.active_at if contract.adapter.activated else 0
-    return Prompt(symbols + tail, contract, start)
+    start = written.length + len(closing) + contract.active_at if contract.adapter.activated else 0
+    return Prompt(written, closing + tail, contract, start)

@@ -5,10 +5,10 @@ Everything that needs an order reads it here: the prefix plan, the run, and the 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 from alora_flow.language.meaning.program import Expression
@@ -17,26 +17,34 @@ from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
+from alora_flow.planning.uses import Places, Uses, last_uses, next_uses
 from alora_flow.prompts.thread import Hole, Turn
 from alora_flow.values.data import Reply
 
 
 @dataclass(frozen=True)
 class Step:
-    """One model call. `parts`: the turns of its thread and, last, what it adds to them, by names that are equal where
-    the cache can share them. `uses`: for each part, the number of the next call that reads all up to it, else None.
-    `until`: the number of the last call that reads what this one adds, its own where none does. `releases`: how many of
-    the parts, from the end, no later call reads."""
+    """One model call. Its parts are the turns of its thread and, last, what it adds to them. `uses`: after how many
+    parts what is said of the next use changes, and the number of the next call that reads all up to there, else None.
+    `until`: the number of the last call that reads what this one adds, its own where none does."""
 
     number: int
     call: PromptedCall
-    parts: tuple[Hashable, ...]
-    uses: tuple[int | None, ...]
+    uses: Uses
     until: int
 
     @property
+    def parts(self) -> int:
+        return self.uses[-1][0]
+
+    @property
     def releases(self) -> int:
-        return next((count for count, use in enumerate(reversed(self.uses)) if use is not None), len(self.uses))
+        """How many of the parts, from the end, no later call reads."""
+        return self.parts - max((end for end, use in self.uses if use is not None), default=0)
+
+    def next_use(self, part: int) -> int | None:
+        """The number of the next call that reads all up to a part, of which the first is 1."""
+        return next(use for end, use in self.uses if end >= part)
 
 
 @dataclass(frozen=True)
@@ -57,70 +65,39 @@ class Schedule:
 def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
     """Walk through a graph once, with what is known of its inputs; parameters without a value stay holes."""
     calls = tuple(_foreseen(graph, setup, inputs))
-    parts = [_parts(call, setup) for call in calls]
-    steps = zip(range(len(calls)), calls, parts, _uses(parts), _untils(parts), strict=True)
+    places = Places()
+    ends = [_end(call, setup, places) for call in calls]
+    steps = zip(range(len(calls)), calls, next_uses(places, ends), last_uses(places, ends), strict=True)
     return Schedule(graph, setup, inputs, tuple(Step(*step) for step in steps))
 
 
-def _parts(call: PromptedCall, setup: Setup) -> tuple[Hashable, ...]:
-    """A plain LoRA shares nothing with others."""
+def _end(call: PromptedCall, setup: Setup, places: Places) -> int:
+    """Where a call ends. What a reply adds is a turn, as those that go on from it read it; a plain LoRA shares nothing
+    with others."""
     operation = call.node.operation
     if isinstance(operation, g.Generate):
-        return (*map(_named, call.thread), g.Generate if operation.as_type else ("assistant", call.node.id))
+        if operation.as_type is None:
+            return places.of(None, call.thread.then(reply_turn(call)))
+        return places.of(None, call.thread, g.Generate)
     assert isinstance(operation, g.Invoke)
     adapter = setup.contracts[operation.intrinsic.key].adapter
-    label = None if adapter.activated else adapter.digest
-    return (*((label, _named(turn)) if label else _named(turn) for turn in call.thread), operation.intrinsic.key)
+    return places.of(None if adapter.activated else adapter.digest, call.thread, operation.intrinsic.key)
 
 
-def _named(turn: Turn) -> Hashable:
-    """A turn that a call writes is the same in its own parts and in those of the calls that go on from it."""
-    match turn.content:
-        case (Hole(source, at_most),) if at_most is not None:
-            return "assistant", source
-    return turn
-
-
-def _uses(parts: list[tuple[Hashable, ...]]) -> list[tuple[int | None, ...]]:
-    """From the last call to the first: who was met last at a place is its next user."""
-    places: dict[tuple[int, Hashable], int] = {}  # (place before, part) → place
-    users: dict[int, int] = {}
-    found: list[tuple[int | None, ...]] = []
-    for number in range(len(parts) - 1, -1, -1):
-        place, uses = -1, []
-        for part in parts[number]:
-            place = places.setdefault((place, part), len(places))
-            uses.append(users.get(place))
-            users[place] = number
-        found.append(tuple(uses))
-    return found[::-1]
-
-
-def _untils(parts: list[tuple[Hashable, ...]]) -> list[int]:
-    """Of what a call is the first to read: who is the last."""
-    places: dict[tuple[int, Hashable], int] = {}
-    last: list[int] = []  # by place
-    added: list[list[int]] = []
-    for number, own in enumerate(parts):
-        place, new = -1, []
-        for part in own:
-            place = places.setdefault((place, part), len(places))
-            if place == len(last):
-                last.append(number)
-                new.append(place)
-            last[place] = number
-        added.append(new)
-    return [max((last[place] for place in new), default=number) for number, new in enumerate(added)]
+def reply_turn(call: PromptedCall) -> Turn:
+    """The turn that a generation will have written."""
+    return Turn("assistant", (Hole(call.node.id, call.form.most_tokens),))
 
 
 def print_schedule(made: Schedule) -> str:
     """One call a line: how many parts it reads, which call reads each of them next, and how many nobody does."""
     lines = []
     for step in made.steps:
-        runs = [(use, len(list(run))) for use, run in groupby(step.uses)]
-        read = [f"{count} by {made.steps[use].call.node.id}" for use, count in runs if use is not None]
+        counts = [end - before for (before, _), (end, _) in pairwise([(0, None), *step.uses])]
+        runs = zip(step.uses, counts, strict=True)
+        read = [f"{count} by {made.steps[use].call.node.id}" for (_, use), count in runs if use is not None]
         kept = f", read again: {', '.join(read)}" if read else ""
-        lines.append(f"{step.number}  {step.call.node.id}  {len(step.parts)} parts{kept}; releases {step.releases}\n")
+        lines.append(f"{step.number}  {step.call.node.id}  {step.parts} parts{kept}; releases {step.releases}\n")
     return "".join(lines)
 
 
@@ -138,9 +115,7 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Prompt
             call = call_of(node, setup, values)
             yield call
             if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
-                values[node.id] = Reply(
-                    None, (*call.thread, Turn("assistant", (Hole(node.id, call.form.most_tokens),)))
-                )
+                values[node.id] = Reply(None, call.thread.then(reply_turn(call)))
         elif node.id not in values:
             _foresee(node, values, out)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import islice
+from typing import Any, TypeAlias, overload
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Hole:
 
     source: str
     at_most: int | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.source)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,91 @@ class Turn:
     name: str = ""
 
 
-Thread: TypeAlias = tuple[Turn, ...]
+class Thread(Sequence[Turn]):
+    """Turns in order: those of the thread `before`, and a `last` one.
+
+    What goes on from a thread holds it, so nothing that was found out about it is found out again. `notes`: what others
+    keep of it, each under itself.
+    """
+
+    __slots__ = ("_hash", "_length", "before", "first", "last", "notes")
+
+    def __init__(self, before: Thread, last: Turn) -> None:
+        self.before, self.last = before, last
+        self.first: Turn = before.first if before else last
+        self._length: int = before._length + 1
+        self._hash: int = hash((before._hash, last))
+        self.notes: dict[object, Any] = {}
+
+    @staticmethod
+    def of(turns: Iterable[Turn]) -> Thread:
+        """Some turns as a thread; a thread is one already."""
+        return turns if isinstance(turns, Thread) else EMPTY.then(*turns)
+
+    def then(self, *turns: Turn) -> Thread:
+        """The thread that goes on from this one."""
+        thread = self
+        for turn in turns:
+            thread = Thread(thread, turn)
+        return thread
+
+    def beginnings(self) -> Iterator[Thread]:
+        """The thread itself, the one before it, and so on; not the empty one."""
+        thread = self
+        while thread._length:
+            yield thread
+            thread = thread.before
+
+    def __iter__(self) -> Iterator[Turn]:
+        return reversed([thread.last for thread in self.beginnings()])
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, place: int) -> Turn: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Thread: ...
+
+    def __getitem__(self, place: int | slice) -> Turn | Thread:
+        if isinstance(place, slice):
+            start, stop, step = place.indices(self._length)
+            if (start, step) == (0, 1):
+                return next(islice(self.beginnings(), self._length - stop, None), EMPTY)
+            return Thread.of(tuple(self)[place])
+        return tuple(self)[place]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Thread) or (self._length, self._hash) != (other._length, other._hash):
+            return NotImplemented if not isinstance(other, Thread) else False
+        for one, another in zip(self.beginnings(), other.beginnings(), strict=True):
+            if one is another:
+                return True
+            if one.last != another.last:
+                return False
+        return True
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Thread.of({tuple(self)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Thread.of, (tuple(self),)
+
+
+class _Empty(Thread):
+    """The thread of no turns, which has no last one."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._length, self._hash, self.notes = 0, 0, {}
+
+
+EMPTY = _Empty()
 
 Symbol: TypeAlias = int | Hole
 """A token id, or a hole that stands for some tokens."""

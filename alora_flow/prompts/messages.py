@@ -47,6 +47,13 @@ class Messenger:
         self._chosen: dict[tuple[TurnShape, ...], int] = {}
         self.notes: dict[str, None] = {}  # in order: what was said otherwise than the thread says it
 
+    def as_said(self, thread: Thread) -> Messages | None:
+        """A message for each turn as the template takes it; None where it takes them in another form only."""
+        messages = self.messages(thread)
+        handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(messages))
+        first, _ = next(self._forms(thread))
+        return None if handed or self._chosen.get(shapes(first)) != 0 else first
+
     def messages(self, thread: Thread) -> Messages:
         """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
         asking = next((place for place, turn in enumerate(thread, start=1) if turn.calls), None)

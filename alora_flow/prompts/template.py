@@ -21,6 +21,7 @@ from jinja2 import Template, TemplateError
 
 from alora_flow.errors import BadModel
 from alora_flow.prompts.jinja import constants, environment, looked_for, names, read_templates
+from alora_flow.prompts.locality import writes_by_turn
 
 FEW, SOME = 2, 6
 """Turns at the beginning of a thread (a system's turn and the first of a user), and turns before the one looked at."""
@@ -70,6 +71,7 @@ class ChatTemplate:
         self.looks_for = frozenset[str]().union(*map(looked_for, trees))
         self.constants = frozenset[str]().union(*map(constants, trees))
         self.names = frozenset[str]().union(*map(names, trees))
+        self.by_turn = all(map(writes_by_turn, trees)) and "</think>" not in self.looks_for
         self._control = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")
         self.rewriting: str | None = None  # what was rewritten when it was first noticed
         self._render = lru_cache(maxsize=1024)(self._render_plainly)

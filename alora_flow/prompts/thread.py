@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 from alora_flow.errors import BadModel
@@ -37,8 +38,9 @@ from alora_flow.prompts.masks import (
     spans,
 )
 from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
-from alora_flow.prompts.template import ChatTemplate
+from alora_flow.prompts.template import ChatTemplate, TurnShape
 from alora_flow.prompts.tokens import Position, Tokenizer
+from alora_flow.prompts.writing import NOTHING, Writing
 
 __all__ = [
     "Content",
@@ -87,6 +89,7 @@ class Prompter:
         self._framed = lru_cache(maxsize=256)(lambda *layout: framed(template, *layout))
         self._cuts = lru_cache(maxsize=256)(lambda *place: cuts_thoughts(template, *place))
         self._closing = lru_cache(maxsize=256)(lambda *layout: closing(template, *layout))
+        self._alone = lru_cache(maxsize=64)(self._first_alone)
         self._masked = lru_cache(maxsize=256)(self._mask)
         self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
 
@@ -98,7 +101,7 @@ class Prompter:
     @cached_property
     def turn_end(self) -> int | None:
         """The control token with which the template ends an assistant's turn; None where it is none."""
-        said = tuple(Turn(role, (Hole(role),)) for role in ("user", "assistant"))
+        said = Thread.of(Turn(role, (Hole(role),)) for role in ("user", "assistant"))
         try:
             turns = shapes(self._messenger.messages(said))
             after = self.template.frames(turns)[-1].after + self._closing(turns, (PLAIN, PLAIN))
@@ -107,37 +110,95 @@ class Prompter:
         tokens = self.tokenizer.encode_control(after.strip())
         return tokens[0] if tokens and self.tokenizer.is_control(tokens[0]) else None
 
-    def thread_symbols(self, thread: Thread) -> tuple[Symbol, ...]:
+    def thread_symbols(self, turns: Sequence[Turn]) -> tuple[Symbol, ...]:
         """The closed turns of a thread, each piece tokenised on its own."""
-        return self._written(thread)[0]
+        return self.writing(turns).symbols
 
-    def turn_ends(self, thread: Thread) -> list[int]:
+    def turn_ends(self, turns: Sequence[Turn]) -> list[int]:
         """After how many of its symbols each turn of the thread ends."""
-        return self._written(thread)[1]
+        parts = [*self.writing(turns).parts()]
+        return [end for part in reversed(parts) for end in part.ends]
 
-    def generation_tokens(self, thread: Thread) -> tuple[int, ...]:
+    def ends_of(self, thread: Thread, turns: Sequence[int]) -> list[int]:
+        """After how many of its symbols some turns of a thread end, by their ascending numbers from 1; costs the
+        distance from the last turn."""
+        ends: list[int] = []
+        asked, after = list(turns), len(thread)
+        for part in self.writing(thread).parts():
+            start = after - len(part.ends)
+            while asked and asked[-1] > start:
+                ends.append(part.ends[asked.pop() - start - 1])
+            after = start
+        return ends[::-1]
+
+    def generation_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
-        messages = self._messenger.messages(thread)
-        masks = tuple(self._masked(text).mask for message in messages for text in message.texts)
-        place = self._place(self.thread_symbols(thread)) if self.tokenizer.prefixes else Position.FIRST
-        return self.tokenizer.encode(self._opening(shapes(messages), masks), place, control=True)
+        thread = Thread.of(turns)
+        place = self._place(self.writing(thread).end) if self.tokenizer.prefixes else Position.FIRST
+        return self.tokenizer.encode(self._opening(*self._layout(thread)), place, control=True)
 
-    def closing_tokens(self, thread: Thread) -> tuple[int, ...]:
+    def closing_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """What the template writes behind the closed turns where no answer follows; mostly nothing."""
-        messages = self._messenger.messages(thread)
-        masks = tuple(self._masked(text).mask for message in messages for text in message.texts)
-        return self.tokenizer.encode_control(self._closing(shapes(messages), masks))
+        return self.tokenizer.encode_control(self._closing(*self._layout(Thread.of(turns))))
+
+    def writing(self, turns: Sequence[Turn]) -> Writing:
+        """The closed turns of a thread. Where the template writes turn by turn, it costs what was not asked before."""
+        thread = Thread.of(turns)
+        new = list(takewhile(lambda beginning: self not in beginning.notes, thread.beginnings()))
+        for beginning in reversed(new):
+            before = beginning.before.notes.get(self)
+            if beginning is thread or (before.by_turn if before else self.template.by_turn):
+                beginning.notes[self] = self._extended(beginning, before)
+        return thread.notes[self] if thread else NOTHING
 
     # ---------------------------------------------------------------- symbols
+
+    def _extended(self, thread: Thread, before: Writing | None) -> Writing:
+        """What the turns before are, if they stay what they are, and what the last one adds."""
+        added = self._added(thread) if before and before.by_turn else None
+        if before and added is not None:
+            own: list[Symbol] = []
+            for content in added:
+                own += self._symbols(content, self._place(own or before.end))
+            length = before.length + len(own)
+            return Writing(before, tuple(own), length, (length,), by_turn=True)
+        symbols, ends = self._written(thread)
+        if before and symbols[: before.length] == before.symbols and ends[:-1] == self.turn_ends(thread.before):
+            return Writing(before, symbols[before.length :], len(symbols), (len(symbols),))
+        alone = len(thread) == 1 and self.template.by_turn and bool(thread.last.role)
+        by_turn = alone and self._messenger.as_said(thread) is not None
+        return Writing(None, symbols, len(symbols), tuple(ends), by_turn)
+
+    def _added(self, thread: Thread) -> list[Content] | None:
+        """What the last turn adds; None where this can't be said without looking at all turns before it."""
+        if not thread.last.role:
+            return [content for content in thread.last.content if isinstance(content, Hole)]
+        try:
+            messages = self._messenger.as_said(_ends(thread))
+            pieces = [] if messages is None else list(self._pieces(messages))
+        except BadModel:  # it is told of the whole thread
+            return None
+        first = tuple(content for turn, content in pieces if turn == 0)
+        unchanged = first and first == self._alone(thread.first)
+        return [content for turn, content in pieces if turn == 1] if unchanged else None
+
+    def _first_alone(self, turn: Turn) -> tuple[Content, ...]:
+        return tuple(content for _, content in self._pieces(self._messenger.messages(Thread.of((turn,)))))
+
+    def _layout(self, thread: Thread) -> tuple[tuple[TurnShape, ...], tuple[Mask, ...]]:
+        """What the template needs to know to end a thread; mostly its first turn and its last one."""
+        messages = self._messenger.messages(_ends(thread) if self.writing(thread).by_turn else thread)
+        return shapes(messages), tuple(self._masked(text).mask for message in messages for text in message.texts)
 
     def _written(self, thread: Thread) -> tuple[tuple[Symbol, ...], list[int]]:
         """Symbols, and where each turn ends: before the first symbol of a later one."""
         messages = self._messenger.messages(thread)
         symbols: list[Symbol] = []
         ends: list[int] = []
+        turns = tuple(thread)
         for turn, content in (*self._pieces(messages), (len(thread), KnownText(""))):
             while len(ends) < turn:
-                unknown = thread[len(ends)]
+                unknown = turns[len(ends)]
                 symbols += (hole for hole in unknown.content if isinstance(hole, Hole) and not unknown.role)
                 ends.append(len(symbols))
             symbols += self._symbols(content, self._place(symbols))
@@ -228,6 +289,11 @@ class Prompter:
         if isinstance(content, Hole):
             return UNKNOWN
         return self.tokenizer.spell(content.tokens) if isinstance(content, Generated) else content.text
+
+
+def _ends(thread: Thread) -> Thread:
+    """Its first turn and its last one."""
+    return Thread.of((thread.first, thread.last)[: len(thread)])
 
 
 def _answer(content: Content) -> bool:

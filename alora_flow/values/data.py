@@ -95,7 +95,7 @@ def passages(documents: Sequence[Document]) -> Passages:
 
 def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
     """Turns of data as turns of a thread: their text can make no control token."""
-    return tuple(
+    return Thread.of(
         Turn(
             turn.role,
             (KnownText(turn.content),) if turn.content or not turn.tool_calls else (),

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alora_flow.prompts.thread import Turn
+from alora_flow.prompts.thread import Thread
 from alora_flow.values.data import Distribution, Numbered, Pair, Reply, chat_of_thread
 
 
@@ -23,7 +23,7 @@ def plain(value: Any) -> Any:
             return {"first": plain(first), "second": plain(second)}
         case BaseModel():
             return value.model_dump(mode="json")
-        case tuple() if all(isinstance(turn, Turn) for turn in value):
+        case Thread():
             return [turn.model_dump(mode="json") for turn in chat_of_thread(value)]
         case list() | tuple():
             return [plain(item) for item in value]

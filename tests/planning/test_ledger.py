@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alora_flow.planning.prefix.amounts import Amount, amount
+from alora_flow.planning.prefix.amounts import Amount, Amounts, amount
 from alora_flow.planning.prefix.ledger import Key, Ledger
-from alora_flow.prompts.thread import Hole
+from alora_flow.planning.prompts import Prompt
+from alora_flow.prompts.thread import Hole, Symbol
+from alora_flow.prompts.writing import NOTHING, Writing
 
-keys = st.tuples(st.integers(0, 2), st.sampled_from([None, "a", "b"]))
-prompts = st.lists(keys, min_size=1, max_size=6)
+symbols = st.lists(st.integers(0, 2), max_size=3)
 
 
-@given(st.lists(st.tuples(prompts, st.lists(keys, max_size=3)), max_size=12))
-def test_a_prompt_reuses_its_longest_cached_prefix(calls: list[tuple[list[Key], list[Key]]]) -> None:
+def then(before: Writing, *own: Symbol) -> Writing:
+    return Writing(before, own, before.length + len(own), (before.length + len(own),))
+
+
+def prompt_of(thread: Writing, *added: int, adapter: str | None = None, active_from: int | None = None) -> Prompt:
+    contract: Any = adapter and SimpleNamespace(adapter=SimpleNamespace(digest=adapter))
+    return Prompt(thread, added, contract, active_from)
+
+
+def keys_of(prompt: Prompt) -> list[Key]:
+    return [(symbol, prompt.adapter_at(place)) for place, symbol in enumerate(prompt.symbols)]
+
+
+@given(st.data())
+def test_a_prompt_reuses_its_longest_cached_prefix(data: st.DataObject) -> None:
     ledger, cached, ends = Ledger(), list[list[Key]](), list[list[Key]]()
-    for prompt, written in calls:
-        longest = max((common(prompt, other) for other in cached), default=0)
-        expected = longest - 1 if longest == len(prompt) and prompt not in ends else longest
-        assert ledger.prompt(prompt) == expected
-        ledger.add([*prompt, *written])
-        cached.append([*prompt, *written])
-        ends.append(prompt)
+    threads = [NOTHING]
+    for _ in range(data.draw(st.integers(1, 12))):
+        if data.draw(st.sampled_from([False] * 9 + [True])):
+            ledger.clear()
+            cached, ends = [], []
+        thread = data.draw(st.sampled_from(threads))
+        for own in data.draw(st.lists(symbols, max_size=3)):
+            thread = then(thread, *own)
+            threads.append(thread)
+        added = data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=3))
+        adapter = data.draw(st.sampled_from([None, "a", "b"]))
+        start = data.draw(st.integers(0, thread.length + len(added))) if adapter else None
+        prompt = prompt_of(thread, *added, adapter=adapter, active_from=start)
+        keys = keys_of(prompt)
+        longest = max((common(keys, other) for other in cached), default=0)
+        expected = longest - 1 if longest == len(keys) and keys not in ends else longest
+        assert ledger.known(prompt) == longest
+        found, end = ledger.enter(prompt)
+        assert found == expected
+        written: list[Key] = [(token, keys[-1][1]) for token in data.draw(symbols)]
+        ledger.add(end, written)
+        cached.append([*keys, *written])
+        ends.append(keys)
+        assert ledger.size == len({tuple(held[:length]) for held in cached for length in range(1, len(held) + 1)})
 
 
 def common(left: list[Key], right: list[Key]) -> int:
@@ -31,18 +65,18 @@ def common(left: list[Key], right: list[Key]) -> int:
 
 def test_adapters_share_what_stands_before_their_invocation_and_nothing_after() -> None:
     ledger = Ledger()
-    context: list[Key] = [(1, None), (2, None)]
-    assert ledger.prompt([*context, (9, "a"), (5, "a")]) == 0
-    assert ledger.prompt([*context, (9, "b"), (5, "b")]) == 2
-    assert ledger.prompt([*context, (9, "a"), (5, "a"), (6, "a")]) == 4
-    assert ledger.prompt([*context, (9, None)]) == 2
+    context = then(NOTHING, 1, 2)
+    assert ledger.enter(prompt_of(context, 9, 5, adapter="a", active_from=2)).found == 0
+    assert ledger.enter(prompt_of(context, 9, 5, adapter="b", active_from=2)).found == 2
+    assert ledger.enter(prompt_of(context, 9, 5, 6, adapter="a", active_from=2)).found == 4
+    assert ledger.enter(prompt_of(context, 9)).found == 2
 
 
 def test_a_hole_matches_itself_only() -> None:
     ledger = Ledger()
-    ledger.prompt([(1, None), (Hole("question"), None), (2, None)])
-    assert ledger.prompt([(1, None), (Hole("question"), None), (3, None)]) == 2
-    assert ledger.prompt([(1, None), (Hole("query"), None), (2, None)]) == 1
+    ledger.enter(prompt_of(then(NOTHING, 1, Hole("question")), 2))
+    assert ledger.enter(prompt_of(then(NOTHING, 1, Hole("question")), 3)).found == 2
+    assert ledger.enter(prompt_of(then(NOTHING, 1, Hole("query")), 2)).found == 1
 
 
 def test_amounts_print_what_is_known_first() -> None:
@@ -52,3 +86,10 @@ def test_amounts_print_what_is_known_first() -> None:
     assert str(amount([]) + amount([reply])) == "|reply|"
     assert str(Amount()) == "0"
     assert amount([1, question]) + amount([question]) == Amount(1, {question: 2})
+
+
+def test_an_amount_is_that_of_its_parts() -> None:
+    amounts, question = Amounts(), Hole("question")
+    thread = then(then(NOTHING, 1, question), 2, question, Hole("reply"))
+    assert amounts.of(thread) == amount(thread.symbols)
+    assert amounts.of(thread) - amount([1, question]) == amount([2, question, Hole("reply")])

@@ -44,7 +44,7 @@ class Mocks:
         match node.operation:
             case g.Generate(as_type=None) as call:
                 written = Turn("assistant", (Generated(self._tokenizer.encode_data(value), value),))
-                return Reply(value, (*thread_of(call.thread, values), written))
+                return Reply(value, thread_of(call.thread, values).then(written))
             case _ if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
                 return _distribution(node.type, value)
         return value

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from alora_flow.prompts.thread import Hole, Symbol
+from alora_flow.prompts.writing import Writing
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,19 @@ class Amount:
         return not self.holes
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.tokens + other.tokens, dict(Counter(self.holes) + Counter(other.holes)))
+        holes = dict(self.holes)
+        for hole, count in other.holes.items():
+            holes[hole] = holes.get(hole, 0) + count
+        return Amount(self.tokens + other.tokens, holes)
+
+    def __sub__(self, other: Amount) -> Amount:
+        """What is left of an amount without a part of it."""
+        holes = dict(self.holes)
+        for hole, count in other.holes.items():
+            holes[hole] -= count
+            if not holes[hole]:
+                del holes[hole]
+        return Amount(self.tokens - other.tokens, holes)
 
     def __str__(self) -> str:
         holes = [f"{count}·|{hole.source}|" if count > 1 else f"|{hole.source}|" for hole, count in self.holes.items()]
@@ -37,4 +51,23 @@ def amount(symbols: Iterable[Symbol]) -> Amount:
 
 def total(amounts: Iterable[Amount]) -> Amount:
     """The sum."""
-    return sum(amounts, Amount())
+    tokens, holes = 0, Counter[Hole]()
+    for each in amounts:
+        tokens += each.tokens
+        holes.update(each.holes)
+    return Amount(tokens, dict(holes))
+
+
+class Amounts:
+    """The amounts of writings, each of which is the one before it and some symbols more."""
+
+    def __init__(self) -> None:
+        self._known: dict[Writing, Amount] = {}
+
+    def of(self, writing: Writing) -> Amount:
+        """How many tokens a writing stands for."""
+        new = list(takewhile(lambda part: part not in self._known, writing.parts()))
+        for part in reversed(new):
+            own = amount(part.own)
+            self._known[part] = self._known[part.before] + own if part.before else own
+        return self._known[writing]

@@ -6,12 +6,12 @@ ledger of its backend's cache, and is measured against that: the plan is a promi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alora_flow.planning.graph.nodes import Generate, Node
-from alora_flow.planning.prefix.amounts import Amount, amount, total
-from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
-from alora_flow.planning.prompts import PromptedCall
+from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
+from alora_flow.planning.prefix.ledger import Ledger
+from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.thread import Hole
 
@@ -53,42 +53,39 @@ class PrefixPlan:
 def plan(made: Schedule) -> PrefixPlan:
     """The plan of a schedule on an empty cache."""
     calls = [step.call for step in made.steps]
-    ledger, plain = Ledger(), Ledger()
+    ledger, plain, amounts = Ledger(), Ledger(), Amounts()
+    wholes = [amounts.of(call.prompt.thread) + amount(call.prompt.added) for call in calls]
     return PrefixPlan(
-        tuple(_planned(ledger, call) for call in calls),
-        total(amount(call.prompt.symbols) for call in calls),
+        tuple(_planned(ledger, call, whole) for call, whole in zip(calls, wholes, strict=True)),
+        total(wholes),
         total(_plain_lora(plain, call) for call in calls),
     )
 
 
-def _planned(ledger: Ledger, call: PromptedCall) -> PlannedCall:
-    keys = keys_of(call.prompt)
-    found = ledger.prompt(keys)
-    ledger.add([*keys, *_left_behind(call, keys[-1][1])])
-    symbols, prompt = call.prompt.symbols, call.prompt
+def _planned(ledger: Ledger, call: PromptedCall, whole: Amount) -> PlannedCall:
+    prompt = call.prompt
+    prefilled = amount(prompt.since(_entered(ledger, call, prompt)))
     return PlannedCall(
         call.node,
         " ".join(call.node.operation.thread.span.text.split()),  # type: ignore[union-attr]
-        amount(symbols[:found]),
-        amount(symbols[found:]),
+        whole - prefilled,
+        prefilled,
         call.form.most_tokens,
         prompt.contract.name if prompt.contract else None,
-        None if prompt.active_from is None else amount(symbols[: prompt.active_from]),
+        None if prompt.active_from is None else whole - amount(prompt.since(prompt.active_from)),
     )
-
-
-def _left_behind(call: PromptedCall, adapter: str | None) -> list[Key]:
-    """What a call's own tokens add to the cache: the hole itself, since a reply that ends by its stop token leaves its
-    whole text."""
-    if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-        return [(Hole(call.node.id, call.form.most_tokens), adapter)]
-    return []
 
 
 def _plain_lora(ledger: Ledger, call: PromptedCall) -> Amount:
     """What the call would prefill if its adapter were a plain LoRA, active from the first token."""
-    adapter = call.prompt.contract.adapter.digest if call.prompt.contract else None
-    keys: list[Key] = [(symbol, adapter) for symbol in call.prompt.symbols]
-    found = ledger.prompt(keys)
-    ledger.add([*keys, *_left_behind(call, adapter)])
-    return amount(call.prompt.symbols[found:])
+    prompt = replace(call.prompt, active_from=0) if call.prompt.contract else call.prompt
+    return amount(prompt.since(_entered(ledger, call, prompt)))
+
+
+def _entered(ledger: Ledger, call: PromptedCall, prompt: Prompt) -> int:
+    """How many symbols of a call's prompt it finds. Its own tokens add the hole itself, since a reply that ends by its
+    stop token leaves its whole text."""
+    found, end = ledger.enter(prompt)
+    if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
+        ledger.add(end, [(Hole(call.node.id, call.form.most_tokens), prompt.adapter_at(len(prompt)))])
+    return found
