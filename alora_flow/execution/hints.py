@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile, zip_longest
+from itertools import chain, takewhile, zip_longest
 
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import PromptedCall
@@ -23,9 +23,11 @@ NextUse = list[tuple[int | None, int | None]]
 
 @dataclass
 class _Place:
-    """After some turns that hold no value of one run alone: the calls that read all up to here, by their runs, each
-    run's in order."""
+    """After the turns up to one, which hold no value of one run alone: the calls that read all up to here, by their
+    runs, each run's in order."""
 
+    before: _Place | None = None
+    last: Turn | None = None
     children: dict[Turn, _Place] = field(default_factory=dict)
     calls: dict[int, list[int]] = field(default_factory=dict)
 
@@ -93,14 +95,9 @@ class Hints:
     def leave(self, run: int) -> None:
         """A run is over, or was never added."""
         gone = self._runs.pop(run, None)
-        for step, places in zip(gone.steps, gone.places, strict=True) if gone else ():
-            before = self._root
-            for place, turn in zip(places, step.call.thread, strict=False):
-                place.calls.pop(run, None)
-                if not place.calls:  # and so nobody passes any place behind it
-                    before.children.pop(turn, None)
-                    break
-                before = place
+        for place in chain.from_iterable(reversed(places) for places in gone.places) if gone else ():
+            if place.calls.pop(run, None) and not place.calls and place.before and place.last:
+                del place.before.children[place.last]
 
     def of(self, run: int, call: PromptedCall) -> NextUse | None:
         """For a call that begins, its thread without holes: the next use of each part of it; None where nothing is
@@ -133,7 +130,7 @@ class Hints:
             places = met[thread.before]
             if len(places) == len(thread.before) and not _open(thread.last):
                 before = places[-1] if places else self._root
-                places = (*places, before.children.setdefault(thread.last, _Place()))
+                places = (*places, before.children.setdefault(thread.last, _Place(before, thread.last)))
             met[thread] = places
         return met[step.call.thread]
 

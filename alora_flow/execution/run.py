@@ -118,16 +118,17 @@ class FlowRun:
         self._submitted: dict[str, int] = {}  # node → how many calls it made
         self._ranks = self.state.schedule.ranks
         self._steps = {step.call.node.id: step for step in self.state.schedule.steps}
-        self._readers = {node_id: list(graph.digraph.successors(node_id)) for node_id in graph.nodes}
         self._eager = {node.id for node in graph.nodes.values() if node.speculative}
-        self._needs = {node.id: self._awaited(node) for node in graph.nodes.values()}
+        self._gates = {node.id: graph.last(node.guards) for node in graph.nodes.values()}
+        sources = {node.id: {source for source, _ in g.reads(node)} for node in graph.nodes.values()}
+        decided = {node.id: {guard.condition for guard in graph.gates(node)} for node in graph.nodes.values()}
+        self._readers: dict[str, list[str]] = {node_id: [] for node_id in graph.nodes}
+        for node_id in graph.nodes:
+            for source in sources[node_id] | decided[node_id]:
+                self._readers[source].append(node_id)
+        self._needs = {i: sources[i] if i in self._eager else sources[i] | decided[i] for i in graph.nodes}
         self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
         heapify(self._ready)
-
-    def _awaited(self, node: Node) -> set[str]:
-        """The nodes that this one waits for before it starts."""
-        conditions = () if node.speculative else (guard.condition for guard in g.guards(node))
-        return {*(source for source, _ in g.reads(node)), *conditions}
 
     @property
     def busy(self) -> bool:
@@ -326,7 +327,7 @@ class FlowRun:
             self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id)))
             for reader in map(self.state.graph.nodes.__getitem__, self._readers[node.id]):
                 self._no_longer_needs(reader.id, node.id)
-                guards = [guard for guard in reader.guards if guard.condition == node.id]
+                guards = [guard for guard in self._gates[reader.id] if guard.condition == node.id]
                 if not all(map(self.state.holds, guards)):
                     decided.append((reader, "skipped"))
                 elif guards and reader.id in self.state.values and not self.state.undecided(reader):

@@ -47,11 +47,11 @@ class RunProgress:
         return self.status[guard.condition] == "done" and self.values[guard.condition] == guard.holds
 
     def taken(self, path: Path) -> bool:
-        return all(self.holds(guard) for guard in path)
+        return all(map(self.holds, self.graph.last(path)))
 
     def undecided(self, node: Node) -> set[str]:
         """The node's guards that are not decided yet."""
-        return {guard.condition for guard in node.guards} - self.status.keys()
+        return {guard.condition for guard in self.graph.last(node.guards) if guard.condition not in self.status}
 
 
 def pure_value(node: Node, state: RunProgress) -> Any:

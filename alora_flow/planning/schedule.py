@@ -109,7 +109,7 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Prompt
     values: dict[str, Any] = dict(inputs)
     out: set[str] = set()
     for node in graph.nodes.values():
-        if not _may_run(node.guards, values, out):
+        if not _may_run(graph.last(node.guards), values, out):
             out.add(node.id)
         elif isinstance(node.operation, g.MODEL_CALLS):
             call = call_of(node, setup, values)
@@ -117,7 +117,7 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Prompt
             if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
                 values[node.id] = Reply(None, call.thread.then(reply_turn(call)))
         elif node.id not in values:
-            _foresee(node, values, out)
+            _foresee(graph, node, values, out)
 
 
 def _may_run(path: Path, values: Values, out: set[str]) -> bool:
@@ -125,14 +125,14 @@ def _may_run(path: Path, values: Values, out: set[str]) -> bool:
     return not any(guard.condition in out or values.get(guard.condition, guard.holds) != guard.holds for guard in path)
 
 
-def _foresee(node: Node, values: dict[str, Any], out: set[str]) -> None:
+def _foresee(graph: FlowGraph, node: Node, values: dict[str, Any], out: set[str]) -> None:
     """Put into `values` what can be said of a node before it has run: all, the shape of a thread, or nothing."""
     threaded = isinstance(node.type, ThreadType | ReplyType)
     match node.operation:
         case g.Thread(expression):
             values[node.id] = thread_of(expression, values)
         case g.Select(choices):
-            possible = [value for path, value in choices if _may_run(path, values, out)]
+            possible = [value for path, value in choices if _may_run(graph.last(path), values, out)]
             if len(possible) == 1:
                 _look(node.id, possible[0], values, threaded)
         case g.Value(expression) | g.Condition(expression):

@@ -49,9 +49,10 @@ class Messenger:
 
     def as_said(self, thread: Thread) -> Messages | None:
         """A message for each turn as the template takes it; None where it takes them in another form only."""
-        messages = self.messages(thread)
-        handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(messages))
         first, _ = next(self._forms(thread))
+        if shapes(first) not in self._chosen:
+            self.messages(thread)
+        handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(first))
         return None if handed or self._chosen.get(shapes(first)) != 0 else first
 
     def messages(self, thread: Thread) -> Messages:

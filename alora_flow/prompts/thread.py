@@ -129,6 +129,8 @@ class Prompter:
             while asked and asked[-1] > start:
                 ends.append(part.ends[asked.pop() - start - 1])
             after = start
+            if not asked:
+                break
         return ends[::-1]
 
     def generation_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:

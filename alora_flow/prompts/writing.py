@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
+from itertools import chain, takewhile
+from threading import Lock
 
 from alora_flow.prompts.contents import Symbol
 
@@ -31,7 +31,7 @@ class Writing:
     @property
     def symbols(self) -> tuple[Symbol, ...]:
         """All of them, first to last."""
-        return _joined(self)
+        return _whole(self)
 
     @property
     def end(self) -> tuple[Symbol, ...]:
@@ -51,7 +51,19 @@ class Writing:
 NOTHING = Writing(None, (), 0, ())
 
 
-@lru_cache(maxsize=16)
-def _joined(writing: Writing) -> tuple[Symbol, ...]:
-    """Of the last few that were asked for, since calls side by side read the same thread."""
-    return writing.since(0)
+_LAST: dict[Writing, tuple[Symbol, ...]] = {}
+"""The last few that were asked for: calls side by side read the same thread, and the next ones go on from it."""
+_AT_MOST = 16
+_LOCK = Lock()
+
+
+def _whole(writing: Writing) -> tuple[Symbol, ...]:
+    with _LOCK:
+        new = list(takewhile(lambda part: part not in _LAST, writing.parts()))
+        before = new[-1].before if new else writing
+        whole = (_LAST[before] if before else ()) + tuple(chain.from_iterable(part.own for part in reversed(new)))
+        _LAST.pop(writing, None)
+        while len(_LAST) >= _AT_MOST:
+            del _LAST[next(iter(_LAST))]
+        _LAST[writing] = whole
+    return whole

@@ -109,12 +109,12 @@ def test_every_edge_of_the_graph_ends_at_a_node_and_guards_are_edges_of_their_ow
     assert [node.kind for node in graph.nodes.values()].count("merge") == 1
 
 
-def test_both_sides_of_a_condition_can_guard_one_merge(tmp_path: Path) -> None:
+def test_a_merge_waits_for_the_last_condition_on_each_way(tmp_path: Path) -> None:
     case = module(tmp_path, 'flow main(a: int) -> str { if a > 1 { if a > 2 { return "x" } }  return "y" }')
     graph = case.compilation.graph(case.flows["main"].declaration)
     merge = next(node.id for node in graph.nodes.values() if node.kind == "merge")
     edges = [(source, data["holds"]) for source, _, data in graph.digraph.in_edges(merge, data=True)]
-    assert sorted(edges) == [("if", False), ("if", True), ("if_2", False)]
+    assert sorted(edges) == [("if", False), ("if_2", False)]  # which stands where "if" holds
 
 
 def test_what_the_last_round_hands_on_is_not_in_the_graph(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ node that it reads is decided and all its guards hold; a guard that does not hol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal as OneOf
@@ -247,6 +247,7 @@ class Node:
     span: Span = field(compare=False, repr=False)
     mocks: tuple[MockRule, ...] = ()
     speculative: bool = False
+    _reads: tuple[tuple[str, EdgeKind], ...] | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -286,7 +287,8 @@ class FlowGraph:
 
     @cached_property
     def digraph(self) -> networkx.MultiDiGraph[str]:
-        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`.
+        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`, without those that
+        follow from others.
 
         One node may both read and be guarded by another, or be guarded both ways: each is an edge.
         """
@@ -295,9 +297,24 @@ class FlowGraph:
         for node in self.nodes.values():
             for source, kind in reads(node):
                 graph.add_edge(source, node.id, kind=kind)
-            for guard in guards(node):
+            for guard in self.gates(node):
                 graph.add_edge(guard.condition, node.id, kind="guard", holds=guard.holds)
         return graph
+
+    def gates(self, node: Node) -> tuple[Guard, ...]:
+        """What decides whether the node runs, and on which of the paths that it chooses among."""
+        return tuple(dict.fromkeys(guard for path in (node.guards, *paths(node)) for guard in self.last(path)))
+
+    def last(self, path: Path) -> tuple[Guard, ...]:
+        """The guards of a path that no later one implies: a condition is decided only where its own guards hold. After
+        a thousand early returns that is one guard."""
+        found: list[Guard] = []
+        while path:
+            found.append(path[-1])
+            implied, path = self.nodes[path[-1].condition].guards, path[:-1]
+            if path[: len(implied)] == implied:
+                path = path[len(implied) :]
+        return tuple(reversed(found))
 
     @property
     def model_calls(self) -> tuple[Node, ...]:
@@ -311,12 +328,18 @@ def flow_of_test(test: TestDecl) -> FlowDecl:
 
 def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:
     """The nodes whose values a node reads, each once, with the kind of the edge; what it goes on from comes first."""
+    if node._reads is None:
+        object.__setattr__(node, "_reads", tuple(_found(node)))
+    return node._reads or ()
+
+
+def _found(node: Node) -> Iterable[tuple[str, EdgeKind]]:
     found: dict[str, EdgeKind] = dict.fromkeys(_extended(node.operation), "thread")
     for value in node_values((node.operation, node.mocks)):
         found.setdefault(value.node, "data")
     if isinstance(node.operation, (CallCount, Figure)):
         found.update(dict.fromkeys(node.operation.among, "data"))
-    return tuple(found.items())
+    return found.items()
 
 
 def _extended(operation: Operation) -> Iterator[str]:
@@ -339,16 +362,19 @@ def _turns_of(expression: Expression) -> Iterator[str]:
 
 def guards(node: Node) -> tuple[Guard, ...]:
     """The node's own guards, and those of the paths that it chooses among."""
+    return tuple(dict.fromkeys(guard for path in (node.guards, *paths(node)) for guard in path))
+
+
+def paths(node: Node) -> tuple[Path, ...]:
+    """The paths that a node chooses among."""
     match node.operation:
         case Merge(paths):
-            inner = paths
+            return paths
         case Select(choices):
-            inner = tuple(path for path, _ in choices)
+            return tuple(path for path, _ in choices)
         case Collect(items):
-            inner = tuple(path for path, _ in items)
-        case _:
-            inner = ()
-    return tuple(dict.fromkeys((*node.guards, *(guard for path in inner for guard in path))))
+            return tuple(path for path, _ in items)
+    return ()
 
 
 def node_values(part: object) -> Iterator[NodeValue]:

@@ -27,15 +27,19 @@ def _ids(graph: FlowGraph) -> Iterator[str]:
 def _order(graph: FlowGraph) -> Iterator[str]:
     before: set[str] = set()
     for node in graph.nodes.values():
-        for source in (*(source for source, _ in g.reads(node)), *(guard.condition for guard in g.guards(node))):
-            if source not in before:
-                yield f"'{node.id}' needs '{source}', which {'comes later' if source in graph.nodes else 'is missing'}"
+        missing = [source for source, _ in g.reads(node) if source not in before]
+        for path in (node.guards, *g.paths(node)):
+            # Of a path that a condition stands on itself, this was asked when the condition was met.
+            met = bool(path) and path[-1].condition in before and graph.nodes[path[-1].condition].guards == path[:-1]
+            missing += [guard.condition for guard in path if not met and guard.condition not in before]
+        for source in dict.fromkeys(missing):
+            yield f"'{node.id}' needs '{source}', which {'comes later' if source in graph.nodes else 'is missing'}"
         before.add(node.id)
 
 
 def _guards(graph: FlowGraph) -> Iterator[str]:
     for node in graph.nodes.values():
-        for guard in g.guards(node):
+        for guard in graph.gates(node):
             if graph.nodes[guard.condition].type != BOOL:
                 yield f"'{node.id}' is guarded by '{guard.condition}', a {graph.nodes[guard.condition].type}"
 

@@ -18,5 +18,5 @@ def remove_dead_nodes(graph: FlowGraph) -> FlowGraph:
     for node in reversed(list(graph.nodes.values())):
         if node.id in needed or not isinstance(node.operation, PURE):
             alive.append(node)
-            needed |= {source for source, _ in g.reads(node)} | {guard.condition for guard in g.guards(node)}
+            needed |= {source for source, _ in g.reads(node)} | {guard.condition for guard in graph.gates(node)}
     return replace(graph, nodes={node.id: node for node in reversed(alive)}, inlined=())

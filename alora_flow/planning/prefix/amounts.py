@@ -37,6 +37,9 @@ class Amount:
                 del holes[hole]
         return Amount(self.tokens - other.tokens, holes)
 
+    def __mul__(self, times: int) -> Amount:
+        return Amount(self.tokens * times, {hole: count * times for hole, count in self.holes.items()})
+
     def __str__(self) -> str:
         holes = [f"{count}·|{hole.source}|" if count > 1 else f"|{hole.source}|" for hole, count in self.holes.items()]
         return " + ".join([str(self.tokens)] * (self.tokens > 0 or not holes) + holes)
@@ -71,3 +74,11 @@ class Amounts:
             own = amount(part.own)
             self._known[part] = self._known[part.before] + own if part.before else own
         return self._known[writing]
+
+    def total(self, writings: Iterable[Writing]) -> Amount:
+        """The sum of the amounts of writings that were asked for: what each part adds, as often as one holds it."""
+        counts = Counter(writings)
+        for part in reversed(self._known):  # it comes after what stands before it
+            if part.before:
+                counts[part.before] += counts[part]
+        return total(amount(part.own) * counts[part] for part in self._known)

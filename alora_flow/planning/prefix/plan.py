@@ -7,6 +7,7 @@ ledger of its backend's cache, and is measured against that: the plan is a promi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
@@ -39,9 +40,9 @@ class PrefixPlan:
 
     @property
     def reused(self) -> Amount:
-        return total(call.reused for call in self.calls)
+        return self.no_reuse - self.prefilled
 
-    @property
+    @cached_property
     def prefilled(self) -> Amount:
         return total(call.prefilled for call in self.calls)
 
@@ -57,7 +58,7 @@ def plan(made: Schedule) -> PrefixPlan:
     wholes = [amounts.of(call.prompt.thread) + amount(call.prompt.added) for call in calls]
     return PrefixPlan(
         tuple(_planned(ledger, call, whole) for call, whole in zip(calls, wholes, strict=True)),
-        total(wholes),
+        amounts.total(call.prompt.thread for call in calls) + total(amount(call.prompt.added) for call in calls),
         total(_plain_lora(plain, call) for call in calls),
     )
 
