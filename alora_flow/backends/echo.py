@@ -62,7 +62,7 @@ class Echo:
     def _answer(self, request: Request, prompt: Prompt, entered: Entered) -> Completion:
         tokens, text, finish = self._written(request)
         adapter = prompt.adapter_at(len(prompt))
-        self._ledger.add(entered.end, [(token, adapter) for token in tokens[:-1]])
+        self._ledger.write(entered.end, tokens[:-1], adapter)
         count = len(request.choices or ())
         return Completion(
             tokens,

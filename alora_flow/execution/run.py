@@ -173,7 +173,7 @@ class FlowRun:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
         call, number, end = self.calls.pop(ticket)
         adapter = call.prompt.adapter_at(len(call.prompt))
-        self.shared.ledger.add(end, [(token, adapter) for token in completion.tokens[:-1]])
+        self.shared.ledger.write(end, completion.tokens[:-1], adapter)
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)

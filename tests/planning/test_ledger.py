@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount
@@ -30,6 +30,7 @@ def keys_of(prompt: Prompt) -> list[Key]:
     return [(symbol, prompt.adapter_at(place)) for place, symbol in enumerate(prompt.symbols)]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_prompt_reuses_its_longest_cached_prefix(data: st.DataObject) -> None:
     ledger, cached, ends = Ledger(), list[list[Key]](), list[list[Key]]()
@@ -52,9 +53,9 @@ def test_a_prompt_reuses_its_longest_cached_prefix(data: st.DataObject) -> None:
         assert ledger.known(prompt) == longest
         found, end = ledger.enter(prompt)
         assert found == expected
-        written: list[Key] = [(token, keys[-1][1]) for token in data.draw(symbols)]
-        ledger.add(end, written)
-        cached.append([*keys, *written])
+        written = data.draw(symbols)
+        ledger.write(end, written, keys[-1][1])
+        cached.append([*keys, *((token, keys[-1][1]) for token in written)])
         ends.append(keys)
         assert ledger.size == len({tuple(held[:length]) for held in cached for length in range(1, len(held) + 1)})
 

@@ -31,7 +31,7 @@ def _order(graph: FlowGraph) -> Iterator[str]:
         for path in (node.guards, *g.paths(node)):
             # Of a path that a condition stands on itself, this was asked when the condition was met.
             met = bool(path) and path[-1].condition in before and graph.nodes[path[-1].condition].guards == path[:-1]
-            missing += [guard.condition for guard in path if not met and guard.condition not in before]
+            missing += [] if met else [guard.condition for guard in path if guard.condition not in before]
         for source in dict.fromkeys(missing):
             yield f"'{node.id}' needs '{source}', which {'comes later' if source in graph.nodes else 'is missing'}"
         before.add(node.id)

@@ -1,12 +1,12 @@
-"""What a cache holds, call by call: a trie of integers and holes that follows the engine's rules (docs/architecture.md,
-"What the cache holds") without asking the engine, so that a run can break what was planned on it.
+"""What a cache holds, call by call: a radix tree of tokens and holes that follows the engine's rules, "What the cache
+holds" in docs/architecture.md, without asking the engine, so that a run can break what was planned on it.
 
 It remembers where the writings end that it met, so that a call costs what it adds to one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
@@ -19,10 +19,16 @@ Key: TypeAlias = tuple[Symbol, str | None]
 """A token (or hole) and the digest of the adapter that it is computed under."""
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class Stem:
-    """What begins with some keys. `ends`: a call's prompt ended here, so the engine kept what it takes to go on from here."""
+    """Some symbols under one adapter, behind those of another stem; it branches at its end only.
 
+    ends: a call's prompt ended here, so the engine kept what it takes to answer from here again.
+    """
+
+    before: Stem | None = None
+    symbols: tuple[Symbol, ...] = ()
+    adapter: str | None = None
     children: dict[Key, Stem] = field(default_factory=dict)
     ends: bool = False
 
@@ -43,68 +49,98 @@ class Ledger:
     def clear(self) -> None:
         """The cache was emptied."""
         self._root = Stem()
-        self._places: WeakKeyDictionary[Writing, dict[str | None, Stem]] = WeakKeyDictionary()
-        self.size = 0  # keys held
+        self._met: WeakKeyDictionary[Writing, dict[str | None, Stem]] = WeakKeyDictionary()
+        self.size = 0  # tokens and holes held
 
     def enter(self, prompt: Prompt) -> Entered:
         """How much of a prompt is there already; all of it is afterwards.
 
         A prompt that is there as a whole still costs its last token, unless a call's prompt ended just there before.
         """
-        end, found = self._follow(prompt)
+        end, found = self._follow(prompt, add=True)
         if found == len(prompt) and not end.ends:
             found -= 1
-        end, _ = self._follow(prompt, add=True)
         end.ends = True
         return Entered(found, end)
 
     def known(self, prompt: Prompt) -> int:
         """How many leading tokens of a prompt are there."""
-        return self._follow(prompt)[1]
+        return self._follow(prompt, add=False)[1]
 
-    def add(self, place: Stem, keys: Iterable[Key]) -> None:
-        """Put into the cache what follows a place."""
-        for key in keys:
-            place = self._child(place, key)
+    def write(self, end: Stem, symbols: Sequence[Symbol], adapter: str | None) -> None:
+        """A call has written behind its prompt."""
+        end, found = self._walk(end, tuple(symbols), adapter)
+        self._grow(end, tuple(symbols[found:]), adapter)
 
-    def _child(self, place: Stem, key: Key) -> Stem:
-        child = place.children.get(key)
-        if child is None:
-            child = place.children[key] = Stem()
-            self.size += 1
-        return child
-
-    def _follow(self, prompt: Prompt, add: bool = False) -> tuple[Stem, int]:
-        """Where what is there of a prompt ends, and how much that is; with `add`, all is."""
-        place, found, ahead = self._start(prompt)
-        for part in (*reversed(ahead), None):
-            stop = len(prompt) if part is None else part.length
-            for number, key in enumerate(_keys(prompt, found, stop, part), start=found):
-                child = self._child(place, key) if add else place.children.get(key)
-                if child is None:
-                    return place, number
-                place = child
-            found = stop
+    def _follow(self, prompt: Prompt, add: bool) -> tuple[Stem, int]:
+        """Where that ends which is there of a prompt, and how much it is; with `add`, where the prompt ends."""
+        end, found, ahead = self._start(prompt)
+        for symbols, adapter, part in _segments(prompt, found, ahead):
+            end, same = self._walk(end, symbols, adapter)
+            found += same
+            if same < len(symbols):
+                if not add:
+                    break
+                end = self._grow(end, symbols[same:], adapter)
             if part is not None:
-                self._places.setdefault(part, {})[prompt.adapter_at(found - 1)] = place
-        return place, found
+                self._met.setdefault(part, {})[adapter] = end
+        return end, found
 
     def _start(self, prompt: Prompt) -> tuple[Stem, int, list[Writing]]:
         """The longest beginning that was met before, and the writings behind it, last first, that one adapter computes
         as a whole."""
         ahead: list[Writing] = []
-        label = prompt.adapter_at(0)
+        adapter = prompt.adapter_at(0)
         for part in prompt.thread.parts():
-            if part.length and prompt.adapter_at(part.length - 1) == label:
-                place = self._places.get(part, {}).get(label)
-                if place is not None:
-                    return place, part.length, ahead
+            if part.length and prompt.adapter_at(part.length - 1) == adapter:
+                met = self._met.get(part, {}).get(adapter)
+                if met is not None:
+                    return met, part.length, ahead
                 ahead.append(part)
         return self._root, 0, ahead
 
+    def _walk(self, end: Stem, symbols: tuple[Symbol, ...], adapter: str | None) -> tuple[Stem, int]:
+        """How far symbols are there behind a stem, and the stem that ends there."""
+        found = 0
+        while found < len(symbols) and (child := end.children.get((symbols[found], adapter))):
+            same = _common(child.symbols, symbols[found : found + len(child.symbols)])
+            end = child if same == len(child.symbols) else _cut(child, same)
+            found += same
+        return end, found
 
-def _keys(prompt: Prompt, start: int, stop: int, part: Writing | None) -> Iterator[Key]:
-    """The keys of a part of a prompt; None: of all that is behind the writings."""
-    symbols = prompt.since(start) if part is None else part.own
-    assert len(symbols) == stop - start
-    return ((symbol, prompt.adapter_at(place)) for place, symbol in enumerate(symbols, start=start))
+    def _grow(self, end: Stem, symbols: tuple[Symbol, ...], adapter: str | None) -> Stem:
+        if not symbols:
+            return end
+        self.size += len(symbols)
+        end.children[symbols[0], adapter] = grown = Stem(end, symbols, adapter)
+        return grown
+
+
+def _cut(stem: Stem, length: int) -> Stem:
+    """A new stem for the beginning of one, which stays what it is to those who know where it ends."""
+    assert stem.before is not None
+    upper = Stem(stem.before, stem.symbols[:length], stem.adapter)
+    stem.before.children[stem.symbols[0], stem.adapter] = upper
+    stem.before, stem.symbols = upper, stem.symbols[length:]
+    upper.children[stem.symbols[0], stem.adapter] = stem
+    return upper
+
+
+def _common(one: Sequence[Symbol], other: Sequence[Symbol]) -> int:
+    """How many first symbols are the same."""
+    if one == other:
+        return len(one)
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _segments(
+    prompt: Prompt, start: int, ahead: Sequence[Writing]
+) -> Iterator[tuple[tuple[Symbol, ...], str | None, Writing | None]]:
+    """The symbols of a prompt from one on, cut at the ends of writings and where its adapter begins."""
+    for part in reversed(ahead):
+        yield part.own, prompt.adapter_at(0), part
+        start = part.length
+    rest, base = prompt.since(start), max(0, (prompt.active_from or 0) - start)
+    for symbols, place in ((rest[:base], start), (rest[base:], start + base)):
+        if symbols:
+            yield symbols, prompt.adapter_at(place), None

@@ -88,5 +88,5 @@ def _entered(ledger: Ledger, call: PromptedCall, prompt: Prompt) -> int:
     stop token leaves its whole text."""
     found, end = ledger.enter(prompt)
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-        ledger.add(end, [(Hole(call.node.id, call.form.most_tokens), prompt.adapter_at(len(prompt)))])
+        ledger.write(end, [Hole(call.node.id, call.form.most_tokens)], prompt.adapter_at(len(prompt)))
     return found
