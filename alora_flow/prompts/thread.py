@@ -188,8 +188,10 @@ class Prompter:
         return tuple(content for _, content in self._pieces(self._messenger.messages(Thread.of((turn,)))))
 
     def _layout(self, thread: Thread) -> tuple[tuple[TurnShape, ...], tuple[Mask, ...]]:
-        """What the template needs to know to end a thread; mostly its first turn and its last one."""
+        """What the template needs to know to end a thread: mostly its first turn and its last one; where no turn is
+        known, one of a user."""
         messages = self._messenger.messages(_ends(thread) if self.writing(thread).by_turn else thread)
+        messages = messages or self._messenger.messages(Thread.of((Turn("user", (Hole("user"),)),)))
         return shapes(messages), tuple(self._masked(text).mask for message in messages for text in message.texts)
 
     def _written(self, thread: Thread) -> tuple[tuple[Symbol, ...], list[int]]:
