@@ -13,8 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
 
 from alora_flow.backends.base import Backend
+from alora_flow.execution.bounds import Crowd
 from alora_flow.execution.hints import Hints
-from alora_flow.execution.run import Crowd, FlowRun, Shared
+from alora_flow.execution.run import FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.prompts.thread import Prompter
 
@@ -74,6 +75,7 @@ class Conductor:
         """Empty the cache. Only while no run is under way."""
         self.backend.forget()
         self.ledger.clear()
+        self.shared.crowd.clear()
         self._spoilt = False
 
     def _leads(self, runs: Sequence[FlowRun]) -> bool:

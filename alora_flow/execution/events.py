@@ -22,13 +22,22 @@ Status = Literal["done", "skipped", "discarded", "failed"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """Prompt tokens of one call: found in the cache, and computed."""
+    """Prompt tokens of one call: found in the cache, and computed. `at_most`: as a prediction, where the cache is too
+    full to know more than that no more are computed."""
 
     reused: int
     prefilled: int
+    at_most: bool = False
+
+    def kept(self, actual: Tokens | None) -> bool:
+        """Was this prediction right?"""
+        if actual is None:
+            return False
+        return actual.prefilled <= self.prefilled if self.at_most else actual == self
 
     def __str__(self) -> str:
-        return f"{self.reused} reused, {self.prefilled} prefilled"
+        said = f"{self.reused} reused, {self.prefilled} prefilled"
+        return f"at least {self.reused} reused, at most {self.prefilled} prefilled" if self.at_most else said
 
 
 @dataclass(frozen=True)

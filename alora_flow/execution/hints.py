@@ -100,8 +100,8 @@ class Hints:
                 del place.before.children[place.last]
 
     def of(self, run: int, call: PromptedCall) -> NextUse | None:
-        """For a call that begins, its thread without holes: the next use of each part of it; None where nothing is
-        known.
+        """For a call that begins, its thread without holes: the next use of each part of it, None where no run goes on
+        from it; None in all for a call that was not foreseen.
 
         A branch that only the same call could read again is never used but by that. A thread that no call goes on from
         may be the next run's: nothing is known of it.
@@ -116,8 +116,7 @@ class Hints:
         operation = call.node.operation
         branch = not isinstance(operation, g.Generate) or operation.as_type is not None
         tail = later[-1][1] or (0 if branch else None)
-        uses = [*self._in_tokens(step, later, tail, call.thread), (None, tail)]
-        return uses if any(use is not None for _, use in uses) else None
+        return [*self._in_tokens(step, later, tail, call.thread), (None, tail)]
 
     def _places(self, step: Step, met: dict[Thread, tuple[_Place, ...]]) -> tuple[_Place, ...]:
         """Those of a step's thread, up to the first turn that holds what only its own run will know. A plain LoRA's are

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from alora_flow.errors import FlowError, RunFailed
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
+from alora_flow.execution.bounds import Crowd, Left
 from alora_flow.execution.events import (
     CallCompleted,
     CallSubmitted,
@@ -46,18 +46,12 @@ from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prefix.ledger import Ledger, Stem
 from alora_flow.planning.prompts import PromptedCall, call_of
 from alora_flow.planning.schedule import Schedule
+from alora_flow.values.data import Reply
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion
 
 FindTool = Callable[[ToolDecl], Callable[..., Any]]
 """The Python function of a tool."""
-
-
-@dataclass
-class Crowd:
-    """Of all runs: the tokens in the cache that calls under way add, or that later calls go on from."""
-
-    tokens: int = 0
 
 
 class Shared(NamedTuple):
@@ -96,6 +90,7 @@ class FlowRun:
         self._held: dict[str, int] = {}  # by the call that reads them last: tokens in the cache
         self._adding: dict[str, tuple[int, bool]] = {}  # of calls that wait: tokens, and whether they go on from others
         self._log: list[Event] = []
+        self._left = Left()
 
     @property
     def ended(self) -> bool:
@@ -164,7 +159,7 @@ class FlowRun:
             return True
         if node.id not in self._adding:
             call = call_of(node, self.state.setup, self.state.values)
-            adds = len(call.prompt) - self.shared.ledger.known(call.prompt) + call.form.most_tokens
+            adds = self._computed(call, self.shared.ledger.known(call.prompt)).prefilled + call.form.most_tokens
             self._adding[node.id] = adds, 2 * adds <= len(call.prompt)
         adds, goes_on = self._adding[node.id]
         return goes_on and crowd.tokens + adds <= total - total // 8
@@ -174,16 +169,21 @@ class FlowRun:
         call, number, end = self.calls.pop(ticket)
         adapter = call.prompt.adapter_at(len(call.prompt))
         self.shared.ledger.write(end, completion.tokens[:-1], adapter)
+        self.shared.crowd.tails -= call.form.most_tokens
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
         self._finish(call.node, partial(completed_value, call, completion))
+        reply = self.state.values.get(call.node.id)
+        if isinstance(reply, Reply):
+            self._left.written(reply.thread, call, completion.tokens)
 
     def withdraw(self) -> None:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
-        for ticket in self.calls:
+        for ticket, started in self.calls.items():
             self.shared.backend.cancel(ticket)
+            self.shared.crowd.tails -= started.call.form.most_tokens
         self.calls.clear()
         for reader in list(self._held):
             self._let_go(reader)
@@ -260,7 +260,7 @@ class FlowRun:
         self.tools.setdefault(answer, []).append(node)
 
     def _submit(self, call: PromptedCall) -> None:
-        node, hints, abilities = call.node, self.shared.hints, self.shared.backend.abilities
+        node, hints, crowd, abilities = call.node, self.shared.hints, self.shared.crowd, self.shared.backend.abilities
         hints.gone(id(self), node.id)
         call = fitted(call, abilities)
         number = self._submitted.get(node.id, 0)
@@ -270,14 +270,24 @@ class FlowRun:
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         found, end = self.shared.ledger.enter(call.prompt)
-        adds = len(call.prompt) - found
         self._submitted[node.id] = number + 1
         self.calls[ticket] = Started(call, number, end)
-        self._hold(node, adds + call.form.most_tokens)
+        crowd.tails += call.form.most_tokens
+        crowd.look(self.shared.ledger.size, self.shared.backend.cache_tokens)
+        computed = self._computed(call, found)
+        self._left.begun(call)
+        self._hold(node, computed.prefilled + call.form.most_tokens)
+        predicted = computed if abilities.exact_accounting else None
         adapter = call.prompt.contract.name if call.prompt.contract else None
-        predicted = Tokens(found, adds) if abilities.exact_accounting else None
         seed = sent.request.seed if sent.request.temperature else None
         self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted, seed))
+
+    def _computed(self, call: PromptedCall, found: int) -> Tokens:
+        """What a call finds and computes: what the ledger says, as long as nothing was pushed out of the cache."""
+        if not self.shared.crowd.overfull:
+            return Tokens(found, len(call.prompt) - found)
+        left = Left() if self.shared.crowd.overcommitted else self._left
+        return left.prediction(call.prompt, call.thread)
 
     # ----------------------------------------------------------- finishing
 

@@ -121,10 +121,11 @@ class Trace:
 
     @property
     def kept_promise(self) -> bool | None:
-        """Did every call reuse and prefill exactly what the plan said? None where the backend can't tell."""
+        """Did every call reuse and prefill what the plan said, or no more where it said "at most"? None where the
+        backend can't tell."""
         if any(call.predicted is None for call in self.calls):
             return None
-        return all(call.predicted == call.actual for call in self.calls)
+        return all(call.predicted and call.predicted.kept(call.actual) for call in self.calls)
 
     def __getitem__(self, node_id: str) -> NodeTrace:
         return self._by_id[node_id]

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from alora_flow.execution.events import Tokens
 from alora_flow.execution.trace import CallTrace, Trace
 from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.module import Result
@@ -35,9 +36,15 @@ def _call_json(call: CallTrace) -> dict[str, Any]:
     return {
         "id": call.id,
         "kind": call.kind,
-        "predicted": call.predicted and asdict(call.predicted),
-        "actual": call.actual and asdict(call.actual),
+        "predicted": call.predicted and _tokens(call.predicted),
+        "actual": call.actual and _tokens(call.actual),
     }
+
+
+def _tokens(tokens: Tokens) -> dict[str, Any]:
+    """Of what is exact nothing more is said."""
+    counts: dict[str, Any] = {"reused": tokens.reused, "prefilled": tokens.prefilled}
+    return {**counts, "at_most": True} if tokens.at_most else counts
 
 
 def result_text(flow: FlowDecl, value: Any, terminal: bool) -> str:
@@ -75,4 +82,5 @@ def show_stats(console: Console, trace: Trace) -> None:
 def _kept(call: CallTrace) -> str:
     if call.predicted is None:
         return "?"
-    return "kept" if call.predicted == call.actual else f"said {call.predicted}"
+    kept = "kept, at most" if call.predicted.at_most else "kept"
+    return kept if call.predicted.kept(call.actual) else f"said {call.predicted}"

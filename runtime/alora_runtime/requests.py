@@ -77,8 +77,8 @@ class Request:
         `choices`.
     next_use: what a plan knows of this sequence: how many requests later one goes on from it, 0 for never again, None
         where that is not known. Where parts of it differ, pairs (end, next use) for the tokens before position `end`,
-        by ascending `end`; None as the last `end`: all the rest, with what is generated. It decides what is evicted
-        first, nothing else.
+        by ascending `end`; None as the last `end`: all the rest, with what is generated. Of a pair, None as the next
+        use ends what was planned for that part. It decides what is evicted first, nothing else.
     pin: a name under which the sequence stays in the cache when it is done (unless it fails, times out or is
         cancelled), never evicted, until `Engine.release` of that name.
     timeout: seconds after submission at which the request ends with what it has.

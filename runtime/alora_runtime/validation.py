@@ -61,6 +61,8 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
 def uses_of(request: Request) -> Uses:
     """`next_use` as the tree takes it. Raises RequestError where it says nothing sensible."""
     given: Any = request.next_use
+    if given is None:
+        return []
     wrong = RequestError(f"next_use must be at least 0, for positions from 1 on that ascend, not {given!r}")
     try:
         pairs = list(given) if isinstance(given, Iterable) else [(None, given)]

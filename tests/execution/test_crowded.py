@@ -1,7 +1,7 @@
 """The cache is far too small for all that could begin at once, and still next to nothing is computed twice.
 
-What a finished element shares by chance with one that begins later (a first word, for instance) may have been evicted:
-the ledger does not know, and such a call finds a few tokens less than was predicted.
+What a finished element shares by chance with one that begins later (a first word, for instance) may have been evicted.
+The ledger does not know that, so such a run says "at most".
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def test_elements_come_to_their_end_before_others_begin(tmp_path: Path, flow: st
     once = sum(call.actual.prefilled for node in wide.trace.nodes for call in node.calls if call.actual)
     again = sum(call.actual.prefilled for call in calls if call.actual) - once
     assert 0 <= again <= once / 50
-    assert len([call for call in calls if call.predicted != call.actual]) <= len(calls) // 8
+    assert narrow.trace.kept_promise
 
 
 def test_a_run_that_fails_in_a_crowd_holds_nobody_back(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_what_the_hints_say(tmp_path: Path) -> None:
     written = sure.prompt_length - 1
     assert sure.next_use == [(None, 1)]
     assert sure_again.next_use == [(ask, 1), (written, None), (None, 0)]
-    assert more.next_use is None
+    assert more.next_use == [(None, None)]
 
 
 def test_turns_without_tokens(tmp_path: Path) -> None:
@@ -184,5 +184,5 @@ def test_hints_count_the_calls_of_all_runs_side_by_side(tmp_path: Path) -> None:
         (start, 3),
         (start, 2),
         (start, 1),
-        None,
+        (None, None),
     ]

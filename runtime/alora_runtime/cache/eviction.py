@@ -76,9 +76,15 @@ class EvictionOrder:
         """Something uses it now, and nothing is known of the next time."""
         node.rank = (1, next(self._clock), 0)
 
-    def expect(self, node: CacheNode, request: int, later: int) -> None:
-        """It is used `later` requests after number `request`, 0 for never again."""
-        node.rank = (2, -(request + later), request + PATIENCE * later) if later else (0, next(self._clock), 0)
+    def expect(self, node: CacheNode, request: int, later: int | None) -> None:
+        """It is used `later` requests after number `request`, 0 for never again; None: what was planned is over."""
+        if later is None:
+            if node.rank[0] != 1:
+                self.use(node)
+        elif later:
+            node.rank = (2, -(request + later), request + PATIENCE * later)
+        else:
+            node.rank = (0, next(self._clock), 0)
         self.watch(node)
         self.offer(node)
 

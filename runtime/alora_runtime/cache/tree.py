@@ -83,8 +83,7 @@ class RunTree:
             while index < len(path) and path[index].depth < end:
                 if path[index].end > end:
                     path.insert(index, self._split(path[index], end - path[index].depth))
-                if later is not None:
-                    self.order.expect(path[index], request, later)
+                self.order.expect(path[index], request, later)
                 index += 1
 
     def graft(self, node: CacheNode, label: Hashable, tokens: Sequence[int], extents: Sequence[Extent]) -> CacheNode:
