@@ -9,6 +9,7 @@ FlowError
 │   └── BudgetTooSmall                  a flow's worst case is more than its budget
 ├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
 └── RunFailed                           the program was right and the run was not: exit code 3
+    ├── RequirementFailed               a `require` did not hold
     └── BudgetSpent                     a flow spent more than its budget
 """
 
@@ -70,6 +71,14 @@ class RunFailed(FlowError):
     """The flow was well-formed and its run failed: a tool raised, a `require` did not hold, a limit was met."""
 
     exit_code = 3
+
+
+class RequirementFailed(RunFailed):
+    """A `require` of the flow did not hold; `said` is its own message, without the line."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class BudgetSpent(RunFailed):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import RequirementFailed, RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
 from alora_flow.language.meaning.program import Expression
@@ -19,17 +19,21 @@ from alora_flow.prompts.thread import Generated, Thread, Turn
 from alora_flow.values.data import Reply
 from alora_runtime.requests import Completion
 
-Decision = Literal["done", "skipped"]
+Decision = Literal["done", "skipped", "failed"]
 
 
 @dataclass
 class RunProgress:
-    """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated."""
+    """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated.
+
+    `failures`: by attempt, what the node said that failed in it.
+    """
 
     schedule: Schedule
     values: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Decision] = field(default_factory=dict)
     completions: list[tuple[Node, Completion]] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def graph(self) -> FlowGraph:
@@ -71,6 +75,10 @@ def pure_value(node: Node, state: RunProgress) -> Any:
             return [state.value(value) for path, value in items if state.taken(path)]
         case g.Require(condition, message):
             return _require(node, condition, message, state)
+        case g.Attempt():
+            return True  # one that fails is decided at once
+        case g.Failure(attempt):
+            return state.failures[attempt]
         case g.TooDeep(flow, max_depth):
             raise RunFailed(f"flow '{flow}' called itself more than max_depth {max_depth} times", "raise max_depth")
     return _asked_by_a_test(node, state)
@@ -79,14 +87,14 @@ def pure_value(node: Node, state: RunProgress) -> Any:
 def _require(node: Node, condition: Expression, message: Expression | None, state: RunProgress) -> bool:
     if not state.value(condition):
         said = state.value(message) if message else f"'{condition.span.text}' does not hold"
-        raise RunFailed(f"line {node.span.line}: {said}")
+        raise RequirementFailed(f"line {node.span.line}: {said}", said)
     return True
 
 
 def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
     match node.operation:
         case g.CallCount(among):
-            return sum(state.status[node_id] == "done" for node_id in among)
+            return sum(state.status[node_id] in ("done", "failed") for node_id in among)
         case g.Figure(name, among):
             return FIGURES[name](_ran(among, state))
         case g.Expect(condition):

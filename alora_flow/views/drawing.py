@@ -107,6 +107,8 @@ _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
     g.Merge: lambda node, operation: "one of its ways was taken",
     g.Select: lambda node, operation: f"the one that ran → {node.type}",
     g.Collect: lambda node, operation: f"all that ran → {node.type}",
+    g.Attempt: lambda node, operation: "nothing of it failed",
+    g.Failure: lambda node, operation: "what failed",
     g.Require: lambda node, operation: operation.condition.span.text,
     g.TooDeep: lambda node, operation: f"{operation.flow} deeper than {operation.max_depth}",
     g.Return: lambda node, operation: operation.expression.span.text,

@@ -369,6 +369,18 @@ class Repeat(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt(Expression):
+    """`search(q) else as why { return none }`: where a call or an operation in `value` fails, `otherwise` runs instead
+
+    It returns, or ends with an unconditional `Accept`. `binding` is `why`, the message of what failed.
+    """
+
+    value: Expression
+    binding: Binding | None
+    otherwise: Block
+
+
+@dataclass(frozen=True, slots=True)
 class Calls(Expression):
     """`calls(search)`, only in tests: how often it ran in this test so far; type int
 

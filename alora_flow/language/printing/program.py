@@ -136,6 +136,9 @@ def _valued(head: str, value: p.Expression, tail: str = "") -> list[str]:
         )
         body, otherwise = _block(value.body), _block(value.otherwise)
         return [f"{head}repeat ({states}) up to {value.rounds}{tail}", *body, "else", *otherwise]
+    if isinstance(value, p.Attempt):
+        why = f" as {_declared(value.binding, value.binding.type)}" if value.binding else ""
+        return [f"{head}{show_expression(value.value)}{tail}", f"else{why}", *_block(value.otherwise)]
     return [f"{head}{show_expression(value)}{tail}"]
 
 

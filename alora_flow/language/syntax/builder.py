@@ -244,6 +244,10 @@ class TreeBuilder(threading.local):
         budget = next((c[place + 1] for place, child in enumerate(c) if getattr(child, "type", "") == "BUDGET"), None)
         return nodes.MayInvoke(self.span(c), c[0], pick(c, nodes.Qualified), budget, pick(c, nodes.OnClause))
 
+    def attempt(self, c: Children) -> nodes.Attempt:
+        otherwise = c[4] if isinstance(c[4], nodes.Block) else c[5]
+        return nodes.Attempt(self.span(c), c[0], self.maybe_identifier(c[3]), otherwise)
+
     def on_clause(self, c: Children) -> nodes.OnClause:
         return nodes.OnClause(self.span(c), c[1], self.maybe_identifier(c[3]), c[6], c[8])
 

@@ -298,6 +298,15 @@ class MayInvoke(Node):
     clauses: tuple[OnClause, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt(Node):
+    """`search(q) else { [] }`, `generate() as P on t else as why { return … }`: what there is where the value fails"""
+
+    value: Expression
+    name: Identifier | None
+    otherwise: Block | Expression
+
+
 Expression = (
     Name
     | Number
@@ -319,6 +328,7 @@ Expression = (
     | For
     | Repeat
     | MayInvoke
+    | Attempt
 )
 
 

@@ -95,6 +95,8 @@ def explain(error: UnexpectedInput, source: Source, text: str, base: int = 0) ->
 def expected_words(accepted: Iterable[str]) -> list[str]:
     """Names of terminals in people's words, groups first."""
     left = set(accepted)
+    if "MAY" in left:  # behind a value, 'else' goes on as operators do
+        left.discard("ELSE")
     words = []
     for group, needed in GROUPS.items():
         if needed <= left:
@@ -183,7 +185,7 @@ def _help(place: _Place) -> str | None:
     if word == "=":
         return _help_with_equals(place)
     if word == "," and place.starts_statement:
-        if "ELSE" in place.accepted:
+        if "ELSE" in place.accepted and "MAY" not in place.accepted:
             return "a message stands after 'else'"
         return "nothing separates statements: leave it out"
     if word in DECLARATIONS and place.starts_statement:

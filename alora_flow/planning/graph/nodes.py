@@ -143,6 +143,20 @@ class Require:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """True when none of the nodes `among` has failed; false as soon as one has, and the others are skipped."""
+
+    among: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the first node said that failed in an attempt."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
 class TooDeep:
     """Where a flow would call itself beyond its `max_depth`: the run fails if it comes here."""
 
@@ -211,6 +225,8 @@ Operation: TypeAlias = (
     | Select
     | Collect
     | Require
+    | Attempt
+    | Failure
     | TooDeep
     | Return
     | Mock
@@ -299,6 +315,25 @@ class FlowGraph:
                 graph.add_edge(guard.condition, node.id, kind="guard", holds=guard.holds)
         return graph
 
+    @cached_property
+    def attempts(self) -> Mapping[str, str]:
+        """By node, where it belongs to an attempt: the innermost one. An attempt may belong to another."""
+        return {
+            member: node.id
+            for node in self.nodes.values()
+            if isinstance(node.operation, Attempt)
+            for member in node.operation.among
+        }
+
+    def attempted(self, attempt: str) -> Iterator[Node]:
+        """All nodes that belong to an attempt, those of attempts inside it too."""
+        operation = self.nodes[attempt].operation
+        assert isinstance(operation, Attempt)
+        for member in operation.among:
+            yield self.nodes[member]
+            if isinstance(self.nodes[member].operation, Attempt):
+                yield from self.attempted(member)
+
     @property
     def model_calls(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes.values() if isinstance(node.operation, MODEL_CALLS))
@@ -314,8 +349,10 @@ def reads(node: Node) -> tuple[tuple[str, EdgeKind], ...]:
     found: dict[str, EdgeKind] = dict.fromkeys(_extended(node.operation), "thread")
     for value in node_values((node.operation, node.mocks)):
         found.setdefault(value.node, "data")
-    if isinstance(node.operation, (CallCount, Figure)):
+    if isinstance(node.operation, (CallCount, Figure, Attempt)):
         found.update(dict.fromkeys(node.operation.among, "data"))
+    if isinstance(node.operation, Failure):
+        found[node.operation.attempt] = "data"
     return tuple(found.items())
 
 

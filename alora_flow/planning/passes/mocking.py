@@ -53,8 +53,8 @@ def _without_bodies(graph: FlowGraph, mocked: list[Inlined]) -> list[Node]:
 
 
 def _among(node: Node, nodes: dict[str, Node]) -> Node:
-    """What a test counts, less what is not there any more."""
-    if not isinstance(node.operation, (g.CallCount, g.Figure)):
+    """What a test counts and an attempt is made of, less what is not there any more."""
+    if not isinstance(node.operation, (g.CallCount, g.Figure, g.Attempt)):
         return node
     among = tuple(other for other in node.operation.among if other in nodes)
     return replace(node, operation=replace(node.operation, among=among))
