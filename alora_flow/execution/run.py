@@ -1,9 +1,9 @@
 """One run of a flow: every node as soon as it can, all model calls that are ready side by side.
 
-A node is *decided* when it is done, skipped or failed. It starts once everything that it reads is decided and its guards
-hold; a guard that does not hold skips it, and with it all that needs it. A node that fails ends the run, but for one
-that belongs to an *attempt*: then that is false, and what else belongs to it is skipped. A *speculative* node starts as
-soon as what it reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
+A node is *decided* when it is done, skipped or failed. It starts once everything that it reads is decided and its
+guards hold; a guard that does not hold skips it, and with it all that needs it. A node that fails ends the run, but
+for one of an *attempt*: then that is false, and what else belongs to it is skipped. A *speculative* node starts as soon
+as what it reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class FlowRun:
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
-        self._finish(call.node, partial(completed_value, call, completion))
+        self._finish(call.node, partial(completed_value, call, completion), call if number < call.form.retry else None)
 
     def withdraw(self) -> None:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
@@ -271,7 +271,8 @@ class FlowRun:
         hints.gone(id(self), node.id)
         call = fitted(call, abilities)
         number = self._submitted.get(node.id, 0)
-        sent = model_call(call, self.state.values, f"{node.id}#{number}", self.seed, hints.of(id(self), call))
+        place, next_use = f"{node.id}#{number}", hints.of(id(self), call)
+        sent = model_call(call, self.state.values, place, self.seed, next_use, again=number > 0)
         try:
             ticket = self.shared.backend.submit(sent)
         except EngineError as error:
@@ -288,12 +289,18 @@ class FlowRun:
 
     # ----------------------------------------------------------- finishing
 
-    def _finish(self, node: Node, result: Callable[[], Any]) -> None:
-        """A call is back; one that was skipped meanwhile is of no interest any more."""
+    def _finish(self, node: Node, result: Callable[[], Any], again: PromptedCall | None = None) -> None:
+        """A call is back; one that was skipped meanwhile is of no interest any more. `again`: what to ask once more
+        where it failed."""
         if node.id in self.state.status:
             return
         try:
-            self._learn(node, result())
+            try:
+                self._learn(node, result())
+            except RunFailed:
+                if again is None:
+                    raise
+                self._submit(again)
         except RunFailed as error:
             self._failed(node, error)
 

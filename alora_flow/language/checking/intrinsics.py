@@ -7,6 +7,7 @@ from typing import Literal as OneOf
 from alora_flow.language.checking.arguments import settings
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import conversion, described
+from alora_flow.language.checking.retries import check_retry
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
 from alora_flow.language.checking.values import reader
@@ -42,6 +43,7 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
     for item in given:
         if fold(item.value) is None and item.value.type != ERROR:
             unit.report.add("E0208", f"'{item.name}' must be a constant", item.value.span)
+    check_retry(checker, [item for item in given if fold(item.value) is not None])
     items = _items(unit, node)
     emits = _emits(unit, items.get("emits"))
     it = _it(unit, items["value"], emits) if "value" in items else None
