@@ -185,7 +185,8 @@ class FlowRun:
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
-        self._finish(call.node, partial(completed_value, call, completion), call if number < call.form.retry else None)
+        value = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
+        self._finish(call.node, value, call if number < call.form.retry else None)
 
     def withdraw(self) -> None:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""

@@ -9,14 +9,14 @@ from typing import Any, Literal
 from alora_flow.errors import RequirementFailed, RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
+from alora_flow.execution.replies import reply_of
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Generated, Thread, Turn
-from alora_flow.values.data import Reply
+from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.requests import Completion
 
 Decision = Literal["done", "skipped", "failed"]
@@ -109,15 +109,9 @@ def _ran(among: Sequence[str], state: RunProgress) -> list[tuple[Node, Completio
     return [(node, completion) for node, completion in state.completions if node.id in wanted]
 
 
-def completed_value(call: PromptedCall, completion: Completion) -> Any:
+def completed_value(call: PromptedCall, completion: Completion, tokenizer: Tokenizer) -> Any:
     """The value of a model call. Raises RunFailed where what was written does not fit its type."""
     node = call.node
     if completion.error is not None:
         raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
-    return _reply(call.thread, completion) if call.form.read is None else call.form.read(completion)
-
-
-def _reply(thread: Thread, completion: Completion) -> Reply:
-    """The reply and its thread; the stop token is left out of it: the template closes the turn."""
-    tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
-    return Reply(completion.text, (*thread, Turn("assistant", (Generated(tokens, completion.text),))))
+    return reply_of(call.thread, completion, tokenizer) if call.form.read is None else call.form.read(completion)
