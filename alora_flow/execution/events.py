@@ -49,6 +49,15 @@ class NodeStarted:
 
 
 @dataclass(frozen=True)
+class MockAnswered:
+    """In a test: the `mock`-th mock of the test, from 0 on, says what the node gives, or that it fails."""
+
+    at: float
+    node: str
+    mock: int
+
+
+@dataclass(frozen=True)
 class CallSubmitted:
     """A model call, the `call`-th of its node from 0 on. `adapter` is None for the base model; `predicted` is None
     where the backend does not say exactly what it reuses; `seed` is None for a call that draws no numbers."""
@@ -94,8 +103,8 @@ class RunEnded:
     error: str | None = None
 
 
-Event: TypeAlias = RunStarted | NodeStarted | CallSubmitted | CallCompleted | NodeEnded | RunEnded
-KINDS = (RunStarted, NodeStarted, CallSubmitted, CallCompleted, NodeEnded, RunEnded)
+Event: TypeAlias = RunStarted | NodeStarted | MockAnswered | CallSubmitted | CallCompleted | NodeEnded | RunEnded
+KINDS = (RunStarted, NodeStarted, MockAnswered, CallSubmitted, CallCompleted, NodeEnded, RunEnded)
 
 Listener = Callable[[Event], None]
 """Told of every event, in the thread that leads the run."""
@@ -113,6 +122,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
     Annotated[
         Annotated[RunStarted, Tag("RunStarted")]
         | Annotated[NodeStarted, Tag("NodeStarted")]
+        | Annotated[MockAnswered, Tag("MockAnswered")]
         | Annotated[CallSubmitted, Tag("CallSubmitted")]
         | Annotated[CallCompleted, Tag("CallCompleted")]
         | Annotated[NodeEnded, Tag("NodeEnded")]

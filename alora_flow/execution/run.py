@@ -19,7 +19,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend
-from alora_flow.errors import FlowError, RequirementFailed, RunFailed
+from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
@@ -28,6 +28,7 @@ from alora_flow.execution.events import (
     CallSubmitted,
     Event,
     Listener,
+    MockAnswered,
     NodeEnded,
     NodeStarted,
     RunEnded,
@@ -112,7 +113,7 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer), Memo()])
+        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer, self._mocked), Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
@@ -317,7 +318,7 @@ class FlowRun:
     def _fail(self, node: Node, error: RunFailed) -> None:
         """It has failed for good, and so has the attempt that it belongs to; without one, the run has."""
         attempt = self.state.graph.attempts.get(node.id)
-        if attempt is None:
+        if attempt is None or isinstance(error, BadMock):
             self._tell(NodeEnded(self._now(), node.id, "failed", error=error.message))
             raise error
         self.state.failures[attempt] = error.said if isinstance(error, RequirementFailed) else error.message
@@ -367,6 +368,9 @@ class FlowRun:
 
     def _now(self) -> float:
         return time.perf_counter() - self.began
+
+    def _mocked(self, node: str, mock: int) -> None:
+        self._tell(MockAnswered(self._now(), node, mock))
 
     def _tell(self, event: Event) -> None:
         self._log.append(event)

@@ -60,9 +60,9 @@ def test_mocks_become_rules_of_the_calls_after_them() -> None:
     before = """
 test "mocked"
   %first: list[document] = tool(@look, [q = text(["a"])])
-  %mock: none = mock("ToolDecl look", [], [list([])<list[never]>])
+  %mock: none = mock("ToolDecl look", [], [list([])<list[never]>], none)
   %second: list[document] = tool(@look, [q = text(["b"])])
-  %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first])
+  %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first], none)
   %third: list[document] = tool(@look, [q = text(["c"])])
   %calls: int[0..] = callcount(["first", "second", "third"])
 """
@@ -82,7 +82,7 @@ mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [list([])<list
 def test_a_mocked_flow_is_one_node() -> None:
     before = """
 test "mocked"
-  %mock: none = mock("FlowDecl ask", [], [text(["m"])])
+  %mock: none = mock("FlowDecl ask", [], [text(["m"])], none)
   %r.question: str = value(text(["a"]))
   %r.look: list[document] = tool(@look, [q = %r.question])
   %r.return: str = value(%r.question)

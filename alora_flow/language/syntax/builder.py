@@ -225,7 +225,10 @@ class TreeBuilder(threading.local):
         return nodes.Next(self.span(c), pick(c, nodes.State))
 
     def mock(self, c: Children) -> nodes.Mock:
-        return nodes.Mock(self.span(c), c[1], c[2].arguments, nodes_of(c[3:]))
+        return nodes.Mock(self.span(c), c[1], c[2].arguments, c[4], nodes_of(c[5:]))
+
+    def failing(self, c: Children) -> nodes.Failing:
+        return nodes.Failing(self.span(c), c[1])
 
     def expect(self, c: Children) -> nodes.Expect:
         return nodes.Expect(self.span(c), c[1])

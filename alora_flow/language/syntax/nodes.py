@@ -445,12 +445,20 @@ class Do(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Failing(Node):
+    """`fails "no network"`, in a mock"""
+
+    message: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Mock(Node):
-    """`mock search(q: "x") = []`, `mock safety() = true then false`"""
+    """`mock search(q: "x") = []`, `mock safety() = true then false`, `mock generate() as Pet fails "cut"`"""
 
     callee: Qualified
     arguments: tuple[Argument, ...]
-    values: tuple[Expression, ...]
+    as_type: TypeNode | None
+    values: tuple[Expression | Failing, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,12 +175,13 @@ class Return:
 class Mock:
     """`mock search(q: "x") = [] then found` in a test, for the calls of `callee` (a key of `callee_of`) after it.
 
-    The pass "mocking" turns it into rules at these calls.
+    The pass "mocking" turns it into rules at these calls. `as_type`: of generations, only those of this type.
     """
 
     callee: str
     arguments: tuple[Argument, ...]
     values: tuple[Expression, ...]
+    as_type: Type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,8 @@ MODEL_CALLS = (Generate, Invoke)
 
 @dataclass(frozen=True, slots=True)
 class MockRule:
-    """`mock search(q: "x") = [] then found`: what a test has a call give instead. `number` tells rules apart."""
+    """`mock search(q: "x") = [] then found`: what a test has a call give instead. `number`: its place among the mocks
+    of the test."""
 
     number: int
     arguments: tuple[Argument, ...]

@@ -394,7 +394,8 @@ class _Lowering(GraphBuilder):
         return state._replace(place=state.place.when(Guard(node.node)))
 
     def _mock(self, mock: p.Mock, state: LoweringState) -> None:
-        operation = g.Mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
+        parts = self._parts(mock.arguments, state), self._parts(mock.values, state)
+        operation = g.Mock(key_of(mock.target), *parts, mock.as_type)
         self.add(operation, NONE, state.place, mock.span, "mock")
 
     def _keep(self, statement: p.Keep | p.Accept, state: LoweringState) -> LoweringState | None:
