@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ import pytest
 
 import alora_flow
 from alora_flow import BadInput, RunFailed
+from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.execution.trace import Trace
 from alora_flow.module import Result
+from alora_flow.planning.prefix.ledger import Key
+from alora_flow.planning.prompts import Setup
+from alora_runtime.errors import ConstraintError
+from alora_runtime.requests import Completion, Request
 
 TOOLS = """
 def search(q):
@@ -258,6 +264,45 @@ def test_what_is_missing_is_not_handled(flow: Any, tmp_path: Path) -> None:
     more = 'tool lost(q: str) -> str = python "nowhere:lost"\n'
     with pytest.raises(BadInput, match="no module 'nowhere'"):
         flow('let s = lost(q) else { "none" }\nreturn s', more=more)(q="x")
+
+
+class DeadEnd(Echo):
+    """Comes to a dead end under every grammar, after two tokens."""
+
+    def _answer(self, request: Request, keys: list[Key], found: int) -> Completion:
+        done = super()._answer(request, keys, found)
+        if request.constraint is None:
+            return done
+        error = ConstraintError("no token may come next")
+        return replace(done, tokens=done.tokens[:2], text="", finish="error", generated=2, error=error)
+
+
+def test_a_dead_end_is_a_failure(tmp_path: Path) -> None:
+    body = "let f = generate() as Fact on user(q) else as why { return why }\nreturn f.text"
+    (tmp_path / "main.flow").write_text(f"{HEAD}flow main(q: str) -> str {{\n{body}\n}}\n")
+
+    def opened(setup: Setup) -> DeadEnd:
+        like = open_echo(setup)
+        return DeadEnd(like._tokenizer, like._stop)
+
+    result = alora_flow.load(tmp_path / "main.flow", backend=opened).main(q="x")
+    assert "no token may come next" in result.value
+    assert result.stats.generated == 2
+
+
+def test_calls_of_a_failed_attempt_that_are_under_way_come_to_their_end(flow: Any) -> None:
+    more = """
+    flow both(q: str) -> str {
+      let cut = generate(max_tokens: 3) as Fact on user(q)
+      let other = generate(max_tokens: 9) on user(q)
+      return "{cut.text}{other.text}"
+    }
+    """
+    result = flow('let s = both(q) else { "none" }\nreturn s', more=more)(q="what is")
+    assert result.value == "none"
+    assert statuses(result)["s.other"] == "discarded"
+    assert len(result.trace.calls) == 2
+    assert result.trace.kept_promise
 
 
 def test_a_reply_and_a_thread_can_be_tried(flow: Any) -> None:

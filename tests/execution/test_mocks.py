@@ -33,6 +33,8 @@ flow caught(q: str) -> str {
   let p = generate(max_tokens: 40) as Pet on user(q) else as why { return "no pet: {why}" }
   return p.name
 }
+intrinsic scored(by: str) -> prob[bool] from "hallucination"
+flow judged(q: str) -> float { return (scored("b") on user(q)).p(true) }
 flow checked(q: str) -> float { return (wrong() on user(q)).p(true) }
 """
 
@@ -122,6 +124,10 @@ ERRORS = {
         'mock found(q: "a") = "a"\nexpect found("b") == "a"',
         "no mock of 'found' fits (q: 'b')",
     ),
+    "arguments that miss an intrinsic": (
+        'mock scored(by: "a") = true\nexpect judged("x") == 1.0',
+        "no mock of 'scored' fits (by: 'b')",
+    ),
     "a mock that fails": ('mock generate() fails "cut"\nexpect said("x") == ""', "cut"),
     "a tool without a mock is real": ('let xs = search("x")\nexpect len(xs) == 0', "the real one"),
 }
@@ -157,5 +163,5 @@ def test_notes_are_shown_and_change_no_exit_code(tmp_path: Path) -> None:
     done = CliRunner().invoke(command, ["--echo", str(tmp_path), "--junit", str(tmp_path / "out.xml")])
     assert done.exit_code == 0
     assert "NOTE" in done.output
-    assert "line 24: no call was answered by 'mock sure() = true'" in done.output
-    assert "<system-out>line 24: no call" in (tmp_path / "out.xml").read_text()
+    assert "line 26: no call was answered by 'mock sure() = true'" in done.output
+    assert "<system-out>line 26: no call" in (tmp_path / "out.xml").read_text()

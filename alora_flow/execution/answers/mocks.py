@@ -34,15 +34,15 @@ class Mocks:
         self._used: Counter[int] = Counter()
 
     def known(self, question: Inquiry) -> Future[Any] | None:
-        """The value of the first rule that fits this call; None for a model call that no rule fits.
+        """The value of the first rule that fits this call; None where none does, since a generation has other settings.
 
-        Raises RunFailed where the mock says so, BadMock where it gives no value of the call's type, and for a tool or a
-        flow that is mocked, but not with these arguments: the real one never runs.
+        Raises RunFailed where the mock says so, BadMock where it gives no value of the call's type, and for a tool, a
+        flow or an intrinsic that is mocked, but not with these arguments: the real one never runs.
         """
         node, values = question.node, question.values
         rule = next((rule for rule in node.mocks if _fits(rule, question)), None)
         if rule is None:
-            if node.mocks and isinstance(node.operation, (g.Mocked, g.Tool)):
+            if node.mocks and not isinstance(node.operation, g.Generate):
                 raise _missed(question)
             return None
         answer = rule.values[min(self._used[rule.number], len(rule.values) - 1)]

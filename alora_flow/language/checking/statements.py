@@ -294,7 +294,7 @@ def _keep(checker: Checker, node: nodes.Keep, frame: Frame, last: bool) -> progr
 def _accept(checker: Checker, node: nodes.Accept, frame: Frame) -> program.Statement:
     found = _value(checker, node.value, frame, frame.wanted)
     if not frame.takes_accept:
-        misplaced(checker, node.span, "accept", "directly in a 'repeat' or its 'else'")
+        misplaced(checker, node.span, "accept", "directly in a 'repeat', or in the 'else' of a value")
     frame.given.append(found)
     return program.Accept(node.span, found, when(checker, node.condition))
 

@@ -171,7 +171,7 @@ class _Lowering(GraphBuilder):
         before = len(self.nodes)
         choices = self._inline(flow, arguments, place)
         result = self.put(g.Select(tuple(choices), flow.key), call.type, state.place, call.span, name)
-        first = next(islice(self.nodes, before, None))
+        first = next(islice(reversed(self.nodes), len(self.nodes) - before - 1, None))
         self.inlined.append(g.Inlined(flow.key, arguments, first, result.node))
         return result
 
@@ -248,7 +248,7 @@ class _Lowering(GraphBuilder):
         """The value; where one of the nodes that it takes fails, what the `else` gives."""
         before, returned = len(self.nodes), len(self._returned[-1])
         value = self._tried(attempt.value, state, name)
-        nodes = list(islice(self.nodes.values(), before, None))
+        nodes = list(islice(reversed(self.nodes.values()), len(self.nodes) - before))[::-1]
         inside = {member for n in nodes if isinstance(n.operation, g.Attempt) for member in n.operation.among}
         operation = g.Attempt(tuple(node.id for node in nodes if node.id not in inside))
         worked = self.add(operation, BOOL, state.place, attempt.value.span, f"{name}_worked").node
