@@ -82,6 +82,7 @@ def test_the_trace_tells_of_the_failure_and_the_run_has_none(flow: Any) -> None:
     assert result.trace["xs"].error == result.value
     assert result.trace["return_2"].status == "skipped"
     assert result.trace.events[-1].error is None
+    assert [node.id for node in result.trace.handled] == ["xs"]
     again = Trace.from_json(result.trace.to_json())
     assert again["xs"] == result.trace["xs"]
 
