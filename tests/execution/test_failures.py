@@ -150,6 +150,34 @@ def test_a_failing_element_keeps_the_others(flow: Any) -> None:
     assert main(q="a,bad,c").value == "a+c"
 
 
+def test_what_is_kept_may_be_another_value(flow: Any) -> None:
+    main = flow(
+        """
+        let found = for x in split(q, ",") limit 4 { keep search(x) else as why { [why] } when x != "" }
+        return "{found[0][0]}+{found[1][0]}"
+        """
+    )
+    assert main(q="a,,bad").value == "a+tool 'search' raised LookupError: no bad"
+
+
+def test_a_thread_that_fails_gives_way_to_another(flow: Any) -> None:
+    more = 'flow asked(q: str) -> thread {\n  require len(q) > 3\n  return system("Long.") + user(q)\n}\n'
+    main = flow(
+        """
+        thread t = asked(q) else { user("short") + user(q) }
+        thread u = asked(q) else { return "too short" }
+        let r = generate(max_tokens: 9) on t
+        let s = generate(max_tokens: 9) on u
+        return "{r.text} {s.text}"
+        """,
+        more=more,
+    )
+    assert main(q="x").value == "too short"
+    result = main(q="long")
+    assert result.value == "long long"
+    assert result.trace.kept_promise
+
+
 def test_a_repeat_goes_on_after_a_failing_round(flow: Any) -> None:
     main = flow(
         """

@@ -143,6 +143,8 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
         made(nodes.Let, names, maybe(types), loops | may | choices | attempt),
         made(nodes.Return, loops | may | attempt),
         made(nodes.Accept, attempt, maybe(expressions)),
+        made(nodes.Keep, attempt, maybe(expressions)),
+        made(nodes.Thread, names, attempt),
     )
 
 

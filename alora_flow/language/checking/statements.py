@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alora_flow.language.checking.bounds import limit
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.choices import common
+from alora_flow.language.checking.choices import common, side
 from alora_flow.language.checking.fit import condition, described, fit, wanted
 from alora_flow.language.checking.frames import Frame, constant_int, misplaced, when
 from alora_flow.language.checking.invocations import may_invoke
@@ -61,7 +61,7 @@ def _statement(checker: Checker, node: nodes.Statement, frame: Frame, last: bool
         case nodes.Let():
             return _let(checker, node, frame), False
         case nodes.Thread():
-            return _thread(checker, node), False
+            return _thread(checker, node, frame), False
         case nodes.If():
             return _if(checker, node, frame)
         case nodes.Match():
@@ -97,8 +97,8 @@ def _let(checker: Checker, node: nodes.Let, frame: Frame) -> program.Statement:
     return program.Let(node.span, checker.bind(node.name, "let", declared or found.type), found)
 
 
-def _thread(checker: Checker, node: nodes.Thread) -> program.Statement:
-    found = wanted(checker, node.value, THREAD)
+def _thread(checker: Checker, node: nodes.Thread, frame: Frame) -> program.Statement:
+    found = fit(checker, _value(checker, node.value, frame, THREAD), THREAD)
     return program.Let(node.span, checker.bind(node.name, "thread", THREAD), found)
 
 
@@ -259,7 +259,7 @@ def _else(checker: Checker, node: nodes.Block, frame: Frame) -> program.Block:
 
 def _attempt(checker: Checker, node: nodes.Attempt, frame: Frame, expected: Type | None) -> program.Attempt:
     """The value of `else { x }` is what `else { accept x }` accepts."""
-    value = checker.value(node.value, expected)
+    value = side(checker, node.value, expected)
     if value.type != ERROR and not may_fail(value):
         help = "leave it out: it is for calls, and for what a number or a place in a list may not fit"
         checker.report.add("W0804", "this never fails: its 'else' does nothing", node.value.span, help)
@@ -269,7 +269,7 @@ def _attempt(checker: Checker, node: nodes.Attempt, frame: Frame, expected: Type
     if isinstance(node.otherwise, nodes.Block):
         otherwise = _else(inner, node.otherwise, after)
     else:
-        given = inner.value(node.otherwise, after.wanted)
+        given = side(inner, node.otherwise, after.wanted)
         after.given.append(given)
         otherwise = (program.Accept(given.span, given, None),)
     types = [value.type, *(item.type for item in after.given)]
@@ -282,7 +282,7 @@ def _head(node: nodes.Node, word: str) -> Span:
 
 
 def _keep(checker: Checker, node: nodes.Keep, frame: Frame, last: bool) -> program.Statement:
-    found = checker.value(node.value)
+    found = _value(checker, node.value, frame, None)
     if frame.inside != "for" or not frame.top:
         misplaced(checker, node.span, "keep", "at the end of a 'for'")
     elif not last:
@@ -293,6 +293,8 @@ def _keep(checker: Checker, node: nodes.Keep, frame: Frame, last: bool) -> progr
 
 def _accept(checker: Checker, node: nodes.Accept, frame: Frame) -> program.Statement:
     found = _value(checker, node.value, frame, frame.wanted)
+    if frame.wanted == THREAD:
+        found = fit(checker, found, THREAD)
     if not frame.takes_accept:
         misplaced(checker, node.span, "accept", "directly in a 'repeat', or in the 'else' of a value")
     frame.given.append(found)
