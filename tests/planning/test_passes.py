@@ -11,6 +11,7 @@ from alora_flow.language import load
 from alora_flow.language.meaning.program import Program
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.graph.nodes import Attempt
 from alora_flow.planning.graph.text import parse_graph, print_graph
 from alora_flow.planning.lowering.lowering import lower, lower_test
 from alora_flow.planning.passes.dead_nodes import remove_dead_nodes
@@ -152,6 +153,25 @@ def test_a_schedule_says_what_is_read_again(tmp_path: Path) -> None:
         "1  a  3 parts, read again: 1 by b; releases 2\n"
         "2  b  2 parts; releases 2\n"
     )
+
+
+def test_an_attempt_keeps_its_value_and_no_other_that_nothing_reads() -> None:
+    text = """
+        flow f(q: str) -> str {
+          let a = g(q) else { "none" }
+          let _ = split(q, "b")[1] else { return "no b" }
+          return a
+        }
+        flow g(q: str) -> str {
+          let dead = split(q, "a")[1]
+          return q
+        }
+    """
+    program = load(text)
+    graph = run_passes(lower(program, program.flows["f"]))
+    assert "a.dead" not in graph.nodes
+    attempts = [node.operation for node in graph.nodes.values() if isinstance(node.operation, Attempt)]
+    assert [attempt.among for attempt in attempts] == [("a.return", "a"), ("value",)]
 
 
 def test_a_test_graph_comes_out_of_the_passes_without_mocks() -> None:

@@ -144,8 +144,10 @@ class Require:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """True when none of the nodes `among` has failed; false as soon as one has, and the others are skipped."""
+    """True when `value` is there and none of the nodes `among` that it takes has failed; false as soon as one has, and
+    the others are skipped."""
 
+    value: Expression
     among: tuple[str, ...]
 
 

@@ -250,7 +250,7 @@ class _Lowering(GraphBuilder):
         value = self._tried(attempt.value, state, name)
         nodes = list(islice(reversed(self.nodes.values()), len(self.nodes) - before))[::-1]
         inside = {member for n in nodes if isinstance(n.operation, g.Attempt) for member in n.operation.among}
-        operation = g.Attempt(tuple(node.id for node in nodes if node.id not in inside))
+        operation = g.Attempt(value, tuple(node.id for node in nodes if node.id not in inside))
         worked = self.add(operation, BOOL, state.place, attempt.value.span, f"{name}_worked").node
         there = self._guarded(state, worked, True).place
         accepted = self._otherwise(attempt, worked, state)
