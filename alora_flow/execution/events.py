@@ -17,7 +17,7 @@ from alora_flow.values.plain import plain
 VERSION = 1
 
 Status = Literal["done", "skipped", "discarded", "failed"]
-"""Discarded: speculated, and then a guard did not hold."""
+"""Discarded: begun, and then a guard did not hold, or an attempt had failed that it belongs to."""
 
 
 @dataclass(frozen=True)

@@ -174,13 +174,13 @@ class StatementPrinter:
         self.out.add(f"}}{tail}")
 
     def attempt(self, node: nodes.Attempt, head: str, tail: str) -> None:
-        self.out.hoist(node.otherwise.span.start)
+        block = isinstance(node.otherwise, nodes.Block)
+        self.out.hoist(node.otherwise.span.start if block else node.span.end)
         for line in self.broken(head, node.value, f"{else_head(node)} {{"):
             self.out.add(line)
         if isinstance(node.otherwise, nodes.Block):
             self.body(node.otherwise)
         else:
-            self.out.hoist(node.span.end)
             with self.out.nested():
                 for line in self.broken("", node.otherwise, ""):
                     self.out.add(line)
