@@ -193,7 +193,7 @@ def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread:
         checker.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
         return bad(node.span)
     _has_bound(checker, given)
-    check_retry(checker, given)
+    check_retry(checker, given, as_type)
     if as_type == ERROR:
         return bad(node.span)
     return Generate(REPLY if as_type is None else as_type, node.span, thread, given, as_type, None)

@@ -43,9 +43,9 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
     for item in given:
         if fold(item.value) is None and item.value.type != ERROR:
             unit.report.add("E0208", f"'{item.name}' must be a constant", item.value.span)
-    check_retry(checker, [item for item in given if fold(item.value) is not None])
     items = _items(unit, node)
     emits = _emits(unit, items.get("emits"))
+    check_retry(checker, [item for item in given if fold(item.value) is not None], _written(emits, result))
     it = _it(unit, items["value"], emits) if "value" in items else None
     return Intrinsic(
         *head,
@@ -60,6 +60,11 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
         settings=given,
         it=it,
     )
+
+
+def _written(emits: Choices | Type | None, result: Type) -> Type:
+    """The type of what the adapter writes, as far as the flow says it."""
+    return result if emits is None or isinstance(emits, Choices) else emits
 
 
 def _items(unit: Unit, node: nodes.Intrinsic) -> dict[str, nodes.Item]:
