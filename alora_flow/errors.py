@@ -9,6 +9,8 @@ FlowError
 │   └── BudgetTooSmall                  a flow's worst case is more than its budget
 ├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
 └── RunFailed                           the program was right and the run was not: exit code 3
+    ├── RequirementFailed               a `require` did not hold
+    ├── BadMock                         a test's mocks say nothing, or nothing of use, for a call
     └── BudgetSpent                     a flow spent more than its budget
 """
 
@@ -70,6 +72,19 @@ class RunFailed(FlowError):
     """The flow was well-formed and its run failed: a tool raised, a `require` did not hold, a limit was met."""
 
     exit_code = 3
+
+
+class RequirementFailed(RunFailed):
+    """A `require` of the flow did not hold; `said` is its own message, without the line."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said
+
+
+class BadMock(RunFailed):
+    """A call that a test mocks has no answer: no mock fits its arguments, or one gives what is not of its type. No
+    `else` of the flow handles that."""
 
 
 class BudgetSpent(RunFailed):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from alora_flow.errors import FlowError
+from alora_flow.execution.events import MockAnswered
 from alora_flow.execution.expectations import ExpectationFailed
-from alora_flow.language.meaning.program import TestDecl
+from alora_flow.execution.trace import Trace
+from alora_flow.language.meaning.program import Block, If, Match, Mock, TestDecl
 from alora_flow.module import Module
 from alora_flow.planning.schedule import schedule
 
@@ -18,7 +20,9 @@ Verdict = Literal["passed", "failed", "error"]
 
 @dataclass(frozen=True)
 class TestResult:
-    """`failed`: an expectation did not hold; `error`: the run itself failed. `values`: parts of the expectation."""
+    """`failed`: an expectation did not hold; `error`: the run itself failed. `values`: parts of the expectation.
+    `notes`: what is worth a look, whether it passed or not.
+    """
 
     __test__ = False  # not one of pytest's
 
@@ -29,6 +33,7 @@ class TestResult:
     seconds: float
     message: str = ""
     values: tuple[tuple[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -39,24 +44,41 @@ def run_tests(module: Module, tests: list[TestDecl]) -> Iterator[TestResult]:
     """The result of each test, as soon as it has one."""
     for test in tests:
         began = time.perf_counter()
-        outcome, message, values = _run(module, test)
-        yield TestResult(
-            str(module.compilation.path),
-            test.name,
-            test.span.line,
-            outcome,
-            time.perf_counter() - began,
-            message,
-            values,
-        )
+        outcome, message, values, notes = _run(module, test)
+        seconds, place = time.perf_counter() - began, (str(module.compilation.path), test.name, test.span.line)
+        yield TestResult(*place, outcome, seconds, message, values, notes)
 
 
-def _run(module: Module, test: TestDecl) -> tuple[Verdict, str, tuple[tuple[str, Any], ...]]:
+def _run(module: Module, test: TestDecl) -> tuple[Verdict, str, tuple[tuple[str, Any], ...], tuple[str, ...]]:
     try:
         module.forget()
-        module.run([schedule(module.compilation.test_graph(test), module.compilation.setup, {})])
+        ((_, trace),) = module.run([schedule(module.compilation.test_graph(test), module.compilation.setup, {})])
     except ExpectationFailed as failed:
-        return "failed", failed.message, tuple(failed.values)
+        return "failed", failed.message, tuple(failed.values), _unused(test, failed.trace)
     except FlowError as error:
-        return "error", error.message, ()
-    return "passed", "", ()
+        return "error", error.message, (), ()
+    return "passed", "", (), _unused(test, trace)
+
+
+def _unused(test: TestDecl, trace: Trace) -> tuple[str, ...]:
+    """A mock that answers nothing may be misspelt, or stand behind the call that it is for."""
+    answered = {event.mock for event in trace.events if isinstance(event, MockAnswered)}
+    unused = (mock for place, mock in enumerate(_mocks(test.body)) if place not in answered)
+    return tuple(f"line {mock.span.line}: no call was answered by '{_head(mock)}'" for mock in unused)
+
+
+def _mocks(block: Block) -> Iterator[Mock]:
+    """Those of a test, in the order of the source."""
+    for statement in block:
+        match statement:
+            case Mock():
+                yield statement
+            case If(then=then, otherwise=otherwise):
+                yield from _mocks((*then, *otherwise))
+            case Match(arms=arms):
+                yield from _mocks(tuple(inner for arm in arms for inner in arm.body))
+
+
+def _head(mock: Mock) -> str:
+    """The line that it begins on."""
+    return mock.span.text.splitlines()[0]

@@ -36,7 +36,9 @@ from alora_flow.views.result import result_json, result_text, show_stats
 @flow_arguments
 @input_options
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
-@click.option("--json", "as_json", is_flag=True, help="Print result, statistics and nodes as one JSON object.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print result, statistics, calls and handled failures as one JSON object."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 @backend_options
 @click.option("--cache-tokens", type=click.IntRange(min=1), help="How many tokens of KV the cache holds.")

@@ -35,6 +35,7 @@ def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | Non
     """Run the tests in flow files, with the same random numbers each time.
 
     A folder stands for all *.flow files below it. A file that is wrong counts as an error; the others are tested.
+    A mock that answered no call is told beside the results.
     Exit code 0: all passed, 1: some failed, 5: there were none.
     """
     console = Console(highlight=False)

@@ -17,7 +17,7 @@ from alora_flow.values.plain import plain
 VERSION = 1
 
 Status = Literal["done", "skipped", "discarded", "failed"]
-"""Discarded: speculated, and then a guard did not hold."""
+"""Discarded: begun, and then a guard did not hold, or an attempt had failed that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ class RunStarted:
 class NodeStarted:
     at: float
     node: str
+
+
+@dataclass(frozen=True)
+class MockAnswered:
+    """In a test: the `mock`-th mock of the test, from 0 on, says what the node gives, or that it fails."""
+
+    at: float
+    node: str
+    mock: int
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,8 @@ class RunEnded:
     error: str | None = None
 
 
-Event: TypeAlias = RunStarted | NodeStarted | CallSubmitted | CallCompleted | NodeEnded | RunEnded
-KINDS = (RunStarted, NodeStarted, CallSubmitted, CallCompleted, NodeEnded, RunEnded)
+Event: TypeAlias = RunStarted | NodeStarted | MockAnswered | CallSubmitted | CallCompleted | NodeEnded | RunEnded
+KINDS = (RunStarted, NodeStarted, MockAnswered, CallSubmitted, CallCompleted, NodeEnded, RunEnded)
 
 Listener = Callable[[Event], None]
 """Told of every event, in the thread that leads the run."""
@@ -122,6 +131,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
     Annotated[
         Annotated[RunStarted, Tag("RunStarted")]
         | Annotated[NodeStarted, Tag("NodeStarted")]
+        | Annotated[MockAnswered, Tag("MockAnswered")]
         | Annotated[CallSubmitted, Tag("CallSubmitted")]
         | Annotated[CallCompleted, Tag("CallCompleted")]
         | Annotated[NodeEnded, Tag("NodeEnded")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from alora_flow.errors import BadValue
+from alora_flow.errors import BadUsage, BadValue
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import FlowDecl, Parameter
 from alora_flow.planning.evaluate import evaluate
@@ -19,8 +19,10 @@ def check_inputs(flow: FlowDecl, given: Mapping[str, Any], complete: bool = True
     """Validated values, with defaults where nothing was given.
 
     `complete=False` (for a plan) lets parameters without a default stay out. Raises BadValue naming the flow, the
-    parameter, what was expected and what came.
+    parameter, what was expected and what came, and BadUsage for a flow that only other flows can call.
     """
+    if complete:
+        _check_runnable(flow)
     parameters = {parameter.name: parameter for parameter in flow.parameters}
     for name in given:
         if name not in parameters:
@@ -41,6 +43,19 @@ def check_inputs(flow: FlowDecl, given: Mapping[str, Any], complete: bool = True
     return values
 
 
+def _check_runnable(flow: FlowDecl) -> None:
+    """Threads and replies hold tokens of one run, and mean nothing outside of it."""
+    if not t.is_lasting(flow.result):
+        said = f"flow '{flow.name}' gives {flow.result}, which cannot leave a run: it is there for other flows to call"
+        raise BadUsage(said, "run a flow that gives data, as in '.text' of a reply or '.chat' of a thread")
+    for parameter in flow.parameters:
+        if not t.is_lasting(parameter.type):
+            raise BadUsage(
+                f"flow '{flow.name}' takes {parameter.type} as '{parameter.name}', which cannot come from outside",
+                "run a flow that calls it, or let it take a chat",
+            )
+
+
 def validate(flow: FlowDecl, parameter: Parameter, value: Any) -> Any:
     """One value, validated by pydantic. Raises BadValue."""
     try:
@@ -54,6 +69,8 @@ def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
     parameter = next((parameter for parameter in flow.parameters if parameter.name == name), None)
     if parameter is None or isinstance(parameter.type, (t.StrType, t.EnumType)):
         return text  # an unknown name is reported with the rest
+    if not t.is_data(parameter.type):
+        raise BadValue(f"input '{name}' of flow '{flow.name}' is {parameter.type}, which cannot be written as text")
     try:
         return adapter(parameter.type).validate_json(text)
     except ValidationError as error:

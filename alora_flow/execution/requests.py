@@ -22,13 +22,18 @@ def fitted(call: PromptedCall, abilities: Abilities) -> PromptedCall:
     return call if abilities.choices else replace(call, form=call.form.decoded())
 
 
-def model_call(call: PromptedCall, values: Values, place: str, seed: int, next_use: NextUse | None = None) -> ModelCall:
+def model_call(
+    call: PromptedCall, values: Values, place: str, seed: int, next_use: NextUse | None = None, again: bool = False
+) -> ModelCall:
     """What a backend takes for a call whose thread, and so its prompt, is known.
 
     A call to which the flow gives no seed has one from the run's `seed` and the call's `place` in the run, so that no
-    two calls of a run draw the same numbers. `next_use`: as in Request.
+    two calls of a run draw the same numbers; where a node is asked `again`, the seed of the flow itself takes the place
+    of the run's. `next_use`: as in Request.
     """
-    limits = {"seed": seed_at(seed, place), **call.form.limits(values)}
+    limits = call.form.limits(values)
+    if again or "seed" not in limits:
+        limits["seed"] = seed_at(limits.get("seed", seed), place)
     return ModelCall(call.node.id, Request(_runs(call.prompt), next_use=next_use, **limits), call.thread, call.prompt)
 
 

@@ -1,8 +1,9 @@
 """One run of a flow: every node as soon as it can, all model calls that are ready side by side.
 
-A node is *decided* when it is done or skipped. It starts once everything that it reads is decided and its guards
-hold; a guard that does not hold skips it, and with it all that needs it. A *speculative* node starts as soon as what it
-reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
+A node is *decided* when it is done, skipped or failed. It starts once everything that it reads is decided and its
+guards hold; a guard that does not hold skips it, and with it all that needs it. A node that fails ends the run, but
+for one of an *attempt*: then that is false, and what else belongs to it is skipped. A *speculative* node starts as soon
+as what it reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend
-from alora_flow.errors import FlowError, RunFailed
+from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
@@ -27,6 +28,7 @@ from alora_flow.execution.events import (
     CallSubmitted,
     Event,
     Listener,
+    MockAnswered,
     NodeEnded,
     NodeStarted,
     RunEnded,
@@ -106,7 +108,7 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer), Memo()])
+        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer, self._mocked), Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
@@ -145,11 +147,18 @@ class FlowRun:
         while self._ready:
             ranked = heappop(self._ready)
             node = self.state.graph.nodes[ranked[1]]
-            if isinstance(node.operation, g.MODEL_CALLS) and not self._fits(node):
+            if isinstance(node.operation, g.MODEL_CALLS) and not self._fits_or_fails(node):
                 waiting.append(ranked)
             else:
                 self._start(node)
         self._ready = waiting  # popped in order, and so a heap
+
+    def _fits_or_fails(self, node: Node) -> bool:
+        """Can it start: has the cache room for it, or will it fail when it starts?"""
+        try:
+            return self._fits(node)
+        except RunFailed:
+            return True
 
     def _fits(self, node: Node) -> bool:
         """Has the cache room for a call? Half of it is for new threads, what is left is for what goes on from them, up
@@ -174,7 +183,8 @@ class FlowRun:
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
-        self._finish(call.node, partial(completed_value, call, completion))
+        value = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
+        self._finish(call.node, value, call if number < call.form.retry else None)
         reply = self.state.values.get(call.node.id)
         if isinstance(reply, Reply):
             self._left.written(reply.thread, call, completion.tokens)
@@ -264,7 +274,8 @@ class FlowRun:
         hints.gone(id(self), node.id)
         call = fitted(call, abilities)
         number = self._submitted.get(node.id, 0)
-        sent = model_call(call, self.state.values, f"{node.id}#{number}", self.seed, hints.of(id(self), call))
+        place, next_use = f"{node.id}#{number}", hints.of(id(self), call)
+        sent = model_call(call, self.state.values, place, self.seed, next_use, again=number > 0)
         try:
             ticket = self.shared.backend.submit(sent)
         except EngineError as error:
@@ -291,12 +302,18 @@ class FlowRun:
 
     # ----------------------------------------------------------- finishing
 
-    def _finish(self, node: Node, result: Callable[[], Any]) -> None:
-        """A call is back; one that was skipped meanwhile is of no interest any more."""
+    def _finish(self, node: Node, result: Callable[[], Any], again: PromptedCall | None = None) -> None:
+        """A call is back; one that was skipped meanwhile is of no interest any more. `again`: what to ask once more
+        where it failed."""
         if node.id in self.state.status:
             return
         try:
-            self._learn(node, result())
+            try:
+                self._learn(node, result())
+            except RunFailed:
+                if again is None:
+                    raise
+                self._submit(again)
         except RunFailed as error:
             self._failed(node, error)
 
@@ -304,11 +321,22 @@ class FlowRun:
         """Called while an error is handled: what a speculation met only counts if its guards turn out to hold."""
         undecided = self.state.undecided(node)
         if not undecided:
-            self._tell(NodeEnded(self._now(), node.id, "failed", error=error.message))
-            raise error
+            return self._fail(node, error)
         self._eager.discard(node.id)
         self._needs[node.id] = undecided
         self._begun.discard(node.id)
+
+    def _fail(self, node: Node, error: RunFailed) -> None:
+        """It has failed for good, and so has the attempt that it belongs to; without one, the run has."""
+        attempt = self.state.graph.attempts.get(node.id)
+        if attempt is None or isinstance(error, BadMock):
+            self._tell(NodeEnded(self._now(), node.id, "failed", error=error.message))
+            raise error
+        self.state.failures[attempt] = error.said if isinstance(error, RequirementFailed) else error.message
+        self._decide(node, "failed", error.message)
+        for member in self.state.graph.attempted(attempt):
+            self._decide(member, "skipped")
+        self._learn(self.state.graph.nodes[attempt], False)
 
     def _learn(self, node: Node, value: Any) -> None:
         """A node has a value: it is done if its guards are decided, and speculative readers can start in any case."""
@@ -322,8 +350,8 @@ class FlowRun:
         if node.id in self.state.values and not self.state.undecided(node):
             self._decide(node, "done")
 
-    def _decide(self, node: Node, status: Decision) -> None:
-        """A node is done or skipped: start, settle or skip those that waited for it."""
+    def _decide(self, node: Node, status: Decision, error: str | None = None) -> None:
+        """A node is done, skipped or failed: start, settle or skip those that waited for it."""
         decided = [(node, status)]
         while decided:
             node, status = decided.pop()
@@ -334,7 +362,8 @@ class FlowRun:
             self._let_go(node.id)
             thrown_away = status == "skipped" and node.id in self._submitted
             told = "discarded" if thrown_away else status
-            self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id)))
+            self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id), error))
+            error = None  # of the first one
             for reader in map(self.state.graph.nodes.__getitem__, self._readers[node.id]):
                 self._no_longer_needs(reader.id, node.id)
                 guards = [guard for guard in self._gates[reader.id] if guard.condition == node.id]
@@ -350,6 +379,9 @@ class FlowRun:
 
     def _now(self) -> float:
         return time.perf_counter() - self.began
+
+    def _mocked(self, node: str, mock: int) -> None:
+        self._tell(MockAnswered(self._now(), node, mock))
 
     def _tell(self, event: Event) -> None:
         self._log.append(event)

@@ -109,6 +109,12 @@ class Trace:
         return tuple(call for node in self.nodes for call in node.calls if call.actual is not None)
 
     @property
+    def handled(self) -> tuple[NodeTrace, ...]:
+        """The nodes that failed without the run: an `else` of the flow gave another value."""
+        failed = tuple(node for node in self.nodes if node.status == "failed")
+        return failed if getattr(self.events[-1], "error", None) is None else ()
+
+    @property
     def stats(self) -> Stats:
         actual = [call.actual for call in self.calls if call.actual]
         return Stats(

@@ -6,30 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import RequirementFailed, RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
+from alora_flow.execution.replies import reply_of
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Generated, Thread, Turn
-from alora_flow.values.data import Reply
+from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.requests import Completion
 
-Decision = Literal["done", "skipped"]
+Decision = Literal["done", "skipped", "failed"]
 
 
 @dataclass
 class RunProgress:
-    """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated."""
+    """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated.
+
+    `failures`: by attempt, what the node said that failed in it.
+    """
 
     schedule: Schedule
     values: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Decision] = field(default_factory=dict)
     completions: list[tuple[Node, Completion]] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def graph(self) -> FlowGraph:
@@ -71,6 +75,10 @@ def pure_value(node: Node, state: RunProgress) -> Any:
             return [state.value(value) for path, value in items if state.taken(path)]
         case g.Require(condition, message):
             return _require(node, condition, message, state)
+        case g.Attempt():
+            return True  # one that fails is decided at once
+        case g.Failure(attempt):
+            return state.failures[attempt]
         case g.TooDeep(flow, max_depth):
             raise RunFailed(f"flow '{flow}' called itself more than max_depth {max_depth} times", "raise max_depth")
     return _asked_by_a_test(node, state)
@@ -79,14 +87,14 @@ def pure_value(node: Node, state: RunProgress) -> Any:
 def _require(node: Node, condition: Expression, message: Expression | None, state: RunProgress) -> bool:
     if not state.value(condition):
         said = state.value(message) if message else f"'{condition.span.text}' does not hold"
-        raise RunFailed(f"line {node.span.line}: {said}")
+        raise RequirementFailed(f"line {node.span.line}: {said}", said)
     return True
 
 
 def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
     match node.operation:
         case g.CallCount(among):
-            return sum(state.status[node_id] == "done" for node_id in among)
+            return sum(state.status[node_id] in ("done", "failed") for node_id in among)
         case g.Figure(name, among):
             return FIGURES[name](_ran(among, state))
         case g.Expect(condition):
@@ -101,15 +109,9 @@ def _ran(among: Sequence[str], state: RunProgress) -> list[tuple[Node, Completio
     return [(node, completion) for node, completion in state.completions if node.id in wanted]
 
 
-def completed_value(call: PromptedCall, completion: Completion) -> Any:
+def completed_value(call: PromptedCall, completion: Completion, tokenizer: Tokenizer) -> Any:
     """The value of a model call. Raises RunFailed where what was written does not fit its type."""
     node = call.node
     if completion.error is not None:
         raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
-    return _reply(call.thread, completion) if call.form.read is None else call.form.read(completion)
-
-
-def _reply(thread: Thread, completion: Completion) -> Reply:
-    """The reply and its thread; the stop token is left out of it: the template closes the turn."""
-    tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
-    return Reply(completion.text, thread.then(Turn("assistant", (Generated(tokens, completion.text),))))
+    return reply_of(call.thread, completion, tokenizer) if call.form.read is None else call.form.read(completion)

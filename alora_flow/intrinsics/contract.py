@@ -14,7 +14,7 @@ from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
 from alora_flow.language.meaning import types as t
-from alora_flow.language.meaning.program import Choices, Intrinsic, Text
+from alora_flow.language.meaning.program import Choices, Expression, Intrinsic, ListValue, Literal, Text
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import python_type
 from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
@@ -68,7 +68,7 @@ def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near:
     except AdapterError as error:
         raise BadAdapter(f"intrinsic '{intrinsic.name}': {error}") from error
     io_yaml = read_io_yaml(folder) if intrinsic.from_library else None
-    settings = {argument.name: getattr(argument.value, "value", None) for argument in intrinsic.settings}
+    settings = {argument.name: _plain(argument.value) for argument in intrinsic.settings}
     emits = intrinsic.emits or (intrinsic.result if io_yaml is None else t.STR)
     invocation, active_at = _activation(intrinsic, config, tokenizer)
     return Contract(
@@ -108,6 +108,18 @@ def _constant(text: Text, intrinsic: Intrinsic) -> str:
     if text.constant is None:
         raise BadAdapter(f"intrinsic '{intrinsic.name}': holes in `invoke` are not supported yet")
     return text.constant
+
+
+def _plain(constant: Expression) -> Any:
+    """The value of a setting: a number, a string, or a list of strings."""
+    match constant:
+        case Literal(value=value):
+            return value
+        case Text(constant=str() as text):
+            return text
+        case ListValue(items=items):
+            return [_plain(item) for item in items]
+    raise AssertionError(f"'{constant.span.text}' is no constant of a setting")
 
 
 def _last(part: tuple[int, ...], whole: tuple[int, ...]) -> int | None:

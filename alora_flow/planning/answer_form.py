@@ -35,6 +35,7 @@ class AnswerForm:
     open: those that the run has to evaluate.
     read: from a completion to the value that the flow sees; None where that is the text itself.
     weighed: that value takes the probabilities of all choices, not only which one is written.
+    retry: how often it is asked again, with another seed, where what was written is none of its values.
     """
 
     most_tokens: int
@@ -45,6 +46,12 @@ class AnswerForm:
     read: Callable[[Completion], Any] | None = None
     texts: tuple[str, ...] = ()
     weighed: bool = False
+    retry: int = 0
+
+    @property
+    def tries(self) -> int:
+        """The most calls that one answer takes."""
+        return 1 + self.retry
 
     def decoded(self) -> AnswerForm:
         """The same for what can't score choices: one is written under a grammar, and is certain then."""
@@ -63,7 +70,7 @@ class AnswerForm:
 
     def limits(self, values: Values) -> dict[str, Any]:
         """What a Request says of its answer, by its fields' names."""
-        sampling = {**self.settings, **{_field(item): evaluate(item.value, values) for item in self.open}}
+        sampling = {**self.settings, **{_field(item.name): evaluate(item.value, values) for item in self.open}}
         return {"max_tokens": self.most_tokens, "choices": self.choices, "constraint": self.constraint, **sampling}
 
     def most_tokens_at_least(self, values: Values) -> int:
@@ -80,13 +87,14 @@ class AnswerForm:
 def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     """An intrinsic's answer, by its contract."""
     choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
-    settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
+    settings = {_field(name): value for name, value in contract.settings.items() if name != "max_tokens"}
+    retry = settings.pop("retry", 0)
     constraint = None if choices else constraint_for(contract.emits)
     read = partial(intrinsic_value, contract)
     texts = tuple(map(tokenizer.spell, choices or ()))
     longest = constraint.most_tokens if constraint and "max_tokens" not in contract.settings else None
     most = longest or contract.max_tokens
-    return AnswerForm(most, choices, constraint, settings, (), read, texts, _weighed(contract))
+    return AnswerForm(most, choices, constraint, settings, (), read, texts, _weighed(contract), retry)
 
 
 def _weighed(contract: Contract) -> bool:
@@ -105,16 +113,16 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
     open: list[Argument] = []
     for item in written:
         try:
-            settings[_field(item)] = evaluate(item.value, {})
+            settings[_field(item.name)] = evaluate(item.value, {})
         except NotKnown:
             open.append(item)
     options = None if as_type is None else choices_of(as_type)
     constraint = None if as_type is None or options else constraint_for(as_type)
-    most = settings.pop("max_tokens", _most(open, constraint))
+    most, retry = settings.pop("max_tokens", _most(open, constraint)), settings.pop("retry", 0)
     if as_type is None:
-        return AnswerForm(most, None, None, settings, tuple(open))
+        return AnswerForm(most, None, None, settings, tuple(open), retry=retry)
     if options is None:
-        return AnswerForm(most, None, constraint, settings, tuple(open), partial(written_value, as_type))
+        return AnswerForm(most, None, constraint, settings, tuple(open), partial(written_value, as_type), retry=retry)
     texts, values = zip(*options, strict=True)
     choices = tuple(map(tokenizer.encode_data, texts))
     open = [item for item in open if item.name != "max_tokens"]
@@ -123,7 +131,7 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
         partial(chosen_value, as_type, values),
         isinstance(as_type, t.ProbType),
     )
-    return AnswerForm(most, choices, None, settings, tuple(open), read, texts, weighed)
+    return AnswerForm(most, choices, None, settings, tuple(open), read, texts, weighed, retry)
 
 
 def _most(open: list[Argument], constraint: Constraint | None) -> int:
@@ -140,6 +148,6 @@ def constraint_for(type: t.Type) -> Constraint | None:
     return None if isinstance(type, t.StrType) else Constraint.json_schema(adapter(type).json_schema())
 
 
-def _field(setting: Argument) -> str:
+def _field(setting: str) -> str:
     """The name of a setting in a Request."""
-    return "stop_strings" if setting.name == "stop" else setting.name
+    return "stop_strings" if setting == "stop" else setting

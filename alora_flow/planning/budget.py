@@ -17,8 +17,8 @@ Spending = Mapping[str, float]
 def spending(call: PlannedCall) -> Spending:
     """The most that one planned call can spend."""
     known: dict[str, float] = {
-        "calls": 1,
-        "invokes": isinstance(call.node.operation, Invoke),
+        "calls": call.tries,
+        "invokes": isinstance(call.node.operation, Invoke) * call.tries,
         "generated": call.generated_at_most,
     }
     if call.prefilled.known:

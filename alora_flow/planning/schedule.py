@@ -6,11 +6,13 @@ Everything that needs an order reads it here: the prefix plan, the run, and the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from alora_flow.errors import RunFailed
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.meaning.types import ReplyType, ThreadType
 from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
@@ -109,15 +111,22 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Prompt
     values: dict[str, Any] = dict(inputs)
     out: set[str] = set()
     for node in graph.nodes.values():
-        if not _may_run(graph.last(node.guards), values, out):
+        if _may_run(graph.last(node.guards), values, out):
+            with suppress(RunFailed):  # what fails by what is known does so in the run, where it may be handled
+                yield from _calls(graph, node, setup, values, out)
+        else:
             out.add(node.id)
-        elif isinstance(node.operation, g.MODEL_CALLS):
-            call = call_of(node, setup, values)
-            yield call
-            if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
-                values[node.id] = Reply(None, call.thread.then(reply_turn(call)))
-        elif node.id not in values:
-            _foresee(graph, node, values, out)
+
+
+def _calls(graph: FlowGraph, node: Node, setup: Setup, values: dict[str, Any], out: set[str]) -> Iterator[PromptedCall]:
+    """The call that a node makes, if it makes one; puts what can be said of its value into `values`."""
+    if isinstance(node.operation, g.MODEL_CALLS):
+        call = call_of(node, setup, values)
+        yield call
+        if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
+            values[node.id] = Reply(None, call.thread.then(reply_turn(call)))
+    elif node.id not in values:
+        _foresee(graph, node, values, out)
 
 
 def _may_run(path: Path, values: Values, out: set[str]) -> bool:

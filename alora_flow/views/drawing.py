@@ -5,7 +5,7 @@ All text is made fit to print here, once: one line, no control characters. Forma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,8 @@ _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
     g.Merge: lambda node, operation: "one of its ways was taken",
     g.Select: lambda node, operation: f"the one that ran → {node.type}",
     g.Collect: lambda node, operation: f"all that ran → {node.type}",
+    g.Attempt: lambda node, operation: "nothing of it failed",
+    g.Failure: lambda node, operation: "what failed",
     g.Require: lambda node, operation: operation.condition.span.text,
     g.TooDeep: lambda node, operation: f"{operation.flow} deeper than {operation.max_depth}",
     g.Return: lambda node, operation: operation.expression.span.text,
@@ -145,10 +147,20 @@ def _doc(node: Node) -> str:
 
 
 def _arrows(node: Node, graph: FlowGraph) -> Iterator[Arrow]:
-    for source, kind in g.reads(node):
+    for source, kind in _drawn_reads(node, graph):
         yield Arrow(source, node.id, kind)
     for guard in drawn_guards(node, graph):
         yield Arrow(guard.condition, node.id, "guard", "yes" if guard.holds else "no")
+
+
+def _drawn_reads(node: Node, graph: FlowGraph) -> Iterable[tuple[str, g.EdgeKind]]:
+    """What a node reads; of an attempt only the members that no other member needs: the others follow from these."""
+    if not isinstance(node.operation, g.Attempt):
+        return g.reads(node)
+    members = [graph.nodes[member] for member in node.operation.among]
+    needed = {source for member in members for source, _ in g.reads(member)}
+    needed |= {guard.condition for member in members for guard in g.guards(member)}
+    return [(source, kind) for source, kind in g.reads(node) if source not in needed]
 
 
 def drawn_guards(node: Node, graph: FlowGraph) -> Iterator[Guard]:

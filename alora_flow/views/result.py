@@ -15,6 +15,7 @@ from alora_flow.execution.trace import CallTrace, Trace
 from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.module import Result
 from alora_flow.values.models import adapter
+from alora_flow.views.drawing import tidy
 
 
 def value_json(flow: FlowDecl, value: Any) -> Any:
@@ -29,6 +30,7 @@ def result_json(flow: FlowDecl, result: Result) -> dict[str, Any]:
         "value": value_json(flow, result.value),
         "stats": asdict(result.stats),
         "nodes": [_call_json(call) for call in result.trace.calls],
+        "failures": [{"id": node.id, "error": node.error} for node in result.trace.handled],
     }
 
 
@@ -61,7 +63,7 @@ CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def show_stats(console: Console, trace: Trace) -> None:
-    """Per call what was planned and what was measured, then the totals."""
+    """Per call what was planned and what was measured, then the totals, and what failed and was handled."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("call")
     for title in ("reused", "prefilled", "generated"):
@@ -75,6 +77,9 @@ def show_stats(console: Console, trace: Trace) -> None:
         "all", str(stats.reused), str(stats.prefilled), str(stats.generated), f"{stats.seconds:.2f} s", style="bold"
     )
     console.print(table)
+    for node in trace.handled:
+        said = f"{node.id} failed, which the flow handles: {tidy(node.error or '')}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     if trace.sampled:
         console.print(f"seed {trace.seed} (--seed {trace.seed} draws the same numbers)", highlight=False)
 

@@ -39,6 +39,8 @@ NODES = {
     "loop": NodeStyle("tool", "#f4efe6", "#9a7b4f", "loop or recursion, with its bound"),
     "collect": NodeStyle("box", "#eceff5", "#6b7690", "all values that ran"),
     "require": NodeStyle("hexagon", "#fde4e1", "#c8574a", "requirement"),
+    "attempt": NodeStyle("hexagon", "#fde4e1", "#c8574a", "nothing failed"),
+    "failure": NodeStyle("box", "#fde4e1", "#c8574a", "what failed"),
     "toodeep": NodeStyle("pill", "#fde4e1", "#c8574a", "too deep: fails"),
     "mock": NodeStyle("box", "#f6ecf6", "#a06aa0", "mock of a test"),
     "mocked": NodeStyle("box", "#f6ecf6", "#a06aa0", "mocked by a test"),

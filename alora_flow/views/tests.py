@@ -14,19 +14,21 @@ from alora_flow.values.plain import plain
 
 
 def show_failure(console: Console, result: TestResult) -> None:
-    """What did not hold, where, and what its parts were; nothing for a test that passed."""
-    if result.outcome == "passed":
+    """What did not hold, where, and what its parts were; of a test that passed, only what is worth a look."""
+    lines = explanation(result)
+    if not lines:
         return
-    console.print(
-        f"\n{result.outcome.upper()} {result.file}:{result.line} {result.name}", style="bold red", markup=False
-    )
-    for line in explanation(result):
+    word, style = ("NOTE", "yellow") if result.outcome == "passed" else (result.outcome.upper(), "bold red")
+    console.print(f"\n{word} {result.file}:{result.line} {result.name}", style=style, markup=False)
+    for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
 
 def explanation(result: TestResult) -> list[str]:
-    """The message, then a line for each part of the expectation."""
-    return [f"  {result.message}", *(f"    {text} = {_shown(value)}" for text, value in result.values)]
+    """The message, then a line for each part of the expectation; then the notes."""
+    said = [] if result.outcome == "passed" else [f"  {result.message}"]
+    values = (f"    {text} = {_shown(value)}" for text, value in result.values)
+    return [*said, *values, *(f"  {note}" for note in result.notes)]
 
 
 def _shown(value: object) -> str:
@@ -61,5 +63,7 @@ def junit_xml(results: Sequence[TestResult]) -> str:
         if result.outcome != "passed":
             kind = "failure" if result.outcome == "failed" else "error"
             ElementTree.SubElement(case, kind, message=result.message).text = "\n".join(explanation(result))
+        elif result.notes:
+            ElementTree.SubElement(case, "system-out").text = "\n".join(result.notes)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

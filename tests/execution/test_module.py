@@ -14,6 +14,7 @@ import alora_flow
 from alora_flow import BadInput, FlowError, RunFailed
 from alora_flow.backends.echo import open_echo
 from alora_flow.backends.torch_engine import open_engine
+from alora_flow.errors import BadUsage
 from alora_flow.language import FlowErrors
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -58,6 +59,37 @@ def test_flows_look_like_python_functions() -> None:
 def test_inputs_that_do_not_fit_are_named(given: dict[str, object], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         echo("safety_rag.flow").safety_rag(**given)
+
+
+HELPERS = """
+model base = "mini"
+record Weighed { mood: prob[bool] }
+flow asked(q: str) -> thread { return user(q) }
+flow said(q: str) -> reply { return generate(max_tokens: 3) on asked(q) }
+flow both(q: str) -> list[reply] { return [said(q)] }
+flow maybe(q: str) -> reply? { if len(q) > 2 { return none }  return said(q) }
+flow taken(t: thread) -> str { return (generate(max_tokens: 3) on t).text }
+flow weighed(q: str) -> Weighed { return Weighed(mood: generate() as prob[bool] on asked(q)) }
+flow main(q: str) -> str {
+  let first = maybe(q)
+  if first is none { return "none" }
+  return both(q)[0].text + taken(asked(q)) + "{weighed(q).mood.top}" + first.text
+}
+"""
+
+
+def test_what_stays_in_a_run_is_said_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "helpers.flow").write_text(HELPERS)
+    module = alora_flow.load(tmp_path / "helpers.flow", backend="echo")
+    for name, gives in {"asked": "thread", "said": "reply", "both": r"list\[reply\]", "maybe": r"reply\?"}.items():
+        with pytest.raises(BadUsage, match=f"flow '{name}' gives {gives}, which cannot leave a run"):
+            module.flows[name](q="x")
+        with pytest.raises(BadUsage, match="cannot leave a run"):
+            module.flows[name].map([{"q": "x"}])
+    with pytest.raises(BadUsage, match="flow 'taken' takes thread as 't', which cannot come from outside"):
+        module.taken(t=())
+    assert module.main(q="xy").value
+    assert module.weighed(q="x").value.mood.top is True
 
 
 def test_a_missing_input_is_named() -> None:

@@ -55,6 +55,31 @@ def run(folder: Path, question: str, speculate: str = "speculate") -> tuple[Resu
     return module.flows["main"](q=question), calls
 
 
+ATTEMPT = """
+model base = "mini"
+tool decide(q: str) -> bool = python "tools:decide"
+tool search(q: str) -> list[str] = python "tools:search" with (pure: true)
+flow main(q: str) -> str speculate {
+  if not decide(q) { return "refused" }
+  let found = search(q)[0] else as why { return why }
+  return found
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "value"), [("empty", "list index out of range"), ("no", "refused"), ("yes", "yes")]
+)
+def test_what_a_speculated_attempt_fails_at_counts_where_its_guard_holds(
+    tmp_path: Path, question: str, value: str
+) -> None:
+    (tmp_path / "case.flow").write_text(ATTEMPT)
+    (tmp_path / "tools.py").write_text(TOOLS.replace("{patience}", "0"))
+    result = Module(Compilation(tmp_path / "case.flow"), open_echo).flows["main"](q=question)
+    assert result.value.endswith(value)
+    assert result.trace.events[-1].error is None
+
+
 def test_without_it_the_guard_comes_first(tmp_path: Path) -> None:
     assert run(tmp_path, "yes", "")[1] == ["decide", "search", "log"]
 

@@ -110,7 +110,7 @@ arguments = many(made(nodes.Argument, maybe(names), expressions))
 choices = made(nodes.IfValue, expressions, expressions, expressions) | made(
     nodes.MatchValue,
     expressions,
-    many(made(nodes.ValueArm, many(made(nodes.TypePattern, types)), maybe(names), expressions)),
+    many(made(nodes.ValueArm, many(made(nodes.TypePattern, types)), maybe(names), expressions), 1),
 )
 
 
@@ -131,6 +131,7 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
         st.sampled_from(["keep", "drop", "stop"]).map(identifier),
     )
     may = made(nodes.MayInvoke, expressions, many(qualified), maybe(expressions), many(clause))
+    attempt = made(nodes.Attempt, expressions | choices, maybe(names), block | expressions | choices)
     pattern = made(nodes.TypePattern, types) | made(
         nodes.ValuePattern, numbers | durations | strings(holes) | made(nodes.Boolean, st.booleans())
     )
@@ -139,8 +140,11 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
         made(nodes.If, expressions, block, maybe(block | made(nodes.If, expressions, block, maybe(block)))),
         made(nodes.Match, expressions, many(arm)),
         made(nodes.Do, loops),
-        made(nodes.Let, names, maybe(types), loops | may | choices),
-        made(nodes.Return, loops | may),
+        made(nodes.Let, names, maybe(types), loops | may | choices | attempt),
+        made(nodes.Return, loops | may | attempt),
+        made(nodes.Accept, attempt, maybe(expressions)),
+        made(nodes.Keep, attempt, maybe(expressions)),
+        made(nodes.Thread, names, attempt),
     )
 
 
@@ -156,7 +160,7 @@ simple = st.one_of(
     made(nodes.Keep, expressions, maybe(expressions)),
     made(nodes.Accept, expressions, maybe(expressions)),
     made(nodes.Next, many(states, 1)),
-    made(nodes.Mock, qualified, arguments, many(expressions, 1)),
+    made(nodes.Mock, qualified, arguments, maybe(types), many(expressions | made(nodes.Failing, expressions), 1)),
     made(nodes.Expect, expressions),
 )
 bodies = blocks(st.recursive(simple, statements_with, max_leaves=5))

@@ -172,3 +172,32 @@ def test_comments_and_blanks_anywhere(seed: int) -> None:
 
 def words(found: tuple[Comment, ...]) -> list[str]:
     return sorted(comment.text.lstrip("#") for comment in found)
+
+
+AROUND_AN_ELSE = """
+flow f(xs: list[int]) -> int {  # 1
+  let x = # 2
+    xs[0] # 3
+    else # 4
+    as # 5
+    why # 6
+    { # 7
+      # 8
+      len(why) # 9
+      # 10
+    } # 11
+  let y = xs[1] # 12
+    else { # 13
+    # 14
+    accept 0 # 15
+    # 16
+  } # 17
+  return xs[2] else { x + y } # 18
+}
+"""
+
+
+def test_comments_around_an_else_stay() -> None:
+    before, after, _ = printed_again(AROUND_AN_ELSE)
+    assert [item.text for item in after.comments] == [item.text for item in before.comments]
+    assert after.file == before.file

@@ -60,7 +60,7 @@ class _Maker:
         names, lines = list(names), []
         for _ in range(self.random.randint(1, 3)):
             name = self.new()
-            match self.random.choice(["let", "let", "if", "for", "repeat", "match"] if depth else ["let"]):
+            match self.random.choice(["let", "let", "if", "for", "repeat", "match", "else"] if depth else ["let"]):
                 case "let":
                     lines.append(f"let {name} = {self.text(names, helper)}")
                     names.append(name)
@@ -77,6 +77,10 @@ class _Maker:
                         f"let {name} = repeat (s = {self.text(names, False)}) up to 2 "
                         f'{{ accept s when len(s) > 3  next s = {again} }} else {{ return "no" }}'
                     )
+                    names.append(name)
+                case "else":
+                    way = self.random.choice(['{ "" }', f"{{ accept {names[0]} }}", f"as {name}w {{ return {name}w }}"])
+                    lines.append(f"let {name} = {self.text(names, helper)} else {way}")
                     names.append(name)
                 case "match":
                     lines += [

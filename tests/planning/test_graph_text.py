@@ -93,6 +93,9 @@ def test_a_wrong_text_is_told(line: str, said: str) -> None:
         parse_graph(f'flow ask\n  %question: str = input("question")\n  {line}\n', SMALL)
 
 
+ATTEMPT = 'attempt(%question, ["question"])'
+
+
 @pytest.mark.parametrize(
     ("lines", "broken"),
     [
@@ -104,6 +107,9 @@ def test_a_wrong_text_is_told(line: str, said: str) -> None:
         (['%a: str = value(%question) mocked [mockrule(0, [], [%question])]'], "mocks stand at calls: 'a' has mocks"),
         (['%a: str = mocked("ask", [])'], "'a' is mocked by nothing"),
         (['inlined("ask", [], "question", "x")'], "an inlined call is there as a whole"),
+        ([f"%{name}: bool = {ATTEMPT}" for name in "ab"], "'question' belongs to the attempts 'a' and 'b'"),
+        (['%a: str = failure("question")'], "asks why 'question' failed, which is no attempt"),
+        ([f"%a: bool = {ATTEMPT}", '%b: str = failure("a") when +a'], "'b' asks why 'a' failed, and runs where"),
         (['%a: str = return(%question)', "%b: bool = expect(literal(true))"], "a graph returns or expects"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from alora_flow.language import load
 from alora_flow.language.meaning.program import Program
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.graph.nodes import Attempt
 from alora_flow.planning.graph.text import parse_graph, print_graph
 from alora_flow.planning.lowering.lowering import lower, lower_test
 from alora_flow.planning.passes.dead_nodes import remove_dead_nodes
@@ -60,9 +61,9 @@ def test_mocks_become_rules_of_the_calls_after_them() -> None:
     before = """
 test "mocked"
   %first: list[document] = tool(@look, [q = text(["a"])])
-  %mock: none = mock("ToolDecl look", [], [list([])<list[never]>])
+  %mock: none = mock("ToolDecl look", [], [list([])<list[never]>], none)
   %second: list[document] = tool(@look, [q = text(["b"])])
-  %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first])
+  %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first], none)
   %third: list[document] = tool(@look, [q = text(["c"])])
   %calls: int[0..] = callcount(["first", "second", "third"])
 """
@@ -82,7 +83,7 @@ mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [list([])<list
 def test_a_mocked_flow_is_one_node() -> None:
     before = """
 test "mocked"
-  %mock: none = mock("FlowDecl ask", [], [text(["m"])])
+  %mock: none = mock("FlowDecl ask", [], [text(["m"])], none)
   %r.question: str = value(text(["a"]))
   %r.look: list[document] = tool(@look, [q = %r.question])
   %r.return: str = value(%r.question)
@@ -152,6 +153,25 @@ def test_a_schedule_says_what_is_read_again(tmp_path: Path) -> None:
         "1  a  3 parts, read again: 1 by b; releases 2\n"
         "2  b  2 parts; releases 2\n"
     )
+
+
+def test_an_attempt_keeps_its_value_and_no_other_that_nothing_reads() -> None:
+    text = """
+        flow f(q: str) -> str {
+          let a = g(q) else { "none" }
+          let _ = split(q, "b")[1] else { return "no b" }
+          return a
+        }
+        flow g(q: str) -> str {
+          let dead = split(q, "a")[1]
+          return q
+        }
+    """
+    program = load(text)
+    graph = run_passes(lower(program, program.flows["f"]))
+    assert "a.dead" not in graph.nodes
+    attempts = [node.operation for node in graph.nodes.values() if isinstance(node.operation, Attempt)]
+    assert [attempt.among for attempt in attempts] == [("a.return", "a"), ("value",)]
 
 
 def test_a_test_graph_comes_out_of_the_passes_without_mocks() -> None:

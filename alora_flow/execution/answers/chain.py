@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from alora_flow.planning.evaluate import Values, evaluate
-from alora_flow.planning.graph.nodes import Node
+from alora_flow.planning.graph.nodes import Generate, Node
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,10 @@ class Inquiry:
 
     @cached_property
     def arguments(self) -> Mapping[str, Any]:
-        """The arguments of its call, by name."""
-        return {item.name: evaluate(item.value, self.values) for item in getattr(self.node.operation, "arguments", ())}
+        """The arguments of its call, by name; of a generation, the settings that it gives."""
+        operation = self.node.operation
+        given = operation.settings if isinstance(operation, Generate) else getattr(operation, "arguments", ())
+        return {item.name: evaluate(item.value, self.values) for item in given}
 
 
 class Link(Protocol):

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
+from enum import Enum
 from typing import Any
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import BadMock, RunFailed
 from alora_flow.execution.answers.chain import Inquiry, settled
+from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Failing
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import MockRule, Node
+from alora_flow.planning.reading import parse
 from alora_flow.prompts.thread import Generated, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Distribution, Reply
+from alora_flow.values.plain import plain
+
+MISSING = object()
+"""What a call gives for an argument that it does not have."""
 
 
 class Mocks:
-    """Counts which value of each rule is next."""
+    """Counts which value of each rule is next. `tell` is told of each node and the number of the mock that answers."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, tell: Callable[[str, int], None]) -> None:
+        self._tokenizer, self._tell = tokenizer, tell
         self._used: Counter[int] = Counter()
 
     def known(self, question: Inquiry) -> Future[Any] | None:
-        """The value of the first rule that fits this call."""
+        """The value of the first rule that fits this call; None where none does, since a generation has other settings.
+
+        Raises RunFailed where the mock says so, BadMock where it gives no value of the call's type, and for a tool, a
+        flow or an intrinsic that is mocked, but not with these arguments: the real one never runs.
+        """
         node, values = question.node, question.values
         rule = next((rule for rule in node.mocks if _fits(rule, question)), None)
         if rule is None:
-            if isinstance(node.operation, g.Mocked):
-                raise RunFailed(f"line {node.span.line}: no mock of this flow fits these arguments")
+            if node.mocks and not isinstance(node.operation, g.Generate):
+                raise _missed(question)
             return None
-        place = min(self._used[rule.number], len(rule.values) - 1)
+        answer = rule.values[min(self._used[rule.number], len(rule.values) - 1)]
         self._used[rule.number] += 1
-        return settled(self._as_result(node, evaluate(rule.values[place], values), values))
+        self._tell(node.id, rule.number)
+        if isinstance(answer, Failing):
+            raise RunFailed(evaluate(answer.message, values))
+        return settled(self._as_result(node, evaluate(answer, values), values))
 
     def learn(self, question: Inquiry, answer: Future[Any]) -> None:
         """A mock is nothing that a call tells."""
@@ -45,14 +61,37 @@ class Mocks:
             case g.Generate(as_type=None) as call:
                 written = Turn("assistant", (Generated(self._tokenizer.encode_data(value), value),))
                 return Reply(value, thread_of(call.thread, values).then(written))
-            case _ if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
-                return _distribution(node.type, value)
+            case g.Generate() if isinstance(value, str) and not isinstance(value, Enum):
+                value = _read(node, value)
+        if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
+            return _distribution(node.type, value)
         return value
 
 
 def _fits(rule: MockRule, question: Inquiry) -> bool:
     """Do the call's arguments equal those that the rule names?"""
-    return all(question.arguments[item.name] == evaluate(item.value, question.values) for item in rule.arguments)
+    given = question.arguments
+    return all(given.get(item.name, MISSING) == evaluate(item.value, question.values) for item in rule.arguments)
+
+
+def _missed(question: Inquiry) -> BadMock:
+    node = question.node
+    given = ", ".join(f"{name}: {plain(value)!r}" for name, value in question.arguments.items())
+    return BadMock(
+        f"line {node.span.line}: no mock of '{node.span.text.partition('(')[0]}' fits ({given})",
+        "mock it with these arguments, or without any for all other calls",
+    )
+
+
+def _read(node: Node, text: str) -> Any:
+    """Text as the value that it would be if the model wrote it. Raises BadMock where it is none."""
+    type = node.type.of if isinstance(node.type, t.ProbType) else node.type
+    options = dict(choices_of(type) or ())
+    try:
+        return options[text] if options else parse(type, text)
+    except (KeyError, RunFailed) as error:
+        said = f"line {node.span.line}: the mock of this call gives {text!r}, which is no {type}"
+        raise BadMock(said, "give it a value of the type, or the JSON that the model would write") from error
 
 
 def _distribution(type: t.ProbType, value: Any) -> Distribution:

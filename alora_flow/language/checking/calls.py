@@ -9,6 +9,7 @@ from alora_flow.language.checking.callees import CALLABLE, qualified
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import as_thread, described
 from alora_flow.language.checking.own_calls import function_call, own_call
+from alora_flow.language.checking.retries import check_retry
 from alora_flow.language.checking.scope import Symbol, bad, kind_of
 from alora_flow.language.checking.types import find_symbol, is_silent, resolve_result, written
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
@@ -192,6 +193,7 @@ def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread:
         checker.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
         return bad(node.span)
     _has_bound(checker, given)
+    check_retry(checker, given, as_type)
     if as_type == ERROR:
         return bad(node.span)
     return Generate(REPLY if as_type is None else as_type, node.span, thread, given, as_type, None)

@@ -15,8 +15,8 @@ from alora_flow.language.syntax import nodes
 
 def if_value(checker: Checker, node: nodes.IfValue, expected: Type | None) -> Expression:
     holds = condition(checker, checker.value(node.condition), "a condition")
-    then = _side(checker.inside(facts(holds, True)), node.then, expected)
-    otherwise = _side(checker.inside(facts(holds, False)), node.otherwise, expected)
+    then = side(checker.inside(facts(holds, True)), node.then, expected)
+    otherwise = side(checker.inside(facts(holds, False)), node.otherwise, expected)
     return IfValue(common([then.type, otherwise.type], expected), node.span, holds, then, otherwise)
 
 
@@ -27,11 +27,11 @@ def match_value(checker: Checker, node: nodes.MatchValue, expected: Type | None)
     for arm, case in zip(node.arms, match_arms(checker, node, subject), strict=True):
         inner = checker.inside({} if path is None else {path: case.type})
         binding = inner.bind(arm.name, "pattern", case.type) if arm.name else None
-        arms.append(ValueArm(case.patterns, binding, _side(inner, arm.value, expected), arm.span))
+        arms.append(ValueArm(case.patterns, binding, side(inner, arm.value, expected), arm.span))
     return MatchValue(common([arm.value.type for arm in arms], expected), node.span, subject, tuple(arms))
 
 
-def _side(checker: Checker, node: nodes.Expression, expected: Type | None) -> Expression:
+def side(checker: Checker, node: nodes.Expression, expected: Type | None) -> Expression:
     """A document or a reply becomes a part of a thread where one is wanted."""
     return wanted(checker, node, THREAD) if expected == THREAD else checker.value(node, expected)
 

@@ -23,7 +23,8 @@ Inside = OneOf["flow", "test", "for", "repeat", "else"]
 class Frame:
     """Where a block stands. `result` is what `return` must give, with the place that says so.
 
-    `top` at the top level of the body of a fan-out or loop, where `keep`, `accept` and `next` belong.
+    `top` at the top level of the body of a fan-out or loop, where `keep`, `accept` and `next` belong. `wanted` is what
+    `accept` gives, where that is known before.
     """
 
     inside: Inside
@@ -33,6 +34,7 @@ class Frame:
     states: dict[str, program.Binding] = field(default_factory=dict)
     given: list[program.Expression] = field(default_factory=list)
     fan_out: bool = False
+    wanted: Type | None = None
 
     @property
     def takes_accept(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal as OneOf
 from alora_flow.language.checking.arguments import settings
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import conversion, described
+from alora_flow.language.checking.retries import check_retry
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
 from alora_flow.language.checking.values import reader
@@ -44,6 +45,7 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
             unit.report.add("E0208", f"'{item.name}' must be a constant", item.value.span)
     items = _items(unit, node)
     emits = _emits(unit, items.get("emits"))
+    check_retry(checker, [item for item in given if fold(item.value) is not None], _written(emits, result))
     it = _it(unit, items["value"], emits) if "value" in items else None
     return Intrinsic(
         *head,
@@ -58,6 +60,11 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
         settings=given,
         it=it,
     )
+
+
+def _written(emits: Choices | Type | None, result: Type) -> Type:
+    """The type of what the adapter writes, as far as the flow says it."""
+    return result if emits is None or isinstance(emits, Choices) else emits
 
 
 def _items(unit: Unit, node: nodes.Intrinsic) -> dict[str, nodes.Item]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
+from alora_flow.language.checking.bounds import limit
 from alora_flow.language.checking.checker import Checker
+from alora_flow.language.checking.choices import common, side
 from alora_flow.language.checking.fit import condition, described, fit, wanted
 from alora_flow.language.checking.frames import Frame, constant_int, misplaced, when
 from alora_flow.language.checking.invocations import may_invoke
@@ -13,7 +15,7 @@ from alora_flow.language.checking.matches import match_arms
 from alora_flow.language.checking.tests import expect, mock
 from alora_flow.language.checking.types import resolve
 from alora_flow.language.meaning import program
-from alora_flow.language.meaning.folding import fold
+from alora_flow.language.meaning.failing import may_fail
 from alora_flow.language.meaning.narrowing import facts, path_of
 from alora_flow.language.meaning.operators import widened
 from alora_flow.language.meaning.types import (
@@ -59,7 +61,7 @@ def _statement(checker: Checker, node: nodes.Statement, frame: Frame, last: bool
         case nodes.Let():
             return _let(checker, node, frame), False
         case nodes.Thread():
-            return _thread(checker, node), False
+            return _thread(checker, node, frame), False
         case nodes.If():
             return _if(checker, node, frame)
         case nodes.Match():
@@ -95,8 +97,8 @@ def _let(checker: Checker, node: nodes.Let, frame: Frame) -> program.Statement:
     return program.Let(node.span, checker.bind(node.name, "let", declared or found.type), found)
 
 
-def _thread(checker: Checker, node: nodes.Thread) -> program.Statement:
-    found = wanted(checker, node.value, THREAD)
+def _thread(checker: Checker, node: nodes.Thread, frame: Frame) -> program.Statement:
+    found = fit(checker, _value(checker, node.value, frame, THREAD), THREAD)
     return program.Let(node.span, checker.bind(node.name, "thread", THREAD), found)
 
 
@@ -163,6 +165,8 @@ def _value(checker: Checker, node: nodes.Expression, frame: Frame, expected: Typ
             return _loop(checker, node, frame)
         case nodes.MayInvoke():
             return may_invoke(checker, node)
+        case nodes.Attempt():
+            return _attempt(checker, node, frame, expected)
     return checker.value(node, expected)
 
 
@@ -175,40 +179,13 @@ def _for(checker: Checker, node: nodes.For, frame: Frame) -> program.For:
     if not isinstance(source.type, ListType) and source.type != ERROR:
         checker.report.add("E0401", f"a fan-out needs a list, found {described(source)}", source.span)
     element = source.type.element if isinstance(source.type, ListType) else ERROR
-    limit = _limit(checker, node, source)
+    most = limit(checker, node, source)
     inner = checker.inside()
     binding = inner.bind(node.name, "loop", element)
     inside = frame.body("for")
     body, _ = block(inner, node.body, inside)
     kept = inside.given[0].type if inside.given else ERROR if checker.unit.gaps_in(node.body.span) else NONE
-    return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, limit, body, node.strict)
-
-
-def _limit(checker: Checker, node: nodes.For, source: program.Expression) -> int:
-    if node.limit is not None:
-        return constant_int(checker, node.limit, "the limit of a fan-out")
-    length = _length(source)
-    if length is not None:
-        return length
-    help = "write 'limit 8' after the list: the plan must know how wide it can get"
-    checker.report.add("E0605", "a fan-out over a list of unknown length needs a limit", node.source.span, help)
-    return 1
-
-
-def _length(source: program.Expression) -> int | None:
-    """How long a list is, where that is known."""
-    match source:
-        case program.ListValue(items=items):
-            return len(items)
-        case program.Builtin(function="range", arguments=(count,)):
-            number = fold(count)
-            return number.value if isinstance(number, program.Literal) and isinstance(number.value, int) else None
-        case program.Builtin(function="enumerate" | "sort" | "reverse", arguments=(inner, *_)):
-            return _length(inner)
-        case program.Builtin(function="zip", arguments=arguments):
-            known = [length for length in map(_length, arguments) if length is not None]
-            return min(known) if known else None
-    return None
+    return program.For(ERROR if kept == ERROR else ListType(kept), node.span, binding, source, most, body, node.strict)
 
 
 def _repeat(checker: Checker, node: nodes.Repeat, frame: Frame) -> program.Repeat:
@@ -268,12 +245,36 @@ def _otherwise(checker: Checker, node: nodes.Repeat, frame: Frame, inside: Frame
             "E0606", "this loop does not say what happens when no round is accepted", _head(node, "repeat"), help
         )
         return ()
-    after = replace(frame.body("else"), given=inside.given)
-    found, ended = block(checker.inside(), node.otherwise, after)
+    return _else(checker, node.otherwise, replace(frame.body("else"), given=inside.given))
+
+
+def _else(checker: Checker, node: nodes.Block, frame: Frame) -> program.Block:
+    """What is done where there is no value: it returns, or accepts another one."""
+    found, ended = block(checker, node, frame)
     if not ended:
         help = "it must 'return', or 'accept' a value"
-        checker.report.add("E0606", "this 'else' gives no value", node.otherwise.span, help)
+        checker.report.add("E0606", "this 'else' gives no value", node.span, help)
     return found
+
+
+def _attempt(checker: Checker, node: nodes.Attempt, frame: Frame, expected: Type | None) -> program.Attempt:
+    """The value of `else { x }` is what `else { accept x }` accepts."""
+    value = side(checker, node.value, expected)
+    if value.type != ERROR and not may_fail(value):
+        help = "leave it out: it is for calls, and for what a number or a place in a list may not fit"
+        checker.report.add("W0804", "this never fails: its 'else' does nothing", node.value.span, help)
+    inner = checker.inside()
+    binding = inner.bind(node.name, "pattern", STR) if node.name else None
+    after = replace(frame.body("else"), wanted=expected or value.type)
+    if isinstance(node.otherwise, nodes.Block):
+        otherwise = _else(inner, node.otherwise, after)
+    else:
+        given = side(inner, node.otherwise, after.wanted)
+        after.given.append(given)
+        otherwise = (program.Accept(given.span, given, None),)
+    types = [value.type, *(item.type for item in after.given)]
+    kind = ERROR if checker.unit.gaps_in(node.otherwise.span) else common(types, expected)
+    return program.Attempt(kind, node.span, value, binding, otherwise)
 
 
 def _head(node: nodes.Node, word: str) -> Span:
@@ -281,7 +282,7 @@ def _head(node: nodes.Node, word: str) -> Span:
 
 
 def _keep(checker: Checker, node: nodes.Keep, frame: Frame, last: bool) -> program.Statement:
-    found = checker.value(node.value)
+    found = _value(checker, node.value, frame, None)
     if frame.inside != "for" or not frame.top:
         misplaced(checker, node.span, "keep", "at the end of a 'for'")
     elif not last:
@@ -291,9 +292,11 @@ def _keep(checker: Checker, node: nodes.Keep, frame: Frame, last: bool) -> progr
 
 
 def _accept(checker: Checker, node: nodes.Accept, frame: Frame) -> program.Statement:
-    found = _value(checker, node.value, frame, None)
+    found = _value(checker, node.value, frame, frame.wanted)
+    if frame.wanted == THREAD:
+        found = fit(checker, found, THREAD)
     if not frame.takes_accept:
-        misplaced(checker, node.span, "accept", "directly in a 'repeat' or its 'else'")
+        misplaced(checker, node.span, "accept", "directly in a 'repeat', or in the 'else' of a value")
     frame.given.append(found)
     return program.Accept(node.span, found, when(checker, node.condition))
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from alora_flow.language.checking.arguments import bind, slots_of
+from alora_flow.language.checking.arguments import bind, settings, slots_of
 from alora_flow.language.checking.callees import callee
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import condition, wanted
+from alora_flow.language.checking.fit import condition, fit, wanted
 from alora_flow.language.checking.frames import Frame, misplaced
-from alora_flow.language.checking.types import written
+from alora_flow.language.checking.types import resolve_result, written
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.narrowing import facts
-from alora_flow.language.meaning.types import (
-    BOOL,
-    STR,
-    UNIT_FLOAT,
-    BoolType,
-    ProbType,
-    Type,
-    union,
-)
+from alora_flow.language.meaning.settings import SAMPLING
+from alora_flow.language.meaning.types import ERROR, NEVER, STR, Type, assignable, is_lasting, mocked_as
 from alora_flow.language.syntax import nodes
 
 
@@ -28,23 +21,51 @@ def mock(checker: Checker, node: nodes.Mock, frame: Frame) -> program.Statement:
     target = callee(checker, node.callee)
     if target is None:
         for item in node.values:
-            checker.value(item)
+            checker.value(item.message if isinstance(item, nodes.Failing) else item)
         return program.Mock(node.span, "generate", (), ())
-    slots = [] if target == "generate" else slots_of(target.parameters)
     name = f"'{written(node.callee)}'"
-    arguments = bind(checker, node, name, slots, partial=True)
-    type = _mocked_type(target)
-    values = tuple(wanted(checker, item, type, f"what {name} answers") for item in node.values)
+    if target == "generate":
+        return _generation(checker, node, name)
+    if node.as_type is not None:
+        message = f"'as' is for 'generate': {name} gives {target.result}"
+        checker.report.add("E0508", message, node.as_type.span, "leave it out")
+    arguments = bind(checker, node, name, slots_of(target.parameters), partial=True)
+    values = tuple(_answer(checker, item, mocked_as(target.result), name) for item in node.values)
     return program.Mock(node.span, target, arguments, values)
 
 
-def _mocked_type(target: program.Callee) -> Type:
-    if target == "generate":
-        return STR
-    if isinstance(target.result, ProbType):
-        of = target.result.of
-        return union([BOOL, UNIT_FLOAT]) if isinstance(of, BoolType) else of
-    return target.result
+def _generation(checker: Checker, node: nodes.Mock, name: str) -> program.Mock:
+    """Its settings and its type say which calls are meant; a string is what the model writes."""
+    arguments = settings(checker, node.arguments, SAMPLING, name)
+    as_type = resolve_result(checker.unit, node.as_type, "what is generated") if node.as_type else None
+    values = tuple(_written(checker, item, as_type, name) for item in node.values)
+    return program.Mock(node.span, "generate", arguments, values, None if as_type == ERROR else as_type)
+
+
+def _written(
+    checker: Checker, node: nodes.Expression | nodes.Failing, as_type: Type | None, name: str
+) -> program.Expression:
+    if isinstance(node, nodes.Failing):
+        return _failing(checker, node)
+    found = checker.value(node, mocked_as(as_type) if as_type else None)
+    if assignable(found.type, STR) or found.type == ERROR:
+        return found
+    if as_type is not None:
+        return fit(checker, found, mocked_as(as_type), f"what {name} answers")
+    if not is_lasting(found.type):
+        message = f"what {name} answers is text or a value of the call's type, found {found.type}"
+        checker.report.add("E0401", message, found.span)
+    return found
+
+
+def _answer(checker: Checker, node: nodes.Expression | nodes.Failing, type: Type, name: str) -> program.Expression:
+    if isinstance(node, nodes.Failing):
+        return _failing(checker, node)
+    return wanted(checker, node, type, f"what {name} answers")
+
+
+def _failing(checker: Checker, node: nodes.Failing) -> program.Failing:
+    return program.Failing(NEVER, node.span, wanted(checker, node.message, STR, "why it fails"))
 
 
 def expect(checker: Checker, node: nodes.Expect, frame: Frame) -> program.Statement:

@@ -119,8 +119,15 @@ def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expe
         report.add("E0304", f"'{enums[0].name}' has no member '{text}'", node.span, help)
         return
     known = [*checker.scope.names(), *checker.unit.names(ConstDecl)]
-    help = FOREIGN[text] if text in FOREIGN_VALUES else did_you_mean(text, known)
+    help = FOREIGN[text] if text in FOREIGN_VALUES else did_you_mean(text, known) or _as_member(checker, text)
     report.add("E0302", f"unknown name '{text}'", node.span, help)
+
+
+def _as_member(checker: Checker, text: str) -> str | None:
+    """Where no enum is expected, a member bears the name of its own."""
+    enums = [symbol for symbol in checker.unit.symbols.values() if isinstance(symbol, EnumDecl)]
+    owner = next((enum.name for enum in enums if text in enum.type.members), None)
+    return f"did you mean '{owner}.{text}'?" if owner else None
 
 
 def _list(checker: Checker, node: nodes.List, expected: Type | None) -> Expression:

@@ -369,6 +369,25 @@ class Repeat(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt(Expression):
+    """`search(q) else as why { return none }`: where a call or an operation in `value` fails, `otherwise` runs instead
+
+    It returns, or ends with an unconditional `Accept`. `binding` is `why`, the message of what failed.
+    """
+
+    value: Expression
+    binding: Binding | None
+    otherwise: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Failing(Expression):
+    """`fails "no network"` in a mock: the call fails with this message; type never"""
+
+    message: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Calls(Expression):
     """`calls(search)`, only in tests: how often it ran in this test so far; type int
 
@@ -525,12 +544,15 @@ class Mock(Statement):
 
     A call fits when its arguments equal those written (`arguments`: only those). `values` answer the first, second, …
     fitting call, the last one all later ones. A later mock that fits wins over an earlier one. A value has the
-    callee's result type; for prob[T] also T (certainty), for prob[bool] also p(true) as a float; for generate a str.
+    callee's result type; for prob[T] also T (certainty), for prob[bool] also p(true) as a float. For generate, it is
+    of any type, or text, and answers the calls of that type (of `as_type`, where it is written); `arguments` are
+    settings then.
     """
 
     target: Callee
     arguments: tuple[Argument, ...]
     values: tuple[Expression, ...]
+    as_type: Type | None = None
 
 
 @dataclass(frozen=True, slots=True)

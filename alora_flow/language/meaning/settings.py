@@ -26,6 +26,7 @@ SAMPLING: dict[str, Type] = {
     "min_p": UNIT_FLOAT,
     "seed": INT,
     "stop": union([STR, ListType(STR)]),
+    "retry": IntType(0),
 }
 
 # `with (...)` of a tool; `fallback` has the tool's own result type

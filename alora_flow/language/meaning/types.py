@@ -442,6 +442,13 @@ def is_data(type: Type) -> bool:
     return not isinstance(type, (ThreadType, ReplyType, InvocationType, ProbType, DurationType))
 
 
+def mocked_as(type: Type) -> Type:
+    """What a mock may give for a result of this type: of a distribution the certain outcome, or p(true)."""
+    if isinstance(type, ProbType):
+        return union([BOOL, UNIT_FLOAT]) if isinstance(type.of, BoolType) else type.of
+    return type
+
+
 def is_lasting(type: Type) -> bool:
     """Can it be a field, or what a flow gives to the outside? Data and distributions, alone or inside."""
     match type:

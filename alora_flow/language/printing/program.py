@@ -136,6 +136,9 @@ def _valued(head: str, value: p.Expression, tail: str = "") -> list[str]:
         )
         body, otherwise = _block(value.body), _block(value.otherwise)
         return [f"{head}repeat ({states}) up to {value.rounds}{tail}", *body, "else", *otherwise]
+    if isinstance(value, p.Attempt):
+        why = f" as {_declared(value.binding, value.binding.type)}" if value.binding else ""
+        return [f"{head}{show_expression(value.value)}{tail}", f"else{why}", *_block(value.otherwise)]
     return [f"{head}{show_expression(value)}{tail}"]
 
 
@@ -172,7 +175,8 @@ def _when(condition: p.Expression | None) -> str:
 
 def _mock(node: p.Mock) -> list[str]:
     values = " then ".join(map(show_expression, node.values))
-    return [f"mock {_callee(node.target)}{_arguments(node.arguments)} = {values}"]
+    as_type = f" as {node.as_type}" if node.as_type else ""
+    return [f"mock {_callee(node.target)}{_arguments(node.arguments)}{as_type} = {values}"]
 
 
 def _next(node: p.Next) -> list[str]:
@@ -298,6 +302,7 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.Invoke: lambda node: f"({node.intrinsic.key}{_arguments(node.arguments)} on {show_expression(node.thread)})",
     p.ToolCall: lambda node: f"{node.tool.key}{_arguments(node.arguments)}",
     p.FlowCall: lambda node: f"{node.flow}{_arguments(node.arguments)}",
+    p.Failing: lambda node: f"fails {show_expression(node.message)}",
     p.Calls: lambda node: f"calls({_callee(node.target)})",
     p.PlanField: lambda node: f"plan.{node.name}",
 }

@@ -23,7 +23,7 @@ SIMPLE = (
     *(nodes.Let, nodes.Thread, nodes.Return, nodes.Require, nodes.Keep, nodes.Accept, nodes.Next, nodes.Mock),
     nodes.Expect,
 )
-BLOCKS = (nodes.For, nodes.Repeat, nodes.MayInvoke)
+BLOCKS = (nodes.For, nodes.Repeat, nodes.MayInvoke, nodes.Attempt)
 
 
 class StatementPrinter:
@@ -62,21 +62,30 @@ class StatementPrinter:
         if isinstance(node, nodes.If):
             return self.flat_if(node) if self.was_flat(node, needs_source=True) else None
         if isinstance(node, nodes.Do):
-            return self.flat_for(node.value)
+            return self.flat_blocks(node.value)
         if not isinstance(node, SIMPLE):
             return None
         head, value, tail = PARTS[type(node)](node)
         if self.is_spread(value):
             return None
-        shown = self.flat_for(value) if isinstance(value, BLOCKS) else expression(value, indent=self.out.indent)
+        shown = self.flat_blocks(value) if isinstance(value, BLOCKS) else expression(value, indent=self.out.indent)
         return None if shown is None or "\n" in shown else f"{head}{shown}{tail}"
 
-    def flat_for(self, node: nodes.Expression) -> str | None:
-        """A fan-out with one statement; loops and calls by the model have lines of their own."""
-        block = self.flat_block(node.body) if isinstance(node, nodes.For) else None
-        if not isinstance(node, nodes.For) or block is None or not self.was_flat(node, needs_source=True):
+    def flat_blocks(self, node: nodes.Expression) -> str | None:
+        """A fan-out or an `else` with one statement; loops and calls by the model have lines of their own."""
+        if not self.was_flat(node, needs_source=True):
             return None
-        return f"{for_head(node)} {block}"
+        match node:
+            case nodes.For():
+                block = self.flat_block(node.body)
+                return block and f"{for_head(node)} {block}"
+            case nodes.Attempt(value=value) if not self.is_spread(value):
+                block = self.flat_side(node.otherwise)
+                return block and f"{expression(value, indent=self.out.indent)}{else_head(node)} {block}"
+        return None
+
+    def flat_side(self, node: nodes.Block | nodes.Expression) -> str | None:
+        return self.flat_block(node) if isinstance(node, nodes.Block) else f"{{ {expression(node)} }}"
 
     def flat_if(self, node: nodes.If) -> str | None:
         then = self.flat_block(node.then)
@@ -143,6 +152,8 @@ class StatementPrinter:
                 self.repeat(value, head, tail)
             case nodes.MayInvoke():
                 self.may_invoke(value, head, tail)
+            case nodes.Attempt():
+                self.attempt(value, head, tail)
             case _:
                 self.out.hoist(node.span.end)
                 for line in self.broken(head, value, tail):
@@ -160,6 +171,19 @@ class StatementPrinter:
         if node.otherwise is not None:
             self.out.add("} else {")
             self.body(node.otherwise)
+        self.out.add(f"}}{tail}")
+
+    def attempt(self, node: nodes.Attempt, head: str, tail: str) -> None:
+        block = isinstance(node.otherwise, nodes.Block)
+        self.out.hoist(node.otherwise.span.start if block else node.span.end)
+        for line in self.broken(head, node.value, f"{else_head(node)} {{"):
+            self.out.add(line)
+        if isinstance(node.otherwise, nodes.Block):
+            self.body(node.otherwise)
+        else:
+            with self.out.nested():
+                for line in self.broken("", node.otherwise, ""):
+                    self.out.add(line)
         self.out.add(f"}}{tail}")
 
     def state(self, node: nodes.State) -> str:
@@ -257,6 +281,10 @@ def for_head(node: nodes.For) -> str:
     return f"for {node.name.text} in {expression(node.source)}{limit}"
 
 
+def else_head(node: nodes.Attempt) -> str:
+    return f" else as {node.name.text}" if node.name else " else"
+
+
 def value_after(node: nodes.RunOn) -> str:
     as_type = f" as {type_text(node.as_type)}" if node.as_type else ""
     return as_type + (f" on {expression(node.thread, 10)}" if node.thread else "")
@@ -283,8 +311,14 @@ def _next(node: nodes.Next) -> tuple[str, nodes.Expression, str]:
 
 def _mock(node: nodes.Mock) -> tuple[str, nodes.Expression, str]:
     first, *others = node.values
-    tail = "".join(f" then {expression(item)}" for item in others)
-    return f"mock {qualified(node.callee)}{arguments(node.arguments)} = ", first, tail
+    tail = "".join(f" then {_answer(item)}" for item in others)
+    as_type = f" as {type_text(node.as_type)}" if node.as_type else ""
+    head = f"mock {qualified(node.callee)}{arguments(node.arguments)}{as_type}"
+    return (f"{head} fails ", first.message, tail) if isinstance(first, nodes.Failing) else (f"{head} = ", first, tail)
+
+
+def _answer(node: nodes.Expression | nodes.Failing) -> str:
+    return f"fails {expression(node.message)}" if isinstance(node, nodes.Failing) else expression(node)
 
 
 Parts = Callable[[Any], tuple[str, nodes.Expression, str]]

@@ -75,6 +75,7 @@ CODES: dict[str, str] = {
     "W0806": "members of a union that cannot be told apart",
     "W0807": "a reply that brings its whole thread",
     "W0808": "a name that hides a declaration",
+    "W0809": "a test that expects nothing",
     # warnings of a plan, which knows the model's tokenizer
     "W0901": "an invocation that its prompt tokenises otherwise",
     "W0902": "a chat template that rewrites earlier turns",

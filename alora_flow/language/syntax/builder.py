@@ -225,7 +225,10 @@ class TreeBuilder(threading.local):
         return nodes.Next(self.span(c), pick(c, nodes.State))
 
     def mock(self, c: Children) -> nodes.Mock:
-        return nodes.Mock(self.span(c), c[1], c[2].arguments, nodes_of(c[3:]))
+        return nodes.Mock(self.span(c), c[1], c[2].arguments, c[4], nodes_of(c[5:]))
+
+    def failing(self, c: Children) -> nodes.Failing:
+        return nodes.Failing(self.span(c), c[1])
 
     def expect(self, c: Children) -> nodes.Expect:
         return nodes.Expect(self.span(c), c[1])
@@ -243,6 +246,10 @@ class TreeBuilder(threading.local):
     def may_invoke(self, c: Children) -> nodes.MayInvoke:
         budget = next((c[place + 1] for place, child in enumerate(c) if getattr(child, "type", "") == "BUDGET"), None)
         return nodes.MayInvoke(self.span(c), c[0], pick(c, nodes.Qualified), budget, pick(c, nodes.OnClause))
+
+    def attempt(self, c: Children) -> nodes.Attempt:
+        otherwise = c[4] if isinstance(c[4], nodes.Block) else c[5]
+        return nodes.Attempt(self.span(c), c[0], self.maybe_identifier(c[3]), otherwise)
 
     def on_clause(self, c: Children) -> nodes.OnClause:
         return nodes.OnClause(self.span(c), c[1], self.maybe_identifier(c[3]), c[6], c[8])

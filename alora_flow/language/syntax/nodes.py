@@ -298,6 +298,15 @@ class MayInvoke(Node):
     clauses: tuple[OnClause, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt(Node):
+    """`search(q) else { [] }`, `generate() as P on t else as why { return … }`: what there is where the value fails"""
+
+    value: Expression
+    name: Identifier | None
+    otherwise: Block | Expression
+
+
 Expression = (
     Name
     | Number
@@ -319,6 +328,7 @@ Expression = (
     | For
     | Repeat
     | MayInvoke
+    | Attempt
 )
 
 
@@ -435,12 +445,20 @@ class Do(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Failing(Node):
+    """`fails "no network"`, in a mock"""
+
+    message: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Mock(Node):
-    """`mock search(q: "x") = []`, `mock safety() = true then false`"""
+    """`mock search(q: "x") = []`, `mock safety() = true then false`, `mock generate() as Pet fails "cut"`"""
 
     callee: Qualified
     arguments: tuple[Argument, ...]
-    values: tuple[Expression, ...]
+    as_type: TypeNode | None
+    values: tuple[Expression | Failing, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ def explain(error: UnexpectedInput, source: Source, text: str, base: int = 0) ->
 def expected_words(accepted: Iterable[str]) -> list[str]:
     """Names of terminals in people's words, groups first."""
     left = set(accepted)
+    if "MAY" in left:  # behind a value, 'else' goes on as operators do
+        left.discard("ELSE")
     words = []
     for group, needed in GROUPS.items():
         if needed <= left:
@@ -170,12 +172,16 @@ def _help(place: _Place) -> str | None:
     word = place.text
     if place.before in PREFIXES and word.startswith('"'):
         return f"every string may have holes: leave the '{place.before}' out"
-    if place.before in ("await", "async", "new") and "NAME" not in place.accepted - {"LET"}:
+    if place.before in ("await", "async", "new", "try") and "NAME" not in place.accepted - {"LET"}:
         return FOREIGN.get(place.before) or "records are made by calling them: leave 'new' out"
     if word == "<" and re.match(r"[\w.<>, ]*>", place.after):
         return "the type inside stands in square brackets, as in 'list[str]'"
     if word == "else" and "LBRACE" in place.accepted:
         return "a value by condition is written 'if c { a } else { b }'"
+    if word == "else" and place.starts_statement:
+        return "an 'else' stands behind an 'if', a 'repeat', or a value that may fail"
+    if place.before == "else" and {"AS", "LBRACE"} <= place.accepted:
+        return "what there is instead stands in braces; 'else as why { … }' names what failed"
     if word == "for" and place.opened and place.opened[-1][1] == "[":
         return "a list of what a fan-out keeps is written 'for x in xs limit 8 { keep … }'"
     if place.is_name:
@@ -183,7 +189,7 @@ def _help(place: _Place) -> str | None:
     if word == "=":
         return _help_with_equals(place)
     if word == "," and place.starts_statement:
-        if "ELSE" in place.accepted:
+        if "ELSE" in place.accepted and "MAY" not in place.accepted:
             return "a message stands after 'else'"
         return "nothing separates statements: leave it out"
     if word in DECLARATIONS and place.starts_statement:

@@ -121,6 +121,9 @@ FOREIGN: dict[str, str] = {
     "elif": "write 'else if'",
     "switch": "write 'match x { … }'",
     "case": "an arm is written 'pattern => { … }'",
+    **dict.fromkeys(
+        ("try", "catch", "except", "rescue"), "what fails is handled behind it: 'let x = f() else as why { … }'"
+    ),
     "break": "a repeat ends with 'accept value when condition'",
     "continue": "a fan-out leaves an element out with 'keep x when condition'",
     "True": "write 'true'",

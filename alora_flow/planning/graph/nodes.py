@@ -143,6 +143,22 @@ class Require:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """True when `value` is there and none of the nodes `among` that it takes has failed; false as soon as one has, and
+    the others are skipped."""
+
+    value: Expression
+    among: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the first node said that failed in an attempt."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
 class TooDeep:
     """Where a flow would call itself beyond its `max_depth`: the run fails if it comes here."""
 
@@ -161,12 +177,13 @@ class Return:
 class Mock:
     """`mock search(q: "x") = [] then found` in a test, for the calls of `callee` (a key of `callee_of`) after it.
 
-    The pass "mocking" turns it into rules at these calls.
+    The pass "mocking" turns it into rules at these calls. `as_type`: of generations, only those of this type.
     """
 
     callee: str
     arguments: tuple[Argument, ...]
     values: tuple[Expression, ...]
+    as_type: Type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +228,8 @@ Operation: TypeAlias = (
     | Select
     | Collect
     | Require
+    | Attempt
+    | Failure
     | TooDeep
     | Return
     | Mock
@@ -225,7 +244,8 @@ MODEL_CALLS = (Generate, Invoke)
 
 @dataclass(frozen=True, slots=True)
 class MockRule:
-    """`mock search(q: "x") = [] then found`: what a test has a call give instead. `number` tells rules apart."""
+    """`mock search(q: "x") = [] then found`: what a test has a call give instead. `number`: its place among the mocks
+    of the test."""
 
     number: int
     arguments: tuple[Argument, ...]
@@ -316,6 +336,25 @@ class FlowGraph:
                 path = path[len(implied) :]
         return tuple(reversed(found))
 
+    @cached_property
+    def attempts(self) -> Mapping[str, str]:
+        """By node, where it belongs to an attempt: the innermost one. An attempt may belong to another."""
+        return {
+            member: node.id
+            for node in self.nodes.values()
+            if isinstance(node.operation, Attempt)
+            for member in node.operation.among
+        }
+
+    def attempted(self, attempt: str) -> Iterator[Node]:
+        """All nodes that belong to an attempt, those of attempts inside it too."""
+        operation = self.nodes[attempt].operation
+        assert isinstance(operation, Attempt)
+        for member in operation.among:
+            yield self.nodes[member]
+            if isinstance(self.nodes[member].operation, Attempt):
+                yield from self.attempted(member)
+
     @property
     def model_calls(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes.values() if isinstance(node.operation, MODEL_CALLS))
@@ -337,8 +376,10 @@ def _found(node: Node) -> Iterable[tuple[str, EdgeKind]]:
     found: dict[str, EdgeKind] = dict.fromkeys(_extended(node.operation), "thread")
     for value in node_values((node.operation, node.mocks)):
         found.setdefault(value.node, "data")
-    if isinstance(node.operation, (CallCount, Figure)):
+    if isinstance(node.operation, (CallCount, Figure, Attempt)):
         found.update(dict.fromkeys(node.operation.among, "data"))
+    if isinstance(node.operation, Failure):
+        found[node.operation.attempt] = "data"
     return found.items()
 
 

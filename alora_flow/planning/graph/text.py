@@ -73,6 +73,7 @@ LOWERED = (
     p.FlowCall,
     p.For,
     p.Repeat,
+    p.Attempt,
     p.Calls,
     p.PlanField,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from alora_flow.language.meaning.types import BOOL
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.graph.nodes import FlowGraph, Guard
 
 
 class BrokenGraph(AssertionError):
@@ -51,6 +51,21 @@ def _inputs(graph: FlowGraph) -> Iterator[str]:
             yield f"parameter '{name}' has {given.count(name)} nodes"
 
 
+def _attempts(graph: FlowGraph) -> Iterator[str]:
+    found = [node for node in graph.nodes.values() if isinstance(node.operation, g.Attempt)]
+    among = [(member, node.id) for node in found for member in node.operation.among]  # type: ignore[union-attr]
+    for member, attempt in among:
+        if graph.attempts[member] != attempt:
+            yield f"'{member}' belongs to the attempts '{attempt}' and '{graph.attempts[member]}'"
+    for node in graph.nodes.values():
+        if isinstance(node.operation, g.Failure):
+            attempt = node.operation.attempt
+            if not isinstance(graph.nodes[attempt].operation, g.Attempt):
+                yield f"'{node.id}' asks why '{attempt}' failed, which is no attempt"
+            elif Guard(attempt, False) not in node.guards:
+                yield f"'{node.id}' asks why '{attempt}' failed, and runs where it did not"
+
+
 def _results(graph: FlowGraph) -> Iterator[str]:
     kinds = {type(node.operation) for node in graph.nodes.values()}
     if g.Return in kinds and g.Expect in kinds:
@@ -85,6 +100,7 @@ INVARIANTS: dict[str, Callable[[FlowGraph], Iterator[str]]] = {
     "what a node needs stands before it": _order,
     "guards are bool": _guards,
     "each parameter has one node": _inputs,
+    "a node fails in one attempt": _attempts,
     "a graph returns or expects": _results,
     "what starts early has no effect": _speculation,
     "mocks stand at calls": _mocks,

@@ -80,8 +80,8 @@ class _Lowering(GraphBuilder):
                 return self._node(g.Figure(figure, among), expression, state, "plan")
             case p.For():
                 return self._for(expression, state, name or "for")
-            case p.Repeat():
-                return self._repeat(expression, state, name or "repeat")[0]
+            case p.Repeat() | p.Attempt():
+                return self._placed(expression, state, name)[0]
             case p.Binary(operator="and" | "or" | "??"):
                 return self._lazy(expression, state)
             case p.IfValue():
@@ -171,7 +171,7 @@ class _Lowering(GraphBuilder):
         before = len(self.nodes)
         choices = self._inline(flow, arguments, place)
         result = self.put(g.Select(tuple(choices), flow.key), call.type, state.place, call.span, name)
-        first = next(islice(self.nodes, before, None))
+        first = next(islice(reversed(self.nodes), len(self.nodes) - before - 1, None))
         self.inlined.append(g.Inlined(flow.key, arguments, first, result.node))
         return result
 
@@ -235,6 +235,51 @@ class _Lowering(GraphBuilder):
         value = self.put(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
         return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
 
+    def _placed(self, value: Expression, state: LoweringState, name: str | None = None) -> tuple[Expression, Place]:
+        """A value, and where the run goes on behind it: the `else` of a loop or an attempt may have returned."""
+        match value:
+            case p.Repeat():
+                return self._repeat(value, state, name or "repeat")
+            case p.Attempt():
+                return self._attempt(value, state, name or "value")
+        return self.value(value, state, name), state.place
+
+    def _attempt(self, attempt: p.Attempt, state: LoweringState, name: str) -> tuple[Expression, Place]:
+        """The value; where one of the nodes that it takes fails, what the `else` gives."""
+        before, returned = len(self.nodes), len(self._returned[-1])
+        value = self._tried(attempt.value, state, name)
+        nodes = list(islice(reversed(self.nodes.values()), len(self.nodes) - before))[::-1]
+        inside = {member for n in nodes if isinstance(n.operation, g.Attempt) for member in n.operation.among}
+        operation = g.Attempt(value, tuple(node.id for node in nodes if node.id not in inside))
+        worked = self.add(operation, BOOL, state.place, attempt.value.span, f"{name}_worked").node
+        there = self._guarded(state, worked, True).place
+        accepted = self._otherwise(attempt, worked, state)
+        if not accepted:
+            return value, there
+        found = self.add(g.Select(((there.path, value), *accepted)), attempt.type, state.place, attempt.span, name)
+        if len(self._returned[-1]) == returned:
+            return found, state.place
+        return found, self._continue(state.place, [there.path, *(path for path, _ in accepted)], attempt.span)
+
+    def _tried(self, value: Expression, state: LoweringState, name: str) -> NodeValue:
+        """A node for what is tried, since only nodes fail."""
+        lowered = self.value(value, state, name)
+        if isinstance(lowered, NodeValue):
+            return lowered
+        operation = g.Thread(lowered) if lowered.type == THREAD else g.Value(lowered)
+        return self.add(operation, lowered.type, state.place, lowered.span, name)
+
+    def _otherwise(self, attempt: p.Attempt, worked: str, state: LoweringState) -> Exits:
+        """What the `else` accepts. It starts only once something has failed, where guarded work starts early too."""
+        inside = self._guarded(state, worked, False)
+        inside = inside._replace(place=inside.place._replace(speculate=False))
+        if attempt.binding:
+            binding = attempt.binding
+            inside = inside.bind(binding, self.add(g.Failure(worked), STR, inside.place, binding.span, binding.name))
+        self._kept.append([])
+        self.block(attempt.otherwise, inside)
+        return self._kept.pop()
+
     def _named(self, value: Expression, binding: Binding, state: LoweringState) -> Expression:
         """What a `let`, a `thread` or a state of a loop stands for."""
         return self._bound(self.value(value, state, binding.name), binding, state.place)
@@ -261,16 +306,12 @@ class _Lowering(GraphBuilder):
     def _statement(self, statement: p.Statement, state: LoweringState) -> LoweringState | None:
         match statement:
             case p.Let(binding=None, value=value):
-                self.value(value, state)
-            case p.Let(binding=p.Binding() as binding, value=p.Repeat() as loop):
-                value, place = self._repeat(loop, state, binding.name)
-                return state._replace(place=place).bind(binding, value)
+                return state._replace(place=self._placed(value, state)[1])
             case p.Let(binding=p.Binding() as binding, value=value):
-                return state.bind(binding, self._named(value, binding, state))
-            case p.Do(value=p.Repeat() as loop):
-                return state._replace(place=self._repeat(loop, state, "repeat")[1])
-            case p.Do(value=loop):
-                self.value(loop, state)
+                found, place = self._placed(value, state, binding.name)
+                return state._replace(place=place).bind(binding, self._bound(found, binding, place))
+            case p.Do(value=value):
+                return state._replace(place=self._placed(value, state)[1])
             case p.If():
                 return self._if(statement, state)
             case p.Match():
@@ -340,10 +381,10 @@ class _Lowering(GraphBuilder):
         return inside, after
 
     def _return(self, statement: p.Return, state: LoweringState) -> None:
-        value = self.value(statement.value, state)
+        value, place = self._placed(statement.value, state)
         operation = g.Return(value) if len(self._returned) == 1 else g.Value(value)
-        node = self.add(operation, value.type, state.place, statement.span, "return")
-        self._returned[-1].append((state.place.path, node))
+        node = self.add(operation, value.type, place, statement.span, "return")
+        self._returned[-1].append((place.path, node))
 
     def _require(self, statement: p.Require, state: LoweringState) -> LoweringState:
         """What follows is guarded by the requirement, so that nothing starts that a failed run would throw away."""
@@ -353,7 +394,8 @@ class _Lowering(GraphBuilder):
         return state._replace(place=state.place.when(Guard(node.node)))
 
     def _mock(self, mock: p.Mock, state: LoweringState) -> None:
-        operation = g.Mock(key_of(mock.target), self._parts(mock.arguments, state), self._parts(mock.values, state))
+        parts = self._parts(mock.arguments, state), self._parts(mock.values, state)
+        operation = g.Mock(key_of(mock.target), *parts, mock.as_type)
         self.add(operation, NONE, state.place, mock.span, "mock")
 
     def _keep(self, statement: p.Keep | p.Accept, state: LoweringState) -> LoweringState | None:
@@ -362,7 +404,8 @@ class _Lowering(GraphBuilder):
         if statement.condition is not None:
             name = type(statement).__name__.lower()
             place = place.when(Guard(self.condition(statement.condition, state, name)))
-        self._kept[-1].append((place.path, self.value(statement.value, state._replace(place=place))))
+        value, there = self._placed(statement.value, state._replace(place=place))
+        self._kept[-1].append((there.path, value))
         if statement.condition is None:
             return None
         return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))

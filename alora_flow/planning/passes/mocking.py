@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from alora_flow.language.meaning.types import STR, assignable, mocked_as, union
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Inlined, MockRule, Node, callee_of
 
@@ -13,18 +14,36 @@ def apply_mocks(graph: FlowGraph) -> FlowGraph:
     mocked = _mocked_flows(graph)
     budgets = tuple(b for b in graph.budgets if not any(b.prefix.startswith(f"{call.node}.") for call in mocked))
     nodes = _without_bodies(graph, mocked)
-    rules: dict[str, tuple[MockRule, ...]] = {}  # callee → its rules, the last first
+    mocks: list[g.Mock] = []
     answered: dict[str, Node] = {}
     for node in nodes:
         if isinstance(node.operation, g.Mock):
-            mock, number = node.operation, sum(map(len, rules.values()))
-            rules[mock.callee] = (MockRule(number, mock.arguments, mock.values), *rules.get(mock.callee, ()))
+            mocks.append(node.operation)
         else:
-            callee = callee_of(node.operation)
-            answered[node.id] = replace(node, mocks=rules.get(callee, ())) if callee else node
+            answered[node.id] = replace(node, mocks=_rules(node, mocks))
     return replace(
         graph, nodes={i: _among(node, answered) for i, node in answered.items()}, budgets=budgets, inlined=()
     )
+
+
+def _rules(node: Node, mocks: list[g.Mock]) -> tuple[MockRule, ...]:
+    """What the mocks before a call say of it, the last one first."""
+    callee = callee_of(node.operation)
+    if callee is None:
+        return ()
+    meant = [(at, mock) for at, mock in enumerate(mocks) if mock.callee == callee and _meant(mock, node)]
+    return tuple(MockRule(at, mock.arguments, mock.values) for at, mock in reversed(meant))
+
+
+def _meant(mock: g.Mock, node: Node) -> bool:
+    """Can all values of a generation's mock be of this call's type? Text is read as that, and so it always can."""
+    if not isinstance(node.operation, g.Generate):
+        return True
+    as_type = node.operation.as_type
+    if mock.as_type is not None and mock.as_type != as_type:
+        return False
+    wanted = STR if as_type is None else union([STR, mocked_as(as_type)])
+    return all(assignable(value.type, wanted) for value in mock.values)
 
 
 def _mocked_flows(graph: FlowGraph) -> list[Inlined]:
@@ -53,8 +72,8 @@ def _without_bodies(graph: FlowGraph, mocked: list[Inlined]) -> list[Node]:
 
 
 def _among(node: Node, nodes: dict[str, Node]) -> Node:
-    """What a test counts, less what is not there any more."""
-    if not isinstance(node.operation, (g.CallCount, g.Figure)):
+    """What a test counts and an attempt is made of, less what is not there any more."""
+    if not isinstance(node.operation, (g.CallCount, g.Figure, g.Attempt)):
         return node
     among = tuple(other for other in node.operation.among if other in nodes)
     return replace(node, operation=replace(node.operation, among=among))

@@ -19,7 +19,11 @@ from alora_flow.prompts.thread import Hole
 
 @dataclass(frozen=True)
 class PlannedCall:
-    """One call. `extends`: the thread as its author wrote it. `active_from`: place of the first adapted token."""
+    """One call. `extends`: the thread as its author wrote it. `active_from`: place of the first adapted token.
+
+    `tries`: how often it is asked at most; `generated_at_most` counts them all, and all but the first find the prompt
+    in the cache.
+    """
 
     node: Node
     extends: str
@@ -28,6 +32,7 @@ class PlannedCall:
     generated_at_most: int
     adapter: str | None
     active_from: Amount | None
+    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,10 @@ def _planned(ledger: Ledger, call: PromptedCall, whole: Amount) -> PlannedCall:
         " ".join(call.node.operation.thread.span.text.split()),  # type: ignore[union-attr]
         whole - prefilled,
         prefilled,
-        call.form.most_tokens,
+        call.form.most_tokens * call.form.tries,
         prompt.contract.name if prompt.contract else None,
         None if prompt.active_from is None else whole - amount(prompt.since(prompt.active_from)),
+        call.form.tries,
     )
 
 
