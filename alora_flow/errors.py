@@ -8,6 +8,7 @@ FlowError
 │   ├── BadValue                        an input value does not fit the flow's parameter
 │   └── BudgetTooSmall                  a flow's worst case is more than its budget
 ├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
+│   └── ModuleClosed                    a module was closed, and is used all the same
 └── RunFailed                           the program was right and the run was not: exit code 3
     └── BudgetSpent                     a flow spent more than its budget
 """
@@ -64,6 +65,10 @@ class BadUsage(FlowError):
     """The request itself makes no sense."""
 
     exit_code = 2
+
+
+class ModuleClosed(BadUsage):
+    """A module runs nothing any more once it is closed."""
 
 
 class RunFailed(FlowError):

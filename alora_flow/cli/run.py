@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -81,7 +82,7 @@ def command(
             show_stats(Console(stderr=True), result.trace)
 
 
-def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result:
+def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result[Any]:
     """Where it is `shown`, with a line for the running nodes while it works."""
     if not shown:
         return flow.perform([schedule], write)[0]

@@ -1,18 +1,22 @@
 """Several runs on one backend: every step of it serves the calls of all of them.
 
 The thread that wants a run leads: it starts nodes and steps the backend for its own run and for those of the threads
-that wait behind it. When its own are ended, the next one leads.
+that wait behind it. When its own are ended, the next one leads. What others want done between two steps (a run that is
+cancelled, say) they leave as an order to whoever leads.
 """
 
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
+from typing import TypeVar
 
 from alora_flow.backends.base import Backend
+from alora_flow.errors import RunFailed
 from alora_flow.execution.bounds import Crowd
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
@@ -28,6 +32,8 @@ TOOL_WAIT = 0.1
 INCOMPLETE = ("cancelled", "timeout", "error")
 """Calls that ended so have left in the cache what no ledger knows."""
 
+T = TypeVar("T")
+
 
 class Conductor:
     """Owns a backend's cache: `ledger` says what is in it."""
@@ -39,6 +45,7 @@ class Conductor:
         self._waiting: deque[FlowRun] = deque()
         self._active: list[FlowRun] = []
         self._calls: dict[int, FlowRun] = {}
+        self._orders: deque[Callable[[], None]] = deque()
         self._spoilt = False  # the ledger is not sure any more
 
     @property
@@ -51,53 +58,97 @@ class Conductor:
 
     def perform(self, runs: Sequence[FlowRun]) -> None:
         """Return when all are ended, each with its result or its error."""
+        self._refuse_listeners()
+        self.enqueue(runs)
+        self.see_through(runs)
+
+    def enqueue(self, runs: Sequence[FlowRun]) -> None:
+        """They are begun once somebody leads: whoever does so must call `see_through`."""
         with self._turn:
-            if self._leader == threading.get_ident():
-                raise RuntimeError("a listener can't run flows on the backend that it watches")
             self._waiting.extend(runs)
-        while self._leads(runs):
+
+    def see_through(self, runs: Sequence[FlowRun]) -> None:
+        """Return when these, which are enqueued, are ended. Whoever is interrupted while he waits takes them back."""
+        left = deque(runs)
+
+        def ended() -> bool:
+            while left and left[0].ended:
+                left.popleft()
+            return not left
+
+        try:
+            self._lead(ended, runs)
+        except BaseException:
+            for run in runs:
+                self.cancel(run)
+            raise
+
+    def cancel(self, run: FlowRun) -> None:
+        """End a run before the next step, and take its calls back; one that is ended is left. From any thread."""
+        self._orders.append(partial(self._drop, run))
+
+    def cancel_all(self) -> None:
+        """End every run before the next step."""
+
+        def drop() -> None:
+            for run in [*self._active, *self._waiting]:
+                self._drop(run)
+
+        self._orders.append(drop)
+
+    def between_steps(self, work: Callable[[], T]) -> T:
+        """The result of work beside which nobody uses the backend."""
+        self._refuse_listeners()
+        done: Future[T] = Future()
+        self._orders.append(partial(_fulfil, done, work))
+        self._lead(done.done)
+        return done.result()
+
+    def forget(self) -> None:
+        """Empty the cache, once no run is under way."""
+        self._refuse_listeners()
+        with self._turn:
+            self._turn.wait_for(lambda: self._leader is None and not self._active)
+            self._empty()
+
+    def _refuse_listeners(self) -> None:
+        if self._leader == threading.get_ident():
+            raise RuntimeError("a listener can't run flows on the backend that it watches")
+
+    def _lead(self, done: Callable[[], bool], runs: Sequence[FlowRun] = ()) -> None:
+        """Wait until it is done, and lead where nobody else does."""
+        while self._leads(done):
             try:
-                left = deque(runs)
-                while left:
-                    if left[0].ended:
-                        left.popleft()
-                    else:
-                        self._advance()
+                while not done():
+                    self._advance()
             except BaseException as error:
-                self._give_up(error)
+                self._give_up(error, runs)
                 raise
             finally:
                 with self._turn:
                     self._leader = None
                     self._turn.notify_all()
 
-    def forget(self) -> None:
-        """Empty the cache. Only while no run is under way."""
-        self.backend.forget()
-        self.ledger.clear()
-        self.shared.crowd.clear()
-        self._spoilt = False
-
-    def _leads(self, runs: Sequence[FlowRun]) -> bool:
-        """Wait until these are ended (False), or nobody leads and so this thread does."""
-
-        def ended() -> bool:
-            return all(run.ended for run in runs)
-
+    def _leads(self, done: Callable[[], bool]) -> bool:
+        """Wait until it is done (False), or nobody leads and so this thread does."""
         with self._turn:
-            self._turn.wait_for(lambda: ended() or self._leader is None)
-            if not ended():
+            self._turn.wait_for(lambda: done() or self._leader is None)
+            if not done():
                 self._leader = threading.get_ident()
         return self._leader == threading.get_ident()
 
     def _advance(self) -> None:
         """Let every run go on as far as it can, and the backend by a step."""
+        self._obey()
         while self._waiting and len(self._active) < AT_ONCE and self._has_room():
             self._active.append(self._waiting.popleft())
             self._try(self._active[-1], self._active[-1].begin)
         for run in list(self._active):
             self._try(run, partial(self._start, run))
-        for ticket, completion in self.backend.step() if self.backend.busy else ():
+        back = self.backend.step() if self.backend.busy else ()
+        for run in list(self._active):
+            self._try(run, run.tell_text)
+        for ticket, completion in back:
             self._spoilt |= completion.finish in INCOMPLETE
             # Nobody's, where its run has failed by another call that ended in the same step.
             if (owner := self._calls.pop(ticket, None)) in self._active:
@@ -106,6 +157,22 @@ class Conductor:
             self._wait_for_tools()
         for run in list(self._active):
             self._try(run, partial(self._gather, run))
+
+    def _obey(self) -> None:
+        """Do what others want done between two steps."""
+        if self._orders:
+            while self._orders:
+                self._orders.popleft()()
+            with self._turn:
+                self._turn.notify_all()
+
+    def _drop(self, run: FlowRun) -> None:
+        if run in self._active:
+            run.fail(CancelledError("cancelled"))
+            self._leave(run)
+        elif run in self._waiting:
+            self._waiting.remove(run)
+            run.fail(CancelledError("cancelled"))
 
     def _start(self, run: FlowRun) -> None:
         try:
@@ -156,17 +223,35 @@ class Conductor:
         if not self._spoilt and self.ledger.size <= self.backend.cache_tokens // 2:
             return True
         if not self._active:
-            self.forget()
+            self._empty()
         return not self._active
 
-    def _give_up(self, error: BaseException) -> None:
-        """The backend or the leader's thread was interrupted: no run can go on."""
+    def _empty(self) -> None:
+        self.backend.forget()
+        self.ledger.clear()
+        self.shared.crowd.clear()
+        self._spoilt = False
+
+    def _give_up(self, error: BaseException, own: Sequence[FlowRun]) -> None:
+        """The backend failed, or the thread that leads was interrupted: no run can go on. An interrupt is meant for
+        that thread's `own` runs, and is not raised where others wait."""
+        others = error if isinstance(error, Exception) else RunFailed(BROKEN_OFF, "run it again")
         for run in [*self._active, *self._waiting]:
             if not run.ended:
-                run.fail(error)
+                run.fail(error if run in own else others)
             self.shared.hints.leave(id(run))
             run.withdraw()
         self._active.clear()
         self._waiting.clear()
         self._spoilt = True
         self._settle()
+
+
+BROKEN_OFF = "the run was broken off: the thread that led it was interrupted"
+
+
+def _fulfil(done: Future[T], work: Callable[[], T]) -> None:
+    try:
+        done.set_result(work())
+    except BaseException as error:
+        done.set_exception(error)

@@ -7,20 +7,21 @@ reads has a value, whatever its guards; it is decided when they are, and discard
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
-from alora_flow.backends.base import Backend
+from alora_flow.backends.base import Backend, ModelCall
 from alora_flow.errors import FlowError, RunFailed
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
+from alora_flow.execution.background import in_background
 from alora_flow.execution.bounds import Crowd, Left
 from alora_flow.execution.events import (
     CallCompleted,
@@ -31,6 +32,8 @@ from alora_flow.execution.events import (
     NodeStarted,
     RunEnded,
     RunStarted,
+    TextListener,
+    TextWritten,
     Tokens,
     quiet,
 )
@@ -76,16 +79,26 @@ class FlowRun:
     """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
     Each of them raises RunFailed, and then the run is over. Each call's prediction is made from the ledger when the
-    call begins, before the backend is asked. `listener` is told of every event.
+    call begins, before the backend is asked. `listener` is told of every event, `text_listener` of the answers' text as
+    it grows; `over` is done when the run has ended.
     """
 
     def __init__(
-        self, schedule: Schedule, shared: Shared, find_tool: FindTool, listener: Listener = quiet, seed: int = 0
+        self,
+        schedule: Schedule,
+        shared: Shared,
+        find_tool: FindTool,
+        listener: Listener = quiet,
+        seed: int = 0,
+        text_listener: TextListener | None = None,
     ) -> None:
         self.state, self.shared, self.seed = RunProgress(schedule), shared, seed
-        self.find_tool, self.listener = find_tool, listener
+        self.find_tool, self.listener, self.text_listener = find_tool, listener, text_listener
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
+        self.over: Future[None] = Future()
+        self.over.set_running_or_notify_cancel()  # whoever waits for it can't cancel it
+        self._written: list[TextWritten] = []  # that the listener has not been told of
         self.calls: dict[int, Started] = {}
         self._held: dict[str, int] = {}  # by the call that reads them last: tokens in the cache
         self._adding: dict[str, tuple[int, bool]] = {}  # of calls that wait: tokens, and whether they go on from others
@@ -164,6 +177,13 @@ class FlowRun:
         adds, goes_on = self._adding[node.id]
         return goes_on and crowd.tokens + adds <= total - total // 8
 
+    def tell_text(self) -> None:
+        """Let the listener have what was written since the last time; not while the backend is at work."""
+        written, self._written = self._written, []
+        if self.text_listener is not None:
+            for event in written:
+                self.text_listener(event)
+
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
         call, number, end = self.calls.pop(ticket)
@@ -211,6 +231,7 @@ class FlowRun:
         value = self._returned()
         self._tell(RunEnded(self._now()))
         self.result = value, self.trace
+        self.over.set_result(None)
 
     def fail(self, error: BaseException) -> None:
         """It ends without a result; a FlowError takes the trace along."""
@@ -222,6 +243,8 @@ class FlowRun:
                 error.trace = self.trace
             with suppress(Exception):  # the run's own error is the one to tell, not a listener's
                 self.listener(ended)
+        if not self.over.done():
+            self.over.set_result(None)
 
     def _returned(self) -> Any:
         """The value of the one `return` that ran; a test's graph has none."""
@@ -253,7 +276,7 @@ class FlowRun:
             return self._submit(call_of(node, self.state.setup, self.state.values))
         if answer is None:
             assert isinstance(operation, g.Tool)
-            answer = _in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
+            answer = in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
             self.answers.learn(question, answer)
         if answer.done():
             return self._learn(node, answer.result())
@@ -266,7 +289,7 @@ class FlowRun:
         number = self._submitted.get(node.id, 0)
         sent = model_call(call, self.state.values, f"{node.id}#{number}", self.seed, hints.of(id(self), call))
         try:
-            ticket = self.shared.backend.submit(sent)
+            ticket = self.shared.backend.submit(self._heard(sent, number))
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         found, end = self.shared.ledger.enter(call.prompt)
@@ -288,6 +311,15 @@ class FlowRun:
             return Tokens(found, len(call.prompt) - found)
         left = Left() if self.shared.crowd.overcommitted else self._left
         return left.prediction(call.prompt, call.thread)
+
+    def _heard(self, call: ModelCall, number: int) -> ModelCall:
+        """The call, and what it writes is kept for the listener where there is one."""
+
+        def write(text: str) -> None:
+            if text:
+                self._written.append(TextWritten(self._now(), call.node, number, text))
+
+        return replace(call, write=write) if self.text_listener else call
 
     # ----------------------------------------------------------- finishing
 
@@ -354,17 +386,3 @@ class FlowRun:
     def _tell(self, event: Event) -> None:
         self._log.append(event)
         self.listener(event)
-
-
-def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Call in a daemon thread, so that a tool that never comes back can't keep the process alive."""
-    future: Future[Any] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return future

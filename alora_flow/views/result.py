@@ -22,7 +22,7 @@ def value_json(flow: FlowDecl, value: Any) -> Any:
     return adapter(flow.result).dump_python(value, mode="json")
 
 
-def result_json(flow: FlowDecl, result: Result) -> dict[str, Any]:
+def result_json(flow: FlowDecl, result: Result[Any]) -> dict[str, Any]:
     """What `run --json` prints."""
     return {
         "flow": flow.name,
