@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import alora_runtime
 from alora_flow.backends.base import Abilities, ModelCall
@@ -51,13 +50,15 @@ class TorchEngine:
         self.engine.forget()
 
     def admit(self, setup: Setup) -> None:
-        """Load what adapters another setup of the same model has beside those that are there. Raises BadAdapter."""
-        for digest, folder in _adapters(setup).items():
+        """Load what adapters a setup of this model has beside those that are there, by what is in them: two of one name
+        may be different ones. Raises BadAdapter."""
+        for contract in setup.contracts.values():
+            digest = contract.adapter.digest
             if digest not in self.engine.adapters:
                 try:
-                    self.engine.add_adapter(digest, folder)
+                    self.engine.add_adapter(digest, contract.adapter.folder)
                 except AdapterError as error:
-                    raise BadAdapter(str(error)) from error
+                    raise BadAdapter(str(error).replace(digest, contract.name)) from error
 
 
 def open_engine(setup: Setup, cache_tokens: int | None = None, **options: object) -> TorchEngine:
@@ -65,24 +66,18 @@ def open_engine(setup: Setup, cache_tokens: int | None = None, **options: object
 
     Raises BadModel, BadAdapter, and BadUsage for a cache that holds nothing.
     """
-    load = alora_runtime.Engine.load
     size = {"cache_tokens": cache_tokens}
     if cache_tokens is None:
         size = {"cache_tokens": CACHE_TOKENS, "cache_bytes": _memory() // CACHE_SHARE}
     settings = {**size, "step_seconds": STEP_SECONDS, **options}
     try:
-        return TorchEngine(load(setup.model.folder, adapters=_adapters(setup), **settings))  # type: ignore[arg-type]
+        engine = TorchEngine(alora_runtime.Engine.load(setup.model.folder, **settings))  # type: ignore[arg-type]
     except ModelError as error:
         raise BadModel(str(error)) from error
-    except AdapterError as error:
-        raise BadAdapter(str(error)) from error
     except CapacityError as error:
         raise BadUsage(str(error)) from error
-
-
-def _adapters(setup: Setup) -> dict[str, Path]:
-    """Their folders, by what they are known by in the engine: two of one name may be different ones."""
-    return {contract.adapter.digest: contract.adapter.folder for contract in setup.contracts.values()}
+    engine.admit(setup)
+    return engine
 
 
 def _memory() -> int:

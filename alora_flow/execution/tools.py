@@ -33,10 +33,8 @@ def check_tools(given: Mapping[str, Callable[..., Any]], declared: Mapping[str, 
     for name, function in given.items():
         if name not in declared:
             close = get_close_matches(name, declared, n=1)
-            known = f"declared tools: {', '.join(declared) or 'none'}"
-            raise BadInput(
-                f"the flow file declares no tool '{name}'", f"did you mean '{close[0]}'?" if close else known
-            )
+            help = f"did you mean '{close[0]}'?" if close else f"its tools: {', '.join(declared) or 'none'}"
+            raise BadInput(f"the flow file declares no tool '{name}'", help)
         if not callable(function):
             raise BadInput(f"tool '{name}': {function!r} is not a function")
         check_parameters(declared[name], function)

@@ -13,9 +13,10 @@ from alora_flow.language.meaning import types as t
 from alora_flow.values.data import Distribution, Document, Numbered, Pair, Reply
 from alora_flow.values.history import ChatTurn
 from alora_flow.values.names import alias, field_names, field_of, python_names
+from alora_flow.values.text import UnicodeText
 
 _PLAIN: dict[type, Any] = {
-    t.StrType: str,
+    t.StrType: UnicodeText,
     t.BoolType: bool,
     t.NoneType: None,
     t.DocumentType: Document,
@@ -170,6 +171,8 @@ def is_value_of(value: Any, type: t.Type) -> bool:
             return isinstance(value, list) and all(is_value_of(item, element) for item in value)
         case t.ChatType():
             return isinstance(value, list) and all(isinstance(item, ChatTurn) for item in value)
+        case t.StrType():
+            return isinstance(value, str)
         case t.BoolType():
             return isinstance(value, bool)
         case t.IntType(low, high):
