@@ -83,7 +83,7 @@ def command(
 
 
 def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result[Any]:
-    """Where it is `shown`, with a line for the running nodes while it works."""
+    """Where it is `shown`, with a line for the running nodes, and what they write, while it works."""
     if not shown:
         return flow.perform([schedule], write)[0]
     view = ProgressView(flow.graph)
@@ -93,7 +93,7 @@ def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result
         write(event)
 
     with Live(view, console=Console(stderr=True), transient=True, refresh_per_second=12):
-        return flow.perform([schedule], tell)[0]
+        return flow.perform([schedule], tell, view.tell_text)[0]
 
 
 @contextmanager

@@ -53,7 +53,12 @@ def result_text(flow: FlowDecl, value: Any, terminal: bool) -> str:
     shown = value_json(flow, value)
     if not isinstance(shown, str):
         return json.dumps(shown, ensure_ascii=False, indent=2)
-    return CONTROL.sub(lambda found: repr(found[0])[1:-1], shown) if terminal else shown
+    return harmless(shown) if terminal else shown
+
+
+def harmless(text: str) -> str:
+    """For a terminal: no character of it can move the cursor or colour what stands around it."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
