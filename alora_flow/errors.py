@@ -18,6 +18,14 @@ from __future__ import annotations
 from typing import Any
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says, else its kind; also of one of somebody else's that can't say anything."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return f"{type(error).__name__} (which can't be printed)"
+
+
 class FlowError(Exception):
     """Base of all: `message` says what is wrong and where, `help` what to do about it.
 

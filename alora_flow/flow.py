@@ -18,6 +18,7 @@ from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph, Tool
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
+from alora_flow.values.names import parameter_name
 
 T = TypeVar("T")
 
@@ -40,19 +41,21 @@ class Flow:
         self.__name__ = declaration.name
         self.__doc__ = module.runner.compilation.doc(declaration) or None
         self.__signature__ = _signature(declaration)
+        self._names = {parameter_name(parameter.name): parameter.name for parameter in declaration.parameters}
 
     def __call__(self, /, **inputs: Any) -> Result[Any]:
-        return self.run(inputs)
+        return self.run(self._named(inputs))
 
     async def arun(self, /, **inputs: Any) -> Result[Any]:
         """As a call, for asyncio: runs of all tasks, loops and threads share batches and cache. A task that is
         cancelled cancels its run. Async tools run in the task's event loop."""
         loop = asyncio.get_running_loop()
-        return await finished(await begun(lambda: self._begin(inputs, loop=loop)))
+        named = self._named(inputs)
+        return await finished(await begun(lambda: self._begin(named, loop=loop)))
 
     def stream(self, /, **inputs: Any) -> Stream[Any]:
         """The run's events as they happen, the text of its answers as it grows, and its Result last."""
-        return Stream(lambda *listeners: self._begin(inputs, *listeners))
+        return Stream(partial(self._begin, self._named(inputs)))
 
     def run(
         self, inputs: Mapping[str, Any], listener: Listener = quiet, text_listener: TextListener | None = None
@@ -109,6 +112,10 @@ class Flow:
         """What runs."""
         return self.module.runner.compilation.graph(self.declaration)
 
+    def _named(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Under the names that the file gives them."""
+        return {self._names.get(name, name): value for name, value in inputs.items()}
+
     def _begin(
         self,
         inputs: Mapping[str, Any],
@@ -140,7 +147,7 @@ def _signature(flow: FlowDecl) -> inspect.Signature:
     """The flow's parameters as keyword-only Python parameters."""
     parameters = [
         inspect.Parameter(
-            parameter.name,
+            parameter_name(parameter.name),
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if parameter.default is None else evaluate(parameter.default, {}),
             annotation=python_type(parameter.type),

@@ -29,6 +29,7 @@ from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.flow_file import find_flow_file
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
+from alora_flow.values.names import python_names
 
 __all__ = ["Flow", "Module", "Result", "load"]
 
@@ -37,7 +38,8 @@ class Module:
     """A loaded flow file. The model is loaded when a flow first runs, and kept until the module is closed or collected.
 
     Its flows, records, enums and named types are attributes, those of an imported file attributes of the import's name.
-    What Module has itself gets an underscore: a flow `run` is `run_`. `with` and `async with` close it.
+    What Module has itself, and Python's keywords, get an underscore: a flow `run` is `run_`. `with` and `async with`
+    close it.
     """
 
     def __init__(
@@ -60,6 +62,9 @@ class Module:
         declared = (program.enums, program.records, program.aliases)
         self._types: Mapping[str, Type] = {key: each.type for group in declared for key, each in group.items()}
         self.__doc__ = program.doc or None
+        own = [*self.flows, *(key for key in self._types if "." not in key), *program.imports]
+        taken = {*dir(Module), *vars(self), "names"}
+        self.names: Mapping[str, str] = {known: name for name, known in python_names(own, taken).items()}
 
     def flow(self, name: str | None) -> Flow:
         """A flow by name; without one the file's main flow. Raises BadInput with the names that there are."""
@@ -97,10 +102,8 @@ class Module:
         return self.runner.find_tool(tool)
 
     def __getattr__(self, name: str) -> Any:
-        known = self.__dict__.get("flows", {}), self.__dict__.get("_types", {})
-        if not any(name in names for names in known) and hasattr(type(self), name.removesuffix("_")):
-            name = name.removesuffix("_")
-        flows, types = known
+        flows, types = self.__dict__.get("flows", {}), self.__dict__.get("_types", {})
+        name = self.__dict__.get("names", {}).get(name, name)
         if name in flows:
             return flows[name]
         if name in types:
@@ -130,7 +133,7 @@ class Module:
         return Module, (self.compilation, *self._opening)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.flows, *(key for key in self._types if "." not in key)]
+        return [*super().__dir__(), *self.names]
 
 
 def load(

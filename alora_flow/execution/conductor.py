@@ -79,7 +79,7 @@ class Conductor:
         try:
             self._lead(ended, runs)
         except BaseException:
-            for run in runs:
+            for run in left:
                 self.cancel(run)
             raise
 
@@ -89,12 +89,9 @@ class Conductor:
 
     def cancel_all(self) -> None:
         """End every run before the next step."""
-
-        def drop() -> None:
+        with self._turn:
             for run in [*self._active, *self._waiting]:
-                self._drop(run)
-
-        self._orders.append(drop)
+                self.cancel(run)
 
     def between_steps(self, work: Callable[[], T]) -> T:
         """The result of work beside which nobody uses the backend."""
@@ -170,8 +167,9 @@ class Conductor:
         if run in self._active:
             run.fail(CancelledError("cancelled"))
             self._leave(run)
-        elif run in self._waiting:
-            self._waiting.remove(run)
+        elif not run.ended:
+            with self._turn:  # nobody adds to it meanwhile
+                self._waiting.remove(run)
             run.fail(CancelledError("cancelled"))
 
     def _start(self, run: FlowRun) -> None:
@@ -236,7 +234,9 @@ class Conductor:
         """The backend failed, or the thread that leads was interrupted: no run can go on. An interrupt is meant for
         that thread's `own` runs, and is not raised where others wait."""
         others = error if isinstance(error, Exception) else RunFailed(BROKEN_OFF, "run it again")
-        for run in [*self._active, *self._waiting]:
+        with self._turn:
+            theirs = [*self._active, *self._waiting]
+        for run in theirs:
             if not run.ended:
                 run.fail(error if run in own else others)
             self.shared.hints.leave(id(run))

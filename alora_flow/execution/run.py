@@ -17,7 +17,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend, ModelCall
-from alora_flow.errors import FlowError, RunFailed
+from alora_flow.errors import FlowError, RunFailed, text_of
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
@@ -237,7 +237,7 @@ class FlowRun:
         """It ends without a result; a FlowError takes the trace along."""
         self.error = error
         if self._log:
-            ended = RunEnded(self._now(), str(error) or type(error).__name__)
+            ended = RunEnded(self._now(), text_of(error))
             self._log.append(ended)
             if isinstance(error, FlowError):
                 error.trace = self.trace

@@ -119,6 +119,8 @@ class Runner:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> list[Running]:
         """Runs that nobody performs yet. Async tools run in `loop`, or in the one that all tools share."""
+        if loop is None and in_tool_loop():
+            raise BadUsage("an async tool that waits for a flow keeps all async tools waiting", "await flow.arun(…)")
         host = self.host
         for schedule in filter(_calls_model, schedules):
             check_abilities(schedule, self.admitted().opened.abilities)  # opens it, before anything runs
@@ -128,8 +130,6 @@ class Runner:
         self, schedules: Sequence[Schedule], listener: Listener = quiet, text_listener: TextListener | None = None
     ) -> list[Running]:
         """Run them side by side, in this thread or one that leads already; all have ended when it returns."""
-        if in_tool_loop():
-            raise BadUsage("an async tool that waits for a flow keeps all async tools waiting", "await flow.arun(…)")
         begun = self.begin(schedules, listener, text_listener)
         if begun:
             begun[0].host.conductor.perform([one.run for one in begun])

@@ -21,11 +21,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from alora_flow.errors import BadInput, RunFailed
+from alora_flow.errors import BadInput, RunFailed, text_of
 from alora_flow.execution.background import in_background, tool_loop
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.values.models import adapter
+from alora_flow.values.names import parameter_name
 
 
 def check_tools(given: Mapping[str, Callable[..., Any]], declared: Mapping[str, ToolDecl]) -> None:
@@ -47,7 +48,7 @@ def check_parameters(tool: ToolDecl, function: Callable[..., Any]) -> None:
     except (TypeError, ValueError):  # some builtins have none: what is wrong shows when they are called
         return
     try:
-        signature.bind(**{parameter.name: None for parameter in tool.parameters})
+        signature.bind(**{parameter_name(parameter.name): None for parameter in tool.parameters})
     except TypeError as error:
         declared = ", ".join(f"{parameter.name}: {parameter.type}" for parameter in tool.parameters)
         raise BadInput(
@@ -169,6 +170,7 @@ def call_tool(tool: ToolDecl, function: Callable[..., Any], arguments: Mapping[s
     Where every try fails its `fallback` is the result; without one, raises RunFailed with the last try's own error.
     Waits `backoff` seconds before the second try, and twice as long before each further one.
     """
+    arguments = {parameter_name(name): value for name, value in arguments.items()}
     bound = function if isinstance(function, Bound) else Bound(function, Caller())
     for attempt in range(tool.retry + 1):
         try:
@@ -187,11 +189,9 @@ class _Failed(Exception):
 
 
 def said(error: BaseException) -> str:
-    """An error's kind and text, even where it can't say its text."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return f"{type(error).__name__} (which can't be printed)"
+    """An error's kind and text."""
+    kind, text = type(error).__name__, text_of(error)
+    return text if text.startswith(kind) else f"{kind}: {text}"
 
 
 def _checked(tool: ToolDecl, result: Any) -> Any:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model, mo
 from alora_flow.language.meaning import types as t
 from alora_flow.values.data import Distribution, Document, Numbered, Pair, Reply
 from alora_flow.values.history import ChatTurn
-from alora_flow.values.names import alias, field_names, field_of, python_names
+from alora_flow.values.names import ENUM_MEMBERS, alias, field_names, field_of, python_names
 from alora_flow.values.text import UnicodeText
 
 _PLAIN: dict[type, Any] = {
@@ -158,7 +158,7 @@ def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
 
 def _enum(type: t.EnumType) -> Any:
     """Its members are strings; a member finds its class by the flow type in another process."""
-    names = python_names(type.members, ("mro",))
+    names = python_names(type.members, ENUM_MEMBERS)
     name, members = type.name, {names[member]: type.text(member) for member in type.members}
     made = Enum(name, members, type=str)  # type: ignore[misc]
     setattr(made, "__reduce_ex__", lambda member, protocol: (_member, (type, member.value)))  # noqa: B010 - mypy
