@@ -24,7 +24,12 @@ from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.prompts.thread import Prompter
 
 AT_ONCE = 8
-"""Runs under way; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
+"""Runs at work; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
+
+UNDER_WAY = 64
+"""Runs that have begun and not ended, those that wait for nothing but tools among them: so many calls of a tool may be
+made at once. Runs that tools wait for are begun in any case, else all might wait for each other.
+"""
 
 TOOL_WAIT = 0.1
 """Seconds between two looks at budgets and newcomers while nothing but tools is under way."""
@@ -65,7 +70,8 @@ class Conductor:
     def enqueue(self, runs: Sequence[FlowRun]) -> None:
         """They are begun once somebody leads: whoever does so must call `see_through`."""
         with self._turn:
-            self._waiting.extend(runs)
+            self._waiting.extendleft(run for run in reversed(runs) if run.for_a_tool)
+            self._waiting.extend(run for run in runs if not run.for_a_tool)
 
     def see_through(self, runs: Sequence[FlowRun]) -> None:
         """Return when these, which are enqueued, are ended. Whoever is interrupted while he waits takes them back."""
@@ -137,7 +143,7 @@ class Conductor:
     def _advance(self) -> None:
         """Let every run go on as far as it can, and the backend by a step."""
         self._obey()
-        while self._waiting and len(self._active) < AT_ONCE and self._has_room():
+        while self._waiting and self._may_begin(self._waiting[0]):
             self._active.append(self._waiting.popleft())
             self._try(self._active[-1], self._active[-1].begin)
         for run in list(self._active):
@@ -216,13 +222,23 @@ class Conductor:
             self._spoilt = True
         self._calls.clear()
 
+    def _may_begin(self, run: FlowRun) -> bool:
+        begun = run.for_a_tool or len(self._active) < UNDER_WAY
+        return begun and self._at_work() < AT_ONCE and self._has_room()
+
     def _has_room(self) -> bool:
-        """Is the cache sure to hold what the ledger says? It is emptied before it would have to forget by itself."""
+        """Is the cache sure to hold what the ledger says? It is emptied before it would have to forget by itself, and
+        while nobody reads it: runs that wait for tools compute anew what they go on from."""
         if not self._spoilt and self.ledger.size <= self.backend.cache_tokens // 2:
             return True
-        if not self._active:
-            self._empty()
-        return not self._active
+        if self._at_work():
+            return False
+        self._empty()
+        return True
+
+    def _at_work(self) -> int:
+        """How many runs have a call under way, or can go on at once."""
+        return sum(bool(run.calls) or run.ready for run in self._active)
 
     def _empty(self) -> None:
         self.backend.forget()

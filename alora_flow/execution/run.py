@@ -40,7 +40,7 @@ from alora_flow.execution.events import (
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.requests import fitted, model_call
 from alora_flow.execution.spending import check_spending
-from alora_flow.execution.tools import call_tool
+from alora_flow.execution.tools import call_tool, in_a_tool
 from alora_flow.execution.trace import Trace
 from alora_flow.execution.work import Decision, RunProgress, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
@@ -80,7 +80,7 @@ class FlowRun:
 
     Each of them raises RunFailed, and then the run is over. Each call's prediction is made from the ledger when the
     call begins, before the backend is asked. `listener` is told of every event, `text_listener` of the answers' text as
-    it grows; `over` is done when the run has ended.
+    it grows; `over` is done when the run has ended; `for_a_tool` says that it was made while a tool is called.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class FlowRun:
         self.error: BaseException | None = None
         self.over: Future[None] = Future()
         self.over.set_running_or_notify_cancel()  # whoever waits for it can't cancel it
+        self.for_a_tool = in_a_tool()
         self._written: list[TextWritten] = []  # that the listener has not been told of
         self.calls: dict[int, Started] = {}
         self._held: dict[str, int] = {}  # by the call that reads them last: tokens in the cache

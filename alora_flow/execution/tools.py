@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -103,12 +103,21 @@ def _imported(private: str, path: Path) -> ModuleType:
     return sys.modules[private]
 
 
+_IN_A_TOOL: ContextVar[bool] = ContextVar("_IN_A_TOOL", default=False)
+
+
+def in_a_tool() -> bool:
+    """Is this a tool's call, or what one began?"""
+    return _IN_A_TOOL.get()
+
+
 class Caller:
     """How one run calls its tools: each with a copy of the `context` variables of whoever wanted the run, async ones in
     his event `loop`, or in the one that all tools share."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._context = copy_context()
+        self._context.run(_IN_A_TOOL.set, True)
         self._loop = loop
         self._awaited: set[Future[Any]] = set()
         self._stopped = False

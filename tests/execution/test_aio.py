@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+import alora_flow
 from alora_flow import BadInput, Result, RunFailed
 from alora_flow.backends.base import ModelCall, OpenBackend
 from alora_flow.backends.echo import open_echo
 from alora_flow.backends.torch_engine import TorchEngine, open_engine
+from alora_flow.execution import conductor
 from alora_flow.execution.events import CallCompleted, NodeEnded, NodeStarted, RunEnded, RunStarted, TextWritten
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -301,3 +303,57 @@ def test_the_thread_of_a_module_ends_when_it_is_closed(folder: Path) -> None:
     module.close()
     ours[0].join(60)
     assert not ours[0].is_alive()
+
+
+NESTED = """
+model base = "mini"
+tool ask(n: int) -> str = python "nowhere:ask"
+flow outer(n: int) -> str {
+  let r = generate(max_tokens: 2) on user("outer {n}")
+  let deeper = ask(n)
+  return "{deeper} {len(r.text) > 99}"
+}
+flow inner(n: int) -> str {
+  let r = generate(max_tokens: 3) on user("inner {n}")
+  return r.text
+}
+"""
+
+
+@pytest.mark.parametrize("cache_tokens", [None, 80])
+def test_any_number_of_runs_may_wait_for_tools_that_run_flows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_tokens: int | None
+) -> None:
+    """Also where the cache is full and has to be emptied before another run can begin."""
+    monkeypatch.setattr(conductor, "UNDER_WAY", 10)
+    (tmp_path / "nested.flow").write_text(NESTED)
+    path, count = tmp_path / "nested.flow", 16
+    alone = [alora_flow.load(path, share=False).inner(n=n).value for n in range(3)]
+
+    async def ask(n: int) -> str:
+        return str((await module.inner.arun(n=n)).value)
+
+    async def main() -> list[Result[Any]]:
+        return await asyncio.gather(*(module.outer.arun(n=n) for n in range(count)))
+
+    with alora_flow.load(path, tools={"ask": ask}, share=False, cache_tokens=cache_tokens) as module:
+        results = asyncio.run(main())
+    tools = {"ask": lambda n: module.inner(n=n).value}
+    with alora_flow.load(path, tools=tools, share=False, cache_tokens=cache_tokens) as module:
+        rows = module.outer.map({"n": n} for n in range(count))
+    for result in (*results, *rows):
+        assert result.trace.kept_promise
+    assert [result.value for result in results] == [row.value for row in rows]
+    assert [row.value.removesuffix(" false") for row in rows[:3]] == alone
+
+
+def test_text_grows_by_whole_characters(tmp_path: Path) -> None:
+    (tmp_path / "u.flow").write_text(
+        'model base = "mini"\nenum E { a = "Größe 🎉 ✓" }\nrecord R { e: E, n: int[0..9] }\n'
+        'flow f() -> R { return generate() as R on user("x") }\nflow g() -> E { return generate() as E on user("x") }\n'
+    )
+    module = alora_flow.load(tmp_path / "u.flow")
+    for flow in (module.f, module.g):
+        written = [event.text for event in flow.stream() if isinstance(event, TextWritten)]
+        assert "Größe 🎉 ✓" in "".join(written)
+        assert "\ufffd" not in "".join(written)
