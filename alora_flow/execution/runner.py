@@ -137,7 +137,7 @@ class Runner:
 
     def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
         """A tool's Python function: the one that was given, else imported when first wanted. Raises BadInput."""
-        return self.tools.get(tool.key) or find_tool(tool, self.compilation.folder)
+        return self.tools[tool.key] if tool.key in self.tools else find_tool(tool, self.compilation.folder)
 
     def _run(
         self,

@@ -31,7 +31,7 @@ class Host:
 
     conductor: Conductor
     attendant: Attendant
-    users: int = 1
+    users: int = 0
 
     @property
     def opened(self) -> Backend:
@@ -48,7 +48,7 @@ class Host:
 
 
 _HOSTS: dict[Key, Host] = {}
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()  # a collected module may give its share back at any line of this thread
 
 
 def find_host(setup: Setup, open_backend: OpenBackend, shared: bool) -> tuple[Host, Callable[[], None]]:
@@ -58,12 +58,11 @@ def find_host(setup: Setup, open_backend: OpenBackend, shared: bool) -> tuple[Ho
         return host, host.attendant.close
     key = _key(setup, open_backend)
     with _LOCK:
-        if key in _HOSTS:
-            _HOSTS[key].users += 1
-        else:
-            # Each user's adapters are loaded when it first runs: a broken one is no other user's trouble.
-            _HOSTS[key] = _new(replace(setup, contracts={}), open_backend)
-        return _HOSTS[key], partial(_give_back, key)
+        # Each user's adapters are loaded when it first runs: a broken one is no other user's trouble.
+        host = _HOSTS.get(key) or _new(replace(setup, contracts={}), open_backend)
+        host.users += 1
+        _HOSTS[key] = host
+    return host, partial(_give_back, key, host)
 
 
 def _new(setup: Setup, open_backend: OpenBackend) -> Host:
@@ -71,11 +70,12 @@ def _new(setup: Setup, open_backend: OpenBackend) -> Host:
     return Host(conductor, Attendant(conductor))
 
 
-def _give_back(key: Key) -> None:
+def _give_back(key: Key, host: Host) -> None:
     with _LOCK:
-        _HOSTS[key].users -= 1
-        if not _HOSTS[key].users:
-            _HOSTS.pop(key).attendant.close()
+        host.users -= 1
+        if not host.users:
+            _HOSTS.pop(key, None)
+            host.attendant.close()
 
 
 def _key(setup: Setup, opener: Opener) -> Key:

@@ -186,3 +186,21 @@ def test_a_bundled_flow_is_found_by_name_and_a_file_wins(tmp_path: Path, monkeyp
     assert wrong.value.help == "did you mean 'routing.flow'?"
     with pytest.raises(BadInput, match="is a folder"):
         alora_flow.load(tmp_path)
+
+
+def test_what_is_under_way_when_a_module_is_closed_goes_on_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "f.flow").write_text(
+        'model base = "mini"\ntool wait() -> str = python "nowhere:wait"\nflow f() -> str {\n'
+        "  let r = generate(max_tokens: 4) on user(wait())\n  return r.text\n}\n"
+    )
+
+    async def wait() -> str:
+        module.close()
+        return "Who is the mayor of Tarnok?"
+
+    module = alora_flow.load(tmp_path / "f.flow", tools={"wait": wait})
+    assert module.f().value
+    module = alora_flow.load(tmp_path / "f.flow", tools={"wait": wait})
+    assert asyncio.run(module.f.arun()).trace.kept_promise
+    with pytest.raises(ModuleClosed):
+        module.f()
