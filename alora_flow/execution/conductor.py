@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from alora_flow.backends.base import Backend
-from alora_flow.errors import RunFailed
+from alora_flow.errors import ModuleClosed, RunFailed
 from alora_flow.execution.bounds import Crowd
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
@@ -52,6 +52,7 @@ class Conductor:
         self._calls: dict[int, FlowRun] = {}
         self._orders: deque[Callable[[], None]] = deque()
         self._spoilt = False  # the ledger is not sure any more
+        self._retired = False
 
     @property
     def backend(self) -> Backend:
@@ -68,8 +69,10 @@ class Conductor:
         self.see_through(runs)
 
     def enqueue(self, runs: Sequence[FlowRun]) -> None:
-        """They are begun once somebody leads: whoever does so must call `see_through`."""
+        """They are begun once somebody leads: whoever does so must call `see_through`. Raises ModuleClosed."""
         with self._turn:
+            if self._retired:
+                raise ModuleClosed("the module was closed before the run began", "close it when its last run has ended")
             self._waiting.extendleft(run for run in reversed(runs) if run.for_a_tool)
             self._waiting.extend(run for run in runs if not run.for_a_tool)
 
@@ -114,6 +117,18 @@ class Conductor:
             self._turn.wait_for(lambda: self._leader is None and not self._active)
             self._empty()
 
+    def retire(self) -> None:
+        """Take no runs any more, and release the backend when the last one has ended."""
+        with self._turn:
+            self._retired = True
+            self._release()
+
+    def _release(self) -> None:
+        if self._retired and self._leader is None and not self._active and not self._waiting:
+            release: Callable[[], None] | None = getattr(self.backend, "release", None)
+            if release is not None:
+                release()
+
     def _refuse_listeners(self) -> None:
         if self._leader == threading.get_ident():
             raise RuntimeError("a listener can't run flows on the backend that it watches")
@@ -130,6 +145,7 @@ class Conductor:
             finally:
                 with self._turn:
                     self._leader = None
+                    self._release()
                     self._turn.notify_all()
 
     def _leads(self, done: Callable[[], bool]) -> bool:

@@ -40,6 +40,11 @@ class Host:
         assert isinstance(backend, Deferred)
         return backend.opened
 
+    def retire(self) -> None:
+        """Nobody runs anything here any more; what is under way goes on to its end."""
+        self.attendant.close()
+        self.conductor.retire()
+
     def admit(self, setup: Setup) -> None:
         """Let a shared backend have what a setup needs. Raises what opening it, or loading an adapter, raises."""
         admit: Callable[[Setup], None] | None = getattr(self.opened, "admit", None)
@@ -55,7 +60,7 @@ def find_host(setup: Setup, open_backend: OpenBackend, shared: bool) -> tuple[Ho
     """A host to run on, and what gives it back: to be called once, from whatever thread."""
     if not shared or not isinstance(open_backend, Opener) or open_backend.name not in SHARED:
         host = _new(setup, open_backend)
-        return host, host.attendant.close
+        return host, host.retire
     key = _key(setup, open_backend)
     with _LOCK:
         # Each user's adapters are loaded when it first runs: a broken one is no other user's trouble.
@@ -75,7 +80,7 @@ def _give_back(key: Key, host: Host) -> None:
         host.users -= 1
         if not host.users:
             _HOSTS.pop(key, None)
-            host.attendant.close()
+            host.retire()
 
 
 def _key(setup: Setup, opener: Opener) -> Key:
