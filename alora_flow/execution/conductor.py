@@ -260,6 +260,8 @@ class Conductor:
         self.backend.forget()
         self.ledger.clear()
         self.shared.crowd.clear()
+        for run in self._active:
+            run.lose()
         self._spoilt = False
 
     def _give_up(self, error: BaseException, own: Sequence[FlowRun]) -> None:

@@ -200,6 +200,10 @@ class FlowRun:
         if isinstance(reply, Reply):
             self._left.written(reply.thread, call, completion.tokens)
 
+    def lose(self) -> None:
+        """The cache was emptied while the run waits for tools: nothing is left of its calls."""
+        self._left = Left()
+
     def withdraw(self) -> None:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
         for ticket, started in self.calls.items():
