@@ -8,6 +8,7 @@ FlowError
 │   ├── BadValue                        an input value does not fit the flow's parameter
 │   └── BudgetTooSmall                  a flow's worst case is more than its budget
 ├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
+│   └── ModuleClosed                    a module was closed, and is used all the same
 └── RunFailed                           the program was right and the run was not: exit code 3
     ├── RequirementFailed               a `require` did not hold
     ├── BadMock                         a test's mocks say nothing, or nothing of use, for a call
@@ -17,6 +18,14 @@ FlowError
 from __future__ import annotations
 
 from typing import Any
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, else its kind; also of one of somebody else's that can't say anything."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return f"{type(error).__name__} (which can't be printed)"
 
 
 class FlowError(Exception):
@@ -66,6 +75,10 @@ class BadUsage(FlowError):
     """The request itself makes no sense."""
 
     exit_code = 2
+
+
+class ModuleClosed(BadUsage):
+    """A module runs nothing any more once it is closed."""
 
 
 class RunFailed(FlowError):

@@ -1,4 +1,4 @@
-"""A flow file as a Python object: its flows are callables.
+"""A flow file as a Python object: its flows are callables, its records and enums classes.
 
 import alora_flow
 
@@ -9,114 +9,62 @@ result.value, result.stats, result.trace
 
 from __future__ import annotations
 
-import inspect
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from secrets import randbits
+from types import SimpleNamespace
 from typing import Any
 
 from alora_flow.backends.base import Backend, OpenBackend
-from alora_flow.backends.deferred import Deferred
 from alora_flow.backends.table import Opener
 from alora_flow.errors import BadUsage
 from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.events import Listener, quiet
-from alora_flow.execution.inputs import check_inputs
-from alora_flow.execution.requests import check_abilities
-from alora_flow.execution.run import FlowRun
-from alora_flow.execution.tools import find_tool
-from alora_flow.execution.trace import Stats, Trace
-from alora_flow.language.meaning.program import FlowDecl, ToolDecl
-from alora_flow.planning.budget import within_budgets
+from alora_flow.execution.runner import Result, Runner
+from alora_flow.execution.tools import check_tools
+from alora_flow.execution.trace import Trace
+from alora_flow.flow import Flow
+from alora_flow.language.meaning.program import ToolDecl
+from alora_flow.language.meaning.types import Type
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.evaluate import evaluate
-from alora_flow.planning.graph.nodes import FlowGraph, Generate, Invoke, Tool
+from alora_flow.planning.flow_file import find_flow_file
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
+from alora_flow.values.names import python_names
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a flow gave: `value` is a pydantic model (or plain data) of the flow's result type."""
-
-    value: Any
-    trace: Trace
-
-    @property
-    def stats(self) -> Stats:
-        return self.trace.stats
-
-
-class Flow:
-    """One flow, called with its parameters by name. Raises BadValue for wrong inputs and RunFailed for a failed run."""
-
-    def __init__(self, module: Module, declaration: FlowDecl) -> None:
-        self.module = module
-        self.declaration = declaration
-        self.__name__ = declaration.name
-        self.__doc__ = module.compilation.doc(declaration) or None
-        self.__signature__ = _signature(declaration)
-
-    def __call__(self, /, **inputs: Any) -> Result:
-        return self.run(inputs)
-
-    def run(self, inputs: Mapping[str, Any], listener: Listener = quiet) -> Result:
-        """As a call, with the inputs as a mapping; `listener` is told of every event."""
-        return self.perform([self.prepare(inputs)], listener)[0]
-
-    def map(self, inputs: Iterable[Mapping[str, Any]], listener: Listener = quiet) -> list[Result]:
-        """Run it for each of many inputs, in step: their model calls share batches and cache. Results are in order.
-
-        A wrong input is raised before anything runs; a run that fails, after all are ended.
-        """
-        return self.perform([self.prepare(one) for one in inputs], listener)
-
-    def perform(self, schedules: Sequence[Schedule], listener: Listener = quiet) -> list[Result]:
-        """Run what `prepare` gave, side by side."""
-        return [Result(*done) for done in self.module.run(schedules, listener)]
-
-    def prepare(self, inputs: Mapping[str, Any]) -> Schedule:
-        """All that can be wrong before anything is computed: inputs, tools that are missing, budgets too small."""
-        checked = check_inputs(self.declaration, inputs)
-        for node in self.graph.nodes.values():
-            if isinstance(node.operation, Tool):
-                self.module.find_tool(node.operation.tool)
-        schedule = self.module.compilation.schedule(self.declaration, checked)
-        if self.graph.budgets:
-            within_budgets(schedule)
-        return schedule
-
-    @property
-    def graph(self) -> FlowGraph:
-        """What runs."""
-        return self.module.compilation.graph(self.declaration)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _flow_of, (self.module, self.__name__)
-
-    def __repr__(self) -> str:
-        return f"<flow {self.__name__}{self.__signature__}>"
+__all__ = ["Flow", "Module", "Result", "load"]
 
 
 class Module:
-    """A loaded flow file. The model is loaded when a flow first runs, and kept."""
+    """A loaded flow file. The model is loaded when a flow first runs, and kept until the module is closed or collected.
+
+    Its flows, records, enums and named types are attributes, those of an imported file attributes of the import's name.
+    What Module has itself, and Python's keywords, get an underscore: a flow `run` is `run_`. `with` and `async with`
+    close it.
+    """
 
     def __init__(
-        self, compilation: Compilation, open_backend: OpenBackend | None = None, seed: int | None = None
+        self,
+        compilation: Compilation,
+        open_backend: OpenBackend | None = None,
+        seed: int | None = None,
+        tools: Mapping[str, Callable[..., Any]] | None = None,
+        share: bool = False,
     ) -> None:
-        """`seed`: what every run's random numbers come from; None: each run draws one of its own."""
-        self.seed = seed
+        """The arguments of `load`, whose file is read already."""
         self.compilation = compilation
-        self._open_backend = open_backend or Opener("torch")
-        self._opening = threading.Lock()
-        self._conductor: Conductor | None = None
+        program = compilation.program
+        check_tools(tools or {}, program.tools)
+        self._opening = open_backend or Opener("torch"), seed, tools, share
+        self.runner = Runner(compilation, *self._opening)
         self.flows: Mapping[str, Flow] = {
-            flow.name: Flow(self, flow) for flow in compilation.program.flows.values() if not flow.imported
+            flow.name: Flow(self, flow) for flow in program.flows.values() if not flow.imported
         }
-        self.__doc__ = compilation.program.doc or None
+        declared = (program.enums, program.records, program.aliases)
+        self._types: Mapping[str, Type] = {key: each.type for group in declared for key, each in group.items()}
+        self.__doc__ = program.doc or None
+        own = [*self.flows, *(key for key in self._types if "." not in key), *program.imports]
+        taken = {*dir(Module), *vars(self), "names"}
+        self.names: Mapping[str, str] = {known: name for name, known in python_names(own, taken).items()}
 
     def flow(self, name: str | None) -> Flow:
         """A flow by name; without one the file's main flow. Raises BadInput with the names that there are."""
@@ -124,63 +72,68 @@ class Module:
 
     @property
     def conductor(self) -> Conductor:
-        """What runs the flows, of all threads. Loads no model."""
-        with self._opening:
-            self._conductor = self._conductor or self._open()
-        return self._conductor
-
-    def _open(self) -> Conductor:
-        setup = self.compilation.setup
-        return Conductor(Deferred(partial(self._open_backend, setup)), setup.prompter)
+        """What runs the flows, of all threads. Loads no model. Raises ModuleClosed."""
+        return self.runner.host.conductor
 
     @property
     def backend(self) -> Backend:
-        """What the flows run on; the model is loaded when it is first wanted."""
-        deferred = self.conductor.backend
-        assert isinstance(deferred, Deferred)
-        return deferred.opened
+        """What the flows run on; the model is loaded when it is first wanted. Raises ModuleClosed."""
+        return self.runner.admitted().opened
 
     def forget(self) -> None:
-        """Empty the cache, so that the next run pays for all that it reads. Only while no flow runs."""
+        """Empty the cache, so that the next run pays for all that it reads. Waits until no flow runs on it."""
         self.conductor.forget()
+
+    def close(self) -> None:
+        """Run nothing any more: whatever is called raises ModuleClosed, and runs under way go on to their end. The
+        model's memory is freed when the last module that shares it is closed."""
+        self.runner.close()
 
     def run(self, schedules: Sequence[Schedule], listener: Listener = quiet) -> list[tuple[Any, Trace]]:
         """Run schedules of the file's graphs (a flow's, or a test's), side by side.
 
         A run that fails is raised after all are ended.
         """
-        conductor = self.conductor
-        for schedule in filter(_calls_model, schedules):
-            check_abilities(schedule, self.backend.abilities)  # opens it, before anything runs
-        runs = [FlowRun(one, conductor.shared, self.find_tool, listener, self._run_seed()) for one in schedules]
-        conductor.perform(runs)
-        for run in runs:
-            if run.error:
-                raise run.error
-        return [run.result for run in runs if run.result]
-
-    def _run_seed(self) -> int:
-        return randbits(32) if self.seed is None else self.seed
+        results = [one.result for one in self.runner.perform(schedules, listener)]
+        return [(result.value, result.trace) for result in results]
 
     def find_tool(self, tool: ToolDecl) -> Callable[..., Any]:
-        """A tool's Python function, imported when first wanted. Raises BadInput where there is none."""
-        return find_tool(tool, self.compilation.folder)
+        """A tool's Python function: the one given to `load`, else imported. Raises BadInput where there is none."""
+        return self.runner.find_tool(tool)
 
-    def __getattr__(self, name: str) -> Flow:
-        flows = self.__dict__.get("flows", {})
-        if name not in flows and hasattr(type(self), name.removesuffix("_")):
-            name = name.removesuffix("_")
-        if name not in flows:
-            raise AttributeError(f"{self.compilation.path} has no flow '{name}'; its flows: {', '.join(flows)}")
-        flow: Flow = flows[name]
-        return flow
+    def __getattr__(self, name: str) -> Any:
+        flows, types = self.__dict__.get("flows", {}), self.__dict__.get("_types", {})
+        name = self.__dict__.get("names", {}).get(name, name)
+        if name in flows:
+            return flows[name]
+        if name in types:
+            return python_type(types[name])
+        inside = {key.removeprefix(f"{name}."): type for key, type in types.items() if key.startswith(f"{name}.")}
+        if inside:
+            return SimpleNamespace(**{key: python_type(type) for key, type in inside.items() if "." not in key})
+        own = ", ".join(key for key in types if "." not in key)
+        raise AttributeError(
+            f"{self.compilation.path} has no flow '{name}'; its flows: {', '.join(flows)}; its types: {own or 'none'}"
+        )
+
+    def __enter__(self) -> Module:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Module:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A module goes into another process by its file: it is read there again, and loads its model when it runs."""
-        return Module, (self.compilation, self._open_backend, self.seed)
+        return Module, (self.compilation, *self._opening)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.flows]
+        return [*super().__dir__(), *self.names]
 
 
 def load(
@@ -189,38 +142,23 @@ def load(
     backend: str | OpenBackend = "torch",
     seed: int | None = None,
     cache_tokens: int | None = None,
+    tools: Mapping[str, Callable[..., Any]] | None = None,
+    share: bool = True,
 ) -> Module:
-    """Read and check a flow file. `model` replaces the file's own. `backend`: a name of `backends.table`, a
-    `package.module:factory`, or a function from the model's setup to a backend. `seed`: runs with it draw the same
-    random numbers for the same inputs; without it each run draws a seed of its own, which its trace tells.
-    `cache_tokens`: how many the cache of a backend by name holds; by default at most an eighth of the machine's memory.
+    """Read and check a flow file: a path, or the name of a bundled flow where there is no such file. `model` replaces
+    the file's own. `backend`: a name of `backends.table`, a `package.module:factory`, or a function from the model's
+    setup to a backend. `seed`: runs with it draw the same random numbers for the same inputs; without it each run draws
+    a seed of its own, which its trace tells. `cache_tokens`: how many the cache of a backend by name holds; by default
+    at most an eighth of the machine's memory. `tools`: functions, sync or async, in place of those that the file names;
+    a tool of an imported file as "import.tool". `share`: with other modules on the same model files, backend and size,
+    one engine and its cache; off, this module has its own.
 
-    Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read or a backend that can't
-    be found, BadUsage for an unknown backend or a size that it can't have. Loads no model yet.
+    Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read, a backend that can't
+    be found or a function that does not fit its tool's declaration, BadUsage for an unknown backend or a size that it
+    can't have. Loads no model yet.
     """
     if cache_tokens is not None and not isinstance(backend, str):
         raise BadUsage("a backend that is given as a function makes its own cache", "leave cache_tokens out")
     open_backend = Opener(backend, cache_tokens) if isinstance(backend, str) else backend
-    return Module(Compilation(Path(path), model), open_backend, seed)
-
-
-def _calls_model(made: Schedule) -> bool:
-    return any(isinstance(node.operation, Generate | Invoke) for node in made.graph.nodes.values())
-
-
-def _flow_of(module: Module, name: str) -> Flow:
-    return module.flows[name]
-
-
-def _signature(flow: FlowDecl) -> inspect.Signature:
-    """The flow's parameters as keyword-only Python parameters."""
-    parameters = [
-        inspect.Parameter(
-            parameter.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if parameter.default is None else evaluate(parameter.default, {}),
-            annotation=python_type(parameter.type),
-        )
-        for parameter in flow.parameters
-    ]
-    return inspect.Signature(parameters, return_annotation=python_type(flow.result))
+    file, _ = find_flow_file(path)
+    return Module(Compilation(file, model), open_backend, seed, tools, share)

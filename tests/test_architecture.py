@@ -20,6 +20,7 @@ LINE = [
     "planning",
     "backends",
     "execution",
+    "flow",
     "module",
     "testing",
     "views",

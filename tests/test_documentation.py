@@ -89,6 +89,7 @@ def test_the_readme_shows_commands() -> None:
 def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for block in PYTHON_BLOCK.findall((ROOT / "README.md").read_text()):
+        assert "async " not in block or block in (ROOT / "docs" / "python" / "stream.py").read_text()
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
 
 
@@ -96,6 +97,13 @@ def test_the_python_of_the_tutorial_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(ROOT)
     for block in PYTHON_BLOCK.findall((ROOT / "docs" / "tutorial.md").read_text()):
         exec(compile(block, "tutorial.md", "exec"), {"__name__": "tutorial"})
+
+
+def test_the_python_of_the_python_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "flows")
+    names: dict[str, Any] = {"__name__": "python"}
+    for block in PYTHON_BLOCK.findall((ROOT / "docs" / "python.md").read_text()):
+        exec(compile(block, "python.md", "exec"), names)
 
 
 def test_the_tutorial_shows_its_files() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from alora_flow.planning.prompts import Prompt, Setup
@@ -33,12 +33,17 @@ class Abilities:
 @dataclass(frozen=True)
 class ModelCall:
     """One call of a node: its prompt as runs of tokens in `request`, the thread that these say, for a backend that
-    takes text, and the `prompt` as it was planned."""
+    takes text, and the `prompt` as it was planned.
+
+    `write` is told of the answer's text as it grows, in whole characters, where somebody wants to see it. A backend
+    that has an answer only as a whole need not call it.
+    """
 
     node: str
     request: Request
     thread: Thread
     prompt: Prompt
+    write: Callable[[str], None] | None = field(default=None, compare=False)
 
     @property
     def messages(self) -> list[ChatTurn]:

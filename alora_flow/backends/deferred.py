@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 
@@ -23,6 +24,12 @@ class Deferred:
         with self._opening:
             self._opened = self._opened or self._open()
         return self._opened
+
+    def release(self) -> None:
+        """Let go of what was opened: its memory is free when nobody else has it. It would be opened anew."""
+        if self._opened is not None:
+            self._opened = None
+            gc.collect()  # futures, and tracebacks from the import of torch, may hold it in circles
 
     @property
     def abilities(self) -> Abilities:

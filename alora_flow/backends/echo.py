@@ -16,7 +16,7 @@ from typing import Any
 
 from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.planning.prefix.ledger import Entered, Ledger
-from alora_flow.planning.prompts import Prompt, Setup
+from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint
@@ -57,10 +57,13 @@ class Echo:
     def step(self) -> list[tuple[int, Completion]]:
         """All that is waiting, in order."""
         waiting, self._waiting = self._waiting, deque()
-        return [(ticket, self._answer(call.request, call.prompt, entered)) for ticket, call, entered in waiting]
+        return [(ticket, self._answer(call, entered)) for ticket, call, entered in waiting]
 
-    def _answer(self, request: Request, prompt: Prompt, entered: Entered) -> Completion:
+    def _answer(self, call: ModelCall, entered: Entered) -> Completion:
+        request, prompt = call.request, call.prompt
         tokens, text, finish = self._written(request)
+        if call.write is not None:
+            call.write(text)
         adapter = prompt.adapter_at(len(prompt))
         self._ledger.write(entered.end, tokens[:-1], adapter)
         count = len(request.choices or ())

@@ -37,7 +37,8 @@ class TorchEngine:
         return self.engine.busy
 
     def submit(self, call: ModelCall) -> int:
-        return self.engine.submit(call.request)
+        write = call.write
+        return self.engine.submit(call.request, None if write is None else lambda delta: write(delta.text))
 
     def step(self) -> list[tuple[int, Completion]]:
         return self.engine.step()
@@ -48,26 +49,35 @@ class TorchEngine:
     def forget(self) -> None:
         self.engine.forget()
 
+    def admit(self, setup: Setup) -> None:
+        """Load what adapters a setup of this model has beside those that are there, by what is in them: two of one name
+        may be different ones. Raises BadAdapter."""
+        for contract in setup.contracts.values():
+            digest = contract.adapter.digest
+            if digest not in self.engine.adapters:
+                try:
+                    self.engine.add_adapter(digest, contract.adapter.folder)
+                except AdapterError as error:
+                    raise BadAdapter(str(error).replace(digest, contract.name)) from error
+
 
 def open_engine(setup: Setup, cache_tokens: int | None = None, **options: object) -> TorchEngine:
     """Load the model and every adapter of the setup, with further options of `Engine.load`. torch is imported here.
 
     Raises BadModel, BadAdapter, and BadUsage for a cache that holds nothing.
     """
-    adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
-    load = alora_runtime.Engine.load
     size = {"cache_tokens": cache_tokens}
     if cache_tokens is None:
         size = {"cache_tokens": CACHE_TOKENS, "cache_bytes": _memory() // CACHE_SHARE}
     settings = {**size, "step_seconds": STEP_SECONDS, **options}
     try:
-        return TorchEngine(load(setup.model.folder, adapters=adapters, **settings))  # type: ignore[arg-type]
+        engine = TorchEngine(alora_runtime.Engine.load(setup.model.folder, **settings))  # type: ignore[arg-type]
     except ModelError as error:
         raise BadModel(str(error)) from error
-    except AdapterError as error:
-        raise BadAdapter(str(error)) from error
     except CapacityError as error:
         raise BadUsage(str(error)) from error
+    engine.admit(setup)
+    return engine
 
 
 def _memory() -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +13,7 @@ from alora_flow.errors import BadInput
 from alora_flow.language.checking.check import check_file, read
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.source import Source
+from alora_flow.planning import flow_file
 
 STDIN = Path("-")
 
@@ -29,7 +28,7 @@ def flow_arguments(command: Command) -> Command:
 
 def complete_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
     """The shell's own files, and bundled flows."""
-    bundled = [CompletionItem(f"{name}.flow") for name in _bundled() if name.startswith(begun)]
+    bundled = [CompletionItem(f"{name}.flow") for name in flow_file.bundled_flows() if name.startswith(begun)]
     return [CompletionItem(begun, type="file"), *bundled]
 
 
@@ -74,39 +73,10 @@ def read_source(path: Path) -> tuple[Source, Diagnostic | None]:
 
 
 def find_flow_file(text: str, tell: bool = True) -> Path:
-    """The flow file: a path, `-` for standard input, else the name of a bundled flow (which `tell` says on stderr),
-    with or without `.flow`.
-
-    Raises BadInput with the nearest name where there is none.
-    """
-    path = Path("/dev/stdin") if text == "-" else Path(text)
-    if path.is_file() or text == "-":
-        return path
-    if path.is_dir():
-        raise BadInput(f"{text} is a folder, not a flow file", _choice(path.glob("*.flow")))
-    bundled = _bundled() if path.name == text else {}
-    if text.removesuffix(".flow") in bundled:
-        found = bundled[text.removesuffix(".flow")]
-        if tell:
-            click.echo(f"bundled flow: {found}", err=True)
-        return found
-    raise _not_found(path, bundled)
-
-
-def _bundled() -> dict[str, Path]:
-    """The flows that come with alora-flow, by name without `.flow`."""
-    folder = Path(str(files("alora_flow.flows").joinpath("")))
-    return {path.stem: path for path in sorted(folder.glob("*.flow"))}
-
-
-def _choice(paths: Iterable[Path]) -> str | None:
-    names = ", ".join(sorted(path.name for path in paths))
-    return f"flow files in it: {names}" if names else None
-
-
-def _not_found(path: Path, bundled: dict[str, Path]) -> BadInput:
-    beside = {str(other): other for other in path.parent.glob("*.flow")} if path.parent.is_dir() else {}
-    known = [*beside, *(found.name for found in bundled.values())]
-    near = get_close_matches(str(path), known, n=1) or get_close_matches(f"{path}.flow", known, n=1)
-    listed = f"bundled flows: {', '.join(found.name for found in bundled.values())}" if bundled else None
-    return BadInput(f"there is no file {path}", f"did you mean '{near[0]}'?" if near else listed)
+    """As planning's, and `-` for standard input; `tell` says on stderr where a bundled flow lies."""
+    if text == "-":
+        return Path("/dev/stdin")
+    path, bundled = flow_file.find_flow_file(text)
+    if bundled and tell:
+        click.echo(f"bundled flow: {path}", err=True)
+    return path

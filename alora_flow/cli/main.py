@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": "Show what a run would compute and reuse.",
     "run": "Run a flow.",
     "show": "Show a flow file at one of its stages.",
+    "stubs": "Write a flow file's types for Python's type checkers.",
     "test": "Run the tests in flow files.",
 }
 """Name → one line of help; the command is `alora_flow.cli.NAME.command`."""

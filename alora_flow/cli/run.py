@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -83,8 +84,8 @@ def command(
             show_stats(Console(stderr=True), result.trace)
 
 
-def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result:
-    """Where it is `shown`, with a line for the running nodes while it works."""
+def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result[Any]:
+    """Where it is `shown`, with a line for the running nodes, and what they write, while it works."""
     if not shown:
         return flow.perform([schedule], write)[0]
     view = ProgressView(flow.graph)
@@ -94,7 +95,7 @@ def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result
         write(event)
 
     with Live(view, console=Console(stderr=True), transient=True, refresh_per_second=12):
-        return flow.perform([schedule], tell)[0]
+        return flow.perform([schedule], tell, view.tell_text)[0]
 
 
 @contextmanager

@@ -1,18 +1,22 @@
 """Several runs on one backend: every step of it serves the calls of all of them.
 
 The thread that wants a run leads: it starts nodes and steps the backend for its own run and for those of the threads
-that wait behind it. When its own are ended, the next one leads.
+that wait behind it. When its own are ended, the next one leads. What others want done between two steps (a run that is
+cancelled, say) they leave as an order to whoever leads.
 """
 
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
+from typing import TypeVar
 
 from alora_flow.backends.base import Backend
+from alora_flow.errors import ModuleClosed, RunFailed
 from alora_flow.execution.bounds import Crowd
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
@@ -20,13 +24,20 @@ from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.prompts.thread import Prompter
 
 AT_ONCE = 8
-"""Runs under way; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
+"""Runs at work; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
+
+UNDER_WAY = 64
+"""Runs that have begun and not ended, those that wait for nothing but tools among them: so many calls of a tool may be
+made at once. Runs that tools wait for are begun in any case, else all might wait for each other.
+"""
 
 TOOL_WAIT = 0.1
 """Seconds between two looks at budgets and newcomers while nothing but tools is under way."""
 
 INCOMPLETE = ("cancelled", "timeout", "error")
 """Calls that ended so have left in the cache what no ledger knows."""
+
+T = TypeVar("T")
 
 
 class Conductor:
@@ -39,7 +50,9 @@ class Conductor:
         self._waiting: deque[FlowRun] = deque()
         self._active: list[FlowRun] = []
         self._calls: dict[int, FlowRun] = {}
+        self._orders: deque[Callable[[], None]] = deque()
         self._spoilt = False  # the ledger is not sure any more
+        self._retired = False
 
     @property
     def backend(self) -> Backend:
@@ -51,53 +64,110 @@ class Conductor:
 
     def perform(self, runs: Sequence[FlowRun]) -> None:
         """Return when all are ended, each with its result or its error."""
+        self._refuse_listeners()
+        self.enqueue(runs)
+        self.see_through(runs)
+
+    def enqueue(self, runs: Sequence[FlowRun]) -> None:
+        """They are begun once somebody leads: whoever does so must call `see_through`. Raises ModuleClosed."""
         with self._turn:
-            if self._leader == threading.get_ident():
-                raise RuntimeError("a listener can't run flows on the backend that it watches")
-            self._waiting.extend(runs)
-        while self._leads(runs):
+            if self._retired:
+                raise ModuleClosed("the module was closed before the run began", "close it when its last run has ended")
+            self._waiting.extendleft(run for run in reversed(runs) if run.for_a_tool)
+            self._waiting.extend(run for run in runs if not run.for_a_tool)
+
+    def see_through(self, runs: Sequence[FlowRun]) -> None:
+        """Return when these, which are enqueued, are ended. Whoever is interrupted while he waits takes them back."""
+        left = deque(runs)
+
+        def ended() -> bool:
+            while left and left[0].ended:
+                left.popleft()
+            return not left
+
+        try:
+            self._lead(ended, runs)
+        except BaseException:
+            for run in left:
+                self.cancel(run)
+            raise
+
+    def cancel(self, run: FlowRun) -> None:
+        """End a run before the next step, and take its calls back; one that is ended is left. From any thread."""
+        self._orders.append(partial(self._drop, run))
+
+    def cancel_all(self) -> None:
+        """End every run before the next step."""
+        with self._turn:
+            for run in [*self._active, *self._waiting]:
+                self.cancel(run)
+
+    def between_steps(self, work: Callable[[], T]) -> T:
+        """The result of work beside which nobody uses the backend."""
+        self._refuse_listeners()
+        done: Future[T] = Future()
+        self._orders.append(partial(_fulfil, done, work))
+        self._lead(done.done)
+        return done.result()
+
+    def forget(self) -> None:
+        """Empty the cache, once no run is under way."""
+        self._refuse_listeners()
+        with self._turn:
+            self._turn.wait_for(lambda: self._leader is None and not self._active)
+            self._empty()
+
+    def retire(self) -> None:
+        """Take no runs any more, and release the backend when the last one has ended."""
+        with self._turn:
+            self._retired = True
+            self._release()
+
+    def _release(self) -> None:
+        if self._retired and self._leader is None and not self._active and not self._waiting:
+            release: Callable[[], None] | None = getattr(self.backend, "release", None)
+            if release is not None:
+                release()
+
+    def _refuse_listeners(self) -> None:
+        if self._leader == threading.get_ident():
+            raise RuntimeError("a listener can't run flows on the backend that it watches")
+
+    def _lead(self, done: Callable[[], bool], runs: Sequence[FlowRun] = ()) -> None:
+        """Wait until it is done, and lead where nobody else does."""
+        while self._leads(done):
             try:
-                left = deque(runs)
-                while left:
-                    if left[0].ended:
-                        left.popleft()
-                    else:
-                        self._advance()
+                while not done():
+                    self._advance()
             except BaseException as error:
-                self._give_up(error)
+                self._give_up(error, runs)
                 raise
             finally:
                 with self._turn:
                     self._leader = None
+                    self._release()
                     self._turn.notify_all()
 
-    def forget(self) -> None:
-        """Empty the cache. Only while no run is under way."""
-        self.backend.forget()
-        self.ledger.clear()
-        self.shared.crowd.clear()
-        self._spoilt = False
-
-    def _leads(self, runs: Sequence[FlowRun]) -> bool:
-        """Wait until these are ended (False), or nobody leads and so this thread does."""
-
-        def ended() -> bool:
-            return all(run.ended for run in runs)
-
+    def _leads(self, done: Callable[[], bool]) -> bool:
+        """Wait until it is done (False), or nobody leads and so this thread does."""
         with self._turn:
-            self._turn.wait_for(lambda: ended() or self._leader is None)
-            if not ended():
+            self._turn.wait_for(lambda: done() or self._leader is None)
+            if not done():
                 self._leader = threading.get_ident()
         return self._leader == threading.get_ident()
 
     def _advance(self) -> None:
         """Let every run go on as far as it can, and the backend by a step."""
-        while self._waiting and len(self._active) < AT_ONCE and self._has_room():
+        self._obey()
+        while self._waiting and self._may_begin(self._waiting[0]):
             self._active.append(self._waiting.popleft())
             self._try(self._active[-1], self._active[-1].begin)
         for run in list(self._active):
             self._try(run, partial(self._start, run))
-        for ticket, completion in self.backend.step() if self.backend.busy else ():
+        back = self.backend.step() if self.backend.busy else ()
+        for run in list(self._active):
+            self._try(run, run.tell_text)
+        for ticket, completion in back:
             self._spoilt |= completion.finish in INCOMPLETE
             # Nobody's, where its run has failed by another call that ended in the same step.
             if (owner := self._calls.pop(ticket, None)) in self._active:
@@ -106,6 +176,23 @@ class Conductor:
             self._wait_for_tools()
         for run in list(self._active):
             self._try(run, partial(self._gather, run))
+
+    def _obey(self) -> None:
+        """Do what others want done between two steps."""
+        if self._orders:
+            while self._orders:
+                self._orders.popleft()()
+            with self._turn:
+                self._turn.notify_all()
+
+    def _drop(self, run: FlowRun) -> None:
+        if run in self._active:
+            run.fail(CancelledError("cancelled"))
+            self._leave(run)
+        elif not run.ended:
+            with self._turn:  # nobody adds to it meanwhile
+                self._waiting.remove(run)
+            run.fail(CancelledError("cancelled"))
 
     def _start(self, run: FlowRun) -> None:
         try:
@@ -151,22 +238,54 @@ class Conductor:
             self._spoilt = True
         self._calls.clear()
 
+    def _may_begin(self, run: FlowRun) -> bool:
+        begun = run.for_a_tool or len(self._active) < UNDER_WAY
+        return begun and self._at_work() < AT_ONCE and self._has_room()
+
     def _has_room(self) -> bool:
-        """Is the cache sure to hold what the ledger says? It is emptied before it would have to forget by itself."""
+        """Is the cache sure to hold what the ledger says? It is emptied before it would have to forget by itself, and
+        while nobody reads it: runs that wait for tools compute anew what they go on from."""
         if not self._spoilt and self.ledger.size <= self.backend.cache_tokens // 2:
             return True
-        if not self._active:
-            self.forget()
-        return not self._active
+        if self._at_work():
+            return False
+        self._empty()
+        return True
 
-    def _give_up(self, error: BaseException) -> None:
-        """The backend or the leader's thread was interrupted: no run can go on."""
-        for run in [*self._active, *self._waiting]:
+    def _at_work(self) -> int:
+        """How many runs have a call under way, or can go on at once."""
+        return sum(bool(run.calls) or run.ready for run in self._active)
+
+    def _empty(self) -> None:
+        self.backend.forget()
+        self.ledger.clear()
+        self.shared.crowd.clear()
+        for run in self._active:
+            run.lose()
+        self._spoilt = False
+
+    def _give_up(self, error: BaseException, own: Sequence[FlowRun]) -> None:
+        """The backend failed, or the thread that leads was interrupted: no run can go on. An interrupt is meant for
+        that thread's `own` runs, and is not raised where others wait."""
+        others = error if isinstance(error, Exception) else RunFailed(BROKEN_OFF, "run it again")
+        with self._turn:
+            theirs = [*self._active, *self._waiting]
+        for run in theirs:
             if not run.ended:
-                run.fail(error)
+                run.fail(error if run in own else others)
             self.shared.hints.leave(id(run))
             run.withdraw()
         self._active.clear()
         self._waiting.clear()
         self._spoilt = True
         self._settle()
+
+
+BROKEN_OFF = "the run was broken off: the thread that led it was interrupted"
+
+
+def _fulfil(done: Future[T], work: Callable[[], T]) -> None:
+    try:
+        done.set_result(work())
+    except BaseException as error:
+        done.set_exception(error)

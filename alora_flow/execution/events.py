@@ -1,7 +1,8 @@
 """What happens in a run, as it happens: the log that a trace is made of, and what progress is told.
 
 Version 1. Every event has `at`, in seconds since the run began. In JSON an event is an object with `event`, the class's
-name, and its fields; a log is one event a line, `RunStarted` first.
+name, and its fields; a log is one event a line, `RunStarted` first. What is written token by token is told live and is
+in no log: a log stays as small as its values, and those of old versions stay readable.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class NodeStarted:
+    """A node began: it may now call a model or a tool."""
+
     at: float
     node: str
 
@@ -112,11 +115,27 @@ class RunEnded:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class TextWritten:
+    """The answer of a model call has grown by `text`: whole characters, of a typed answer as the model writes it.
+
+    Told while it happens to whoever asks, and in no log: `NodeEnded` has the value.
+    """
+
+    at: float
+    node: str
+    call: int
+    text: str
+
+
 Event: TypeAlias = RunStarted | NodeStarted | MockAnswered | CallSubmitted | CallCompleted | NodeEnded | RunEnded
 KINDS = (RunStarted, NodeStarted, MockAnswered, CallSubmitted, CallCompleted, NodeEnded, RunEnded)
 
 Listener = Callable[[Event], None]
 """Told of every event, in the thread that leads the run."""
+
+TextListener = Callable[[TextWritten], None]
+"""Likewise of text."""
 
 
 def quiet(event: Event) -> None:

@@ -77,5 +77,8 @@ def _runs(prompt: Prompt) -> tuple[Run, ...]:
     tokens: tuple[Any, ...] = prompt.symbols
     if prompt.contract is None or prompt.active_from is None:
         return (Run(tokens),)
-    runs = (Run(tokens[: prompt.active_from]), Run(tokens[prompt.active_from :], adapter=prompt.contract.name))
+    runs = (
+        Run(tokens[: prompt.active_from]),
+        Run(tokens[prompt.active_from :], adapter=prompt.contract.adapter.digest),
+    )
     return tuple(run for run in runs if run.tokens)

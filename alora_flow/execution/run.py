@@ -8,20 +8,21 @@ as what it reads has a value, whatever its guards; it is decided when they are, 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
-from alora_flow.backends.base import Backend
-from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed
+from alora_flow.backends.base import Backend, ModelCall
+from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed, text_of
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
+from alora_flow.execution.background import in_background
 from alora_flow.execution.bounds import Crowd, Left
 from alora_flow.execution.events import (
     CallCompleted,
@@ -33,13 +34,15 @@ from alora_flow.execution.events import (
     NodeStarted,
     RunEnded,
     RunStarted,
+    TextListener,
+    TextWritten,
     Tokens,
     quiet,
 )
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.requests import fitted, model_call
 from alora_flow.execution.spending import check_spending
-from alora_flow.execution.tools import call_tool
+from alora_flow.execution.tools import call_tool, in_a_tool
 from alora_flow.execution.trace import Trace
 from alora_flow.execution.work import Decision, RunProgress, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
@@ -78,16 +81,27 @@ class FlowRun:
     """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
     Each of them raises RunFailed, and then the run is over. Each call's prediction is made from the ledger when the
-    call begins, before the backend is asked. `listener` is told of every event.
+    call begins, before the backend is asked. `listener` is told of every event, `text_listener` of the answers' text as
+    it grows; `over` is done when the run has ended; `for_a_tool` says that it was made while a tool is called.
     """
 
     def __init__(
-        self, schedule: Schedule, shared: Shared, find_tool: FindTool, listener: Listener = quiet, seed: int = 0
+        self,
+        schedule: Schedule,
+        shared: Shared,
+        find_tool: FindTool,
+        listener: Listener = quiet,
+        seed: int = 0,
+        text_listener: TextListener | None = None,
     ) -> None:
         self.state, self.shared, self.seed = RunProgress(schedule), shared, seed
-        self.find_tool, self.listener = find_tool, listener
+        self.find_tool, self.listener, self.text_listener = find_tool, listener, text_listener
         self.result: tuple[Any, Trace] | None = None
         self.error: BaseException | None = None
+        self.over: Future[None] = Future()
+        self.over.set_running_or_notify_cancel()  # whoever waits for it can't cancel it
+        self.for_a_tool = in_a_tool()
+        self._written: list[TextWritten] = []  # that the listener has not been told of
         self.calls: dict[int, Started] = {}
         self._held: dict[str, int] = {}  # by the call that reads them last: tokens in the cache
         self._adding: dict[str, tuple[int, bool]] = {}  # of calls that wait: tokens, and whether they go on from others
@@ -173,6 +187,13 @@ class FlowRun:
         adds, goes_on = self._adding[node.id]
         return goes_on and crowd.tokens + adds <= total - total // 8
 
+    def tell_text(self) -> None:
+        """Let the listener have what was written since the last time; not while the backend is at work."""
+        written, self._written = self._written, []
+        if self.text_listener is not None:
+            for event in written:
+                self.text_listener(event)
+
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
         call, number, end = self.calls.pop(ticket)
@@ -188,6 +209,10 @@ class FlowRun:
         reply = self.state.values.get(call.node.id)
         if isinstance(reply, Reply):
             self._left.written(reply.thread, call, completion.tokens)
+
+    def lose(self) -> None:
+        """The cache was emptied while the run waits for tools: nothing is left of its calls."""
+        self._left = Left()
 
     def withdraw(self) -> None:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
@@ -221,17 +246,20 @@ class FlowRun:
         value = self._returned()
         self._tell(RunEnded(self._now()))
         self.result = value, self.trace
+        self.over.set_result(None)
 
     def fail(self, error: BaseException) -> None:
         """It ends without a result; a FlowError takes the trace along."""
         self.error = error
         if self._log:
-            ended = RunEnded(self._now(), str(error) or type(error).__name__)
+            ended = RunEnded(self._now(), text_of(error))
             self._log.append(ended)
             if isinstance(error, FlowError):
                 error.trace = self.trace
             with suppress(Exception):  # the run's own error is the one to tell, not a listener's
                 self.listener(ended)
+        if not self.over.done():
+            self.over.set_result(None)
 
     def _returned(self) -> Any:
         """The value of the one `return` that ran; a test's graph has none."""
@@ -263,7 +291,7 @@ class FlowRun:
             return self._submit(call_of(node, self.state.setup, self.state.values))
         if answer is None:
             assert isinstance(operation, g.Tool)
-            answer = _in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
+            answer = in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
             self.answers.learn(question, answer)
         if answer.done():
             return self._learn(node, answer.result())
@@ -277,7 +305,7 @@ class FlowRun:
         place, next_use = f"{node.id}#{number}", hints.of(id(self), call)
         sent = model_call(call, self.state.values, place, self.seed, next_use, again=number > 0)
         try:
-            ticket = self.shared.backend.submit(sent)
+            ticket = self.shared.backend.submit(self._heard(sent, number))
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         found, end = self.shared.ledger.enter(call.prompt)
@@ -299,6 +327,15 @@ class FlowRun:
             return Tokens(found, len(call.prompt) - found)
         left = Left() if self.shared.crowd.overcommitted else self._left
         return left.prediction(call.prompt, call.thread)
+
+    def _heard(self, call: ModelCall, number: int) -> ModelCall:
+        """The call, and what it writes is kept for the listener where there is one."""
+
+        def write(text: str) -> None:
+            if text:
+                self._written.append(TextWritten(self._now(), call.node, number, text))
+
+        return replace(call, write=write) if self.text_listener else call
 
     # ----------------------------------------------------------- finishing
 
@@ -386,17 +423,3 @@ class FlowRun:
     def _tell(self, event: Event) -> None:
         self._log.append(event)
         self.listener(event)
-
-
-def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Call in a daemon thread, so that a tool that never comes back can't keep the process alive."""
-    future: Future[Any] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return future

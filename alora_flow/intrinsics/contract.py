@@ -50,7 +50,7 @@ class Contract:
 
     @property
     def name(self) -> str:
-        """What the engine knows the adapter by."""
+        """What the flow file calls the adapter; an engine knows it by its digest."""
         return self.intrinsic.adapter or self.intrinsic.from_library or ""
 
     @property

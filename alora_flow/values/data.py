@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 from alora_flow.language.meaning.program import Role
 from alora_flow.prompts.contents import Generated, KnownText, Passages, RequestedCall, Thread, Turn
 from alora_flow.values.history import ChatCall, ChatTurn
+from alora_flow.values.text import UnicodeText
 
 
 class Document(BaseModel):
@@ -20,8 +21,8 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    text: str
-    title: str = ""
+    text: UnicodeText
+    title: UnicodeText = ""
 
 
 @dataclass(frozen=True)

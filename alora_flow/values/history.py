@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 from pydantic.json_schema import SkipJsonSchema
 
 from alora_flow.language.meaning.program import Role
+from alora_flow.values.text import UnicodeText
 
 ROLES = {"tool": "tool_result", "function": "tool_result", "ipython": "tool_result", "developer": "system"}
 """Others' names for the language's roles."""
@@ -34,7 +35,7 @@ class ChatCall(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[Word, Field(min_length=1)]
-    arguments: str = "{}"
+    arguments: UnicodeText = "{}"
     id: Word = ""
 
     @model_validator(mode="before")
@@ -66,7 +67,7 @@ class ChatTurn(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Role
-    content: str
+    content: UnicodeText
     tool_calls: SkipJsonSchema[tuple[ChatCall, ...]] = ()
     tool_call_id: SkipJsonSchema[Word] = ""
     name: SkipJsonSchema[Word] = ""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
+from threading import RLock
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model, model_validator
 
 from alora_flow.language.meaning import types as t
 from alora_flow.values.data import Distribution, Document, Numbered, Pair, Reply
 from alora_flow.values.history import ChatTurn
-from alora_flow.values.names import alias, field_names, field_of, python_names
+from alora_flow.values.names import ENUM_MEMBERS, alias, field_names, field_of, python_names
+from alora_flow.values.text import UnicodeText
 
 _PLAIN: dict[type, Any] = {
-    t.StrType: str,
+    t.StrType: UnicodeText,
     t.BoolType: bool,
     t.NoneType: None,
     t.DocumentType: Document,
@@ -38,7 +40,7 @@ def declare_defaults(type: t.RecordType, values: Mapping[str, Any]) -> None:
     A file that was changed and loaded again gets classes of its own.
     """
     if _DEFAULTS.get(type, values) != values:
-        python_type.cache_clear()
+        _python_type.cache_clear()
         adapter.cache_clear()
     _DEFAULTS[type] = values
 
@@ -55,9 +57,18 @@ def nesting(type: t.Type) -> int:
     return 0
 
 
-@cache
+_MAKING = RLock()
+"""Held while a class is made: two threads that first want one would make two."""
+
+
 def python_type(type: t.Type) -> Any:
     """The Python type of a flow type: equal flow types give the identical class."""
+    with _MAKING:
+        return _python_type(type)
+
+
+@cache
+def _python_type(type: t.Type) -> Any:
     match type:
         case t.IntType(low, high):
             return Annotated[int, Field(strict=True, ge=low, le=high)]
@@ -81,13 +92,26 @@ class RecordModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_another_load(cls, value: Any) -> Any:
+        """A file whose defaults were changed and that was loaded again has a new class for the same record."""
+        if isinstance(value, RecordModel) and type(value) is not cls and _TYPES.get(type(value)) == _TYPES.get(cls):
+            return {**tagged(_TYPES[cls]), **_fields(value)}
+        return value
+
     def __reduce__(self) -> tuple[Any, ...]:
         type = _TYPES[self.__class__]
-        return _revived, (type, _declared_in(type), {field.name: field_of(self, field.name) for field in type.fields})
+        return _revived, (type, _declared_in(type), _fields(self))
 
 
 _TYPES: dict[type, t.RecordType] = {}
 """The flow types of the records' classes."""
+
+
+def _fields(record: RecordModel) -> dict[str, Any]:
+    """By the names that the flow file gives them."""
+    return {field.name: field_of(record, field.name) for field in _TYPES[record.__class__].fields}
 
 
 def _record(type: t.RecordType) -> type[BaseModel]:
@@ -134,7 +158,7 @@ def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
 
 def _enum(type: t.EnumType) -> Any:
     """Its members are strings; a member finds its class by the flow type in another process."""
-    names = python_names(type.members, ("mro",))
+    names = python_names(type.members, ENUM_MEMBERS)
     name, members = type.name, {names[member]: type.text(member) for member in type.members}
     made = Enum(name, members, type=str)  # type: ignore[misc]
     setattr(made, "__reduce_ex__", lambda member, protocol: (_member, (type, member.value)))  # noqa: B010 - mypy
@@ -170,6 +194,10 @@ def is_value_of(value: Any, type: t.Type) -> bool:
             return isinstance(value, list) and all(is_value_of(item, element) for item in value)
         case t.ChatType():
             return isinstance(value, list) and all(isinstance(item, ChatTurn) for item in value)
+        case t.StrType():
+            return isinstance(value, str)
+        case t.RecordType():
+            return _TYPES.get(value.__class__) == type
         case t.BoolType():
             return isinstance(value, bool)
         case t.IntType(low, high):

@@ -1,8 +1,9 @@
-"""Names of flow files in Python: what Python or pydantic has itself gets an underscore behind it."""
+"""Names of flow files in Python: what Python or pydantic has itself, and keywords, get an underscore behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from keyword import iskeyword
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,15 +15,25 @@ _ALIASES: dict[type, dict[str, str]] = {}
 def python_names(names: Iterable[str], taken: Collection[str]) -> dict[str, str]:
     """For each name the one that Python takes: `json_` for `json`, `x_` for `_x`; no two are the same."""
     found: dict[str, str] = {}
-    waiting = sorted(names, key=lambda name: name in taken or name.startswith("_"))
-    for name in waiting:
-        known = name
-        if name in taken or name.startswith("_"):
-            known = f"{name.strip('_') or 'name'}_"
+
+    def odd(name: str) -> bool:
+        return name in taken or name.startswith("_")
+
+    for name in sorted(names, key=lambda name: odd(name) or iskeyword(name)):
+        known = f"{name.strip('_') or 'name'}_" if odd(name) else parameter_name(name)
         while known in found.values() or known in taken:
             known += "_"
         found[name] = known
     return found
+
+
+def parameter_name(name: str) -> str:
+    """What a parameter of a flow or a tool is called in Python: `class_` for `class`. All but keywords can be one."""
+    return f"{name}_" if iskeyword(name) else name
+
+
+ENUM_MEMBERS = ("mro",)
+"""What no member of an enum can be called."""
 
 
 def field_names(names: Iterable[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ def value_json(flow: FlowDecl, value: Any) -> Any:
     return adapter(flow.result).dump_python(value, mode="json")
 
 
-def result_json(flow: FlowDecl, result: Result) -> dict[str, Any]:
+def result_json(flow: FlowDecl, result: Result[Any]) -> dict[str, Any]:
     """What `run --json` prints."""
     return {
         "flow": flow.name,
@@ -55,7 +55,12 @@ def result_text(flow: FlowDecl, value: Any, terminal: bool) -> str:
     shown = value_json(flow, value)
     if not isinstance(shown, str):
         return json.dumps(shown, ensure_ascii=False, indent=2)
-    return CONTROL.sub(lambda found: repr(found[0])[1:-1], shown) if terminal else shown
+    return harmless(shown) if terminal else shown
+
+
+def harmless(text: str) -> str:
+    """For a terminal: no character of it can move the cursor or colour what stands around it."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")

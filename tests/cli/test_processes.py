@@ -26,6 +26,7 @@ CALLS = {
     "plan": (["plan", "two.flow"], "two() -> int"),
     "run": (["run", "safety_rag.flow"], '"supported": true'),
     "show": (["show", "graph", "two.flow"], "flow two"),
+    "stubs": (["stubs", "two.flow"], "wrote two_flow.pyi"),
     "test": (["test", "two.flow", "--echo"], "1 passed"),
 }
 

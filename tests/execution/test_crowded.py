@@ -53,7 +53,7 @@ TEXTS = [" ".join(random.Random(number).choices(["mayor", "river", "house", "tre
 def test_elements_come_to_their_end_before_others_begin(tmp_path: Path, flow: str) -> None:
     file = tmp_path / "crowded.flow"
     file.write_text(CHAINED)
-    wide = alora_flow.load(file).flow(flow)(texts=TEXTS)
+    wide = alora_flow.load(file, share=False).flow(flow)(texts=TEXTS)
     narrow = alora_flow.load(file, cache_tokens=1200).flow(flow)(texts=TEXTS)
     assert narrow.value == wide.value
     calls = [call for node in narrow.trace.nodes for call in node.calls]
@@ -72,5 +72,5 @@ def test_a_run_that_fails_in_a_crowd_holds_nobody_back(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="too long"):
         module.failing(texts=[*TEXTS[:3], "house " * 120, *TEXTS[3:]])
     assert not module.backend.busy
-    assert module.chained(texts=TEXTS).value == alora_flow.load(file).chained(texts=TEXTS).value
+    assert module.chained(texts=TEXTS).value == alora_flow.load(file, share=False).chained(texts=TEXTS).value
     assert module.conductor.shared.crowd.tokens == 0

@@ -13,10 +13,10 @@ from alora_flow import BadInput, RunFailed
 from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.execution.trace import Trace
 from alora_flow.module import Result
-from alora_flow.planning.prefix.ledger import Key
+from alora_flow.planning.prefix.ledger import Entered
 from alora_flow.planning.prompts import Setup
 from alora_runtime.errors import ConstraintError
-from alora_runtime.requests import Completion, Request
+from alora_runtime.requests import Completion
 
 TOOLS = """
 def search(q):
@@ -298,9 +298,9 @@ def test_what_is_missing_is_not_handled(flow: Any, tmp_path: Path) -> None:
 class DeadEnd(Echo):
     """Comes to a dead end under every grammar, after two tokens."""
 
-    def _answer(self, request: Request, keys: list[Key], found: int) -> Completion:
-        done = super()._answer(request, keys, found)
-        if request.constraint is None:
+    def _answer(self, call: ModelCall, entered: Entered) -> Completion:
+        done = super()._answer(call, entered)
+        if call.request.constraint is None:
             return done
         error = ConstraintError("no token may come next")
         return replace(done, tokens=done.tokens[:2], text="", finish="error", generated=2, error=error)

@@ -1,9 +1,12 @@
 """Any name of a flow file works in Python: what Python has itself gets an underscore behind it."""
 
+import asyncio
+import inspect
 import pickle
 import warnings
 from pathlib import Path
 
+import alora_flow
 from alora_flow.backends.echo import open_echo
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
@@ -20,6 +23,40 @@ flow run(self: R, e: E = mro, cls: int = 1, inputs: int = 2) -> list[R] {
 flow shown() -> str { return "{run(R("a", "b", 1, "c", 2, 1, "s"))[0]}" }
 """
 GIVEN = {"json": "a", "schema": "b", "copy": 1, "model_dump": "c", "__init__": 2, "_x": 1, "self": "s"}
+
+
+KEYWORDS = """
+model base = "mini"
+enum E { None, class, other }
+record R { class: str, def: int = 2, None: int = 1 }
+record lambda { n: int }
+tool pass(from_: int, def: int) -> int = python "nowhere:pass"
+flow with_(def: R, except: E = class) -> R {
+  if except == None { return R(class: "none") }
+  return def
+}
+flow del(ünï: int) -> lambda { return lambda(pass(ünï, 1)) }
+flow compilation(x: int) -> int { return x }
+flow runner(x: int) -> int { return x + 1 }
+"""
+
+
+def test_names_that_are_keywords_of_python(tmp_path: Path) -> None:
+    path = tmp_path / "keywords.flow"
+    path.write_text(KEYWORDS)
+    module = alora_flow.load(path, backend="echo", tools={"pass": lambda from_, def_: from_ + def_})
+    value = module.with_(def_={"class": "x"}).value
+    assert (value.class_, value.def_, value.None_) == ("x", 2, 1)
+    assert value.model_dump() == {"class": "x", "def": 2, "None": 1}
+    assert module.R(**{"class": "x"}) == value
+    assert module.with_(def_=value, except_=module.E.None_).value.class_ == "none"
+    assert module.with_.run({"def": value, "except": "None"}).value.class_ == "none"
+    assert list(inspect.signature(module.with_).parameters) == ["def_", "except_"]
+    assert asyncio.run(module.with_.arun(def_=value)).value == value
+    assert list(module.with_.stream(def_=value))[-1].value == value
+    assert module.del_(ünï=2).value == module.lambda_(n=3)
+    assert (module.compilation_(x=1).value, module.runner_(x=1).value) == (1, 2)
+    assert {"del_", "lambda_", "compilation_", "runner_"} <= set(dir(module))
 
 
 def test_names_that_python_has_itself(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Faulty:
     """An engine that fails once, at the step or submission it is told to."""
 
     def __init__(self, setup: Setup) -> None:
-        adapters = {contract.name: contract.adapter.folder for contract in setup.contracts.values()}
+        adapters = {contract.adapter.digest: contract.adapter.folder for contract in setup.contracts.values()}
         self.engine = Engine.load(setup.model.folder, adapters=adapters, cache_tokens=4096)
         self._rows, self.engine.model.rows = self.engine.model.rows, self._failing_rows  # type: ignore[method-assign]
         self.place, self.left = "", 0
@@ -156,8 +156,8 @@ class Machinery:
         self.name = file.stem
         self.module = Module(Compilation(file), self._open)
         self.flow = self.module.flows[self.name]
-        self.module.find_tool = self._tool  # type: ignore[method-assign]
-        self._find = Module.find_tool.__get__(self.module)
+        self._find = self.module.runner.find_tool
+        self.module.runner.find_tool = self._tool  # type: ignore[method-assign]
         self.flow.run({})
         self.answers = [plain(self.run(given)) for given in INPUTS[self.name]]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -157,3 +159,48 @@ def test_an_interrupted_step_ends_what_was_under_way_and_leaves_the_module_usabl
     engine.check()
     assert not engine.busy
     assert all(result.trace.kept_promise for result in module.f.map({"n": n} for n in (1, 2)))
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def test_a_listener_whose_error_can_not_be_printed_ends_its_own_run_alone(tmp_path: Path) -> None:
+    module = meeting(tmp_path, "return n", open_echo)
+
+    def fail(event: Event) -> None:
+        raise Unsayable
+
+    with pytest.raises(Unsayable):
+        module.h.run({"n": 1}, fail)
+    assert module.h(n=1).trace.kept_promise
+
+
+def test_an_interrupt_of_the_thread_that_leads_is_not_raised_where_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = meeting(tmp_path, "return n")
+    assert isinstance(module.backend, TorchEngine)
+    before, waiting, others = Engine.step, module.conductor._waiting, []
+
+    def other() -> None:
+        with pytest.raises(RunFailed, match="the thread that led it was interrupted"):
+            asyncio.run(module.h.arun(n=2))
+        others.append("told")
+
+    def interrupted(self: Engine) -> Any:
+        if not thread.is_alive() and not others:
+            thread.start()
+            while thread.is_alive() and not waiting:
+                time.sleep(0.001)
+            raise KeyboardInterrupt
+        return before(self)
+
+    thread = threading.Thread(target=other)
+    monkeypatch.setattr(Engine, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.h(n=1)
+    thread.join(60)
+    assert others == ["told"]
+    assert module.h(n=2).trace.kept_promise
