@@ -11,6 +11,7 @@ from typing import Any
 
 from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.contract import Contract, choices_of
+from alora_flow.intrinsics.likelihood import ALTERNATIVES
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Argument, Expected
 from alora_flow.planning.evaluate import NotKnown, Values, evaluate
@@ -33,7 +34,8 @@ class AnswerForm:
     constraint: the grammar of what is not a short list of choices; free text has neither.
     settings: sampling settings whose values are known, by their names in alora_runtime's Request.
     open: those that the run has to evaluate.
-    read: from a completion to the value that the flow sees; None where that is the text itself.
+    read: from a completion to the value that the flow sees, an intrinsic's with what its call was given; None where
+        that is the text itself.
     weighed: that value takes the probabilities of all choices, not only which one is written.
     """
 
@@ -42,7 +44,7 @@ class AnswerForm:
     constraint: Constraint | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     open: tuple[Argument, ...] = ()
-    read: Callable[[Completion], Any] | None = None
+    read: Callable[..., Any] | None = None
     texts: tuple[str, ...] = ()
     weighed: bool = False
 
@@ -80,9 +82,14 @@ class AnswerForm:
 def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     """An intrinsic's answer, by its contract."""
     choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
-    settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
+    settings = {_named(name): value for name, value in contract.settings.items() if name != "max_tokens"}
+    io_yaml = contract.io_yaml
     constraint = None if choices else constraint_for(contract.emits)
-    read = partial(intrinsic_value, contract)
+    if io_yaml is not None and io_yaml.schema is not None:
+        constraint = Constraint.json_schema(io_yaml.schema)
+    if io_yaml is not None and io_yaml.weighed and not choices:
+        settings["logprobs"] = ALTERNATIVES
+    read = partial(intrinsic_value, contract, tokenizer)
     texts = tuple(map(tokenizer.spell, choices or ()))
     longest = constraint.most_tokens if constraint and "max_tokens" not in contract.settings else None
     most = longest or contract.max_tokens
@@ -91,11 +98,11 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
 
 def _weighed(contract: Contract) -> bool:
     """Does the intrinsic's value take the probabilities of what the adapter may write?"""
-    intrinsic, result = contract.intrinsic, contract.intrinsic.result
+    intrinsic, result, io_yaml = contract.intrinsic, contract.intrinsic.result, contract.io_yaml
     if isinstance(result, t.ProbType):
         return True
-    if intrinsic.from_library:
-        return contract.outcomes is not None and isinstance(result, t.BoolType | t.FloatType)
+    if io_yaml is not None:
+        return io_yaml.weighed and (contract.outcomes is None or isinstance(result, t.BoolType | t.FloatType))
     return any(isinstance(part, Expected) for part in every((intrinsic.value,)))
 
 
@@ -142,4 +149,8 @@ def constraint_for(type: t.Type) -> Constraint | None:
 
 def _field(setting: Argument) -> str:
     """The name of a setting in a Request."""
-    return "stop_strings" if setting.name == "stop" else setting.name
+    return _named(setting.name)
+
+
+def _named(setting: str) -> str:
+    return "stop_strings" if setting == "stop" else setting

@@ -192,13 +192,14 @@ def _contents(expression: Expression, values: Values) -> list[Content]:
     """A turn's content, piece by piece: literals of the flow file may make control tokens, the rest is data."""
     match expression:
         case p.Text(parts=parts):
-            return [_piece(part, values) for part in parts]
+            return [piece_of(part, values) for part in parts]
         case p.Binary(operator="+") if isinstance(expression.type, t.StrType):
             return _contents(expression.left, values) + _contents(expression.right, values)
     return [_data(expression, values)]
 
 
-def _piece(part: str | p.StringHole, values: Values) -> Content:
+def piece_of(part: str | p.StringHole, values: Values) -> Content:
+    """A piece of a text: what the flow's author wrote may make control tokens, what fills a hole is data."""
     if isinstance(part, str):
         return KnownText(part, control=True)
     try:

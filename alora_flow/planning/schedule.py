@@ -70,7 +70,8 @@ def _parts(call: PromptedCall, setup: Setup) -> tuple[Hashable, ...]:
     assert isinstance(operation, g.Invoke)
     adapter = setup.contracts[operation.intrinsic.key].adapter
     label = None if adapter.activated else adapter.digest
-    return (*((label, _named(turn)) if label else _named(turn) for turn in call.thread), operation.intrinsic.key)
+    own = (operation.intrinsic.key, call.prompt.tail)
+    return (*((label, _named(turn)) if label else _named(turn) for turn in call.thread), own)
 
 
 def _named(turn: Turn) -> Hashable:

@@ -115,6 +115,10 @@ class Prompter:
         """After how many of its symbols each turn of the thread ends."""
         return self._written(thread)[1]
 
+    def piece_symbols(self, piece: Content, before: Sequence[Symbol]) -> tuple[Symbol, ...]:
+        """A piece of text that stands in no turn, behind these symbols."""
+        return self._symbols(piece, self._place(before))
+
     def generation_tokens(self, thread: Thread) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
         messages = self._messenger.messages(thread)

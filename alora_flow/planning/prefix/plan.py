@@ -64,7 +64,7 @@ def plan(made: Schedule) -> PrefixPlan:
 def _planned(ledger: Ledger, call: PromptedCall) -> PlannedCall:
     keys = keys_of(call.prompt)
     found = ledger.prompt(keys)
-    ledger.add([*keys, *_left_behind(call, keys[-1][1])])
+    ledger.add([*keys, *left_behind(call, keys[-1][1])])
     symbols, prompt = call.prompt.symbols, call.prompt
     return PlannedCall(
         call.node,
@@ -77,7 +77,7 @@ def _planned(ledger: Ledger, call: PromptedCall) -> PlannedCall:
     )
 
 
-def _left_behind(call: PromptedCall, adapter: str | None) -> list[Key]:
+def left_behind(call: PromptedCall, adapter: str | None) -> list[Key]:
     """What a call's own tokens add to the cache: the hole itself, since a reply that ends by its stop token leaves its
     whole text."""
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
@@ -90,5 +90,5 @@ def _plain_lora(ledger: Ledger, call: PromptedCall) -> Amount:
     adapter = call.prompt.contract.adapter.digest if call.prompt.contract else None
     keys: list[Key] = [(symbol, adapter) for symbol in call.prompt.symbols]
     found = ledger.prompt(keys)
-    ledger.add([*keys, *_left_behind(call, adapter)])
+    ledger.add([*keys, *left_behind(call, adapter)])
     return amount(call.prompt.symbols[found:])
