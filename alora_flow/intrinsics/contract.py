@@ -79,18 +79,19 @@ class Contract:
 def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near: Path) -> Contract:
     """Read the adapter's files. Raises AdapterNotFound and BadAdapter; `near` is the flow file's folder."""
     folder = find_adapter(intrinsic.adapter or intrinsic.from_library or "", model, near)
-    return contract_of(intrinsic, folder, tokenizer)
+    contract = contract_of(intrinsic, folder, tokenizer)
+    if contract.io_yaml is not None:
+        _check_declaration(intrinsic, contract.io_yaml)
+    return contract
 
 
 def contract_of(intrinsic: Intrinsic, folder: Path, tokenizer: Tokenizer) -> Contract:
-    """The same for an adapter's folder. Raises BadAdapter."""
+    """The same for an adapter's folder, whatever the flow declares of its result. Raises BadAdapter."""
     try:
         config = read_adapter_config(folder)
     except AdapterError as error:
         raise BadAdapter(f"intrinsic '{intrinsic.name}': {error}") from error
     io_yaml = read_io_yaml(folder) if intrinsic.from_library else None
-    if io_yaml is not None:
-        _check_declaration(intrinsic, io_yaml)
     settings = {argument.name: _constant(argument.value) for argument in intrinsic.settings}
     emits = intrinsic.emits or (intrinsic.result if io_yaml is None else t.STR)
     sequence, offset = config.spelled(tokenizer.encode_control)

@@ -55,6 +55,12 @@ def with_told(match: re.Match[str], said: str) -> str:
     return match.group()[:start] + said + match.group()[end:]
 
 
+@pytest.mark.parametrize("page", ["models.md", "intrinsics.md"])
+def test_examples_of_other_pages(page: str) -> None:
+    for text in programs(ERRORS.parent / page):
+        assert check(Source("example.flow", text))[1] == ()
+
+
 def test_what_is_said_of_a_missing_file() -> None:
     assert render(check_file(Path("nowhere.flow"))[1]).strip() in ERRORS.read_text()
 
