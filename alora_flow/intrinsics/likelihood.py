@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, fsum
 from typing import Any, TypeAlias
 
 ALTERNATIVES = 10
@@ -47,11 +47,18 @@ class TokenizedAnswer:
             if meant is not None:
                 weights[meant] = weights.get(meant, 0.0) + exp(log_probability)
         total = sum(weights.values())
-        return sum(numbers[name] * weight for name, weight in weights.items()) / total if total else None
+        return mean_of([(numbers[name], weight / total) for name, weight in weights.items()]) if total else None
 
     def _before(self, count: int) -> str:
         """The text of the first tokens."""
         return self.spell(self.tokens[:count]) if count else ""
+
+
+def mean_of(weighed: Sequence[tuple[float, float]]) -> float:
+    """Of (number, probability), whose probabilities sum to one but for rounding: within the numbers' range."""
+    mean = fsum(number * probability for number, probability in weighed)
+    numbers = [number for number, _ in weighed]
+    return min(max(mean, min(numbers)), max(numbers))
 
 
 def _meant(text: str, numbers: Mapping[str, float]) -> str | None:

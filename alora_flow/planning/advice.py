@@ -8,7 +8,7 @@ from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
-from alora_flow.planning.prefix.ledger import Ledger, keys_of
+from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
 from alora_flow.planning.prefix.plan import left_behind
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
@@ -95,22 +95,25 @@ def _tokenised_otherwise(call: PromptedCall, setup: Setup) -> Iterator[str]:
 
 
 def _unshared(made: Schedule) -> Iterator[Diagnostic]:
-    """For each call that can't share the thread that it reads: with what it costs."""
+    """For each intrinsic whose calls can't share the thread that they read: with what that costs."""
+    contracts = made.setup.contracts.values()
+    if all(contract.adapter.activated and not contract.rewrites for contract in contracts):
+        return
     shared, ledger = Ledger(), Ledger()
     lost: dict[str, list[Amount]] = {}
     first: dict[str, PromptedCall] = {}
     for call in (step.call for step in made.steps):
-        found = ledger.prompt(keys_of(call.prompt))
+        keys, contract = keys_of(call.prompt), call.prompt.contract
+        found = ledger.prompt(keys)
         thread = made.setup.prompter.thread_symbols(call.thread if call.read is None else call.read)
-        could = min(shared.known([(symbol, None) for symbol in thread]), len(thread))
+        plainly: list[Key] = [(symbol, None) for symbol in thread]
+        could = shared.known(plainly)
+        if contract is not None and keys[: len(thread)] != plainly:
+            first.setdefault(contract.intrinsic.key, call)
+            lost.setdefault(contract.intrinsic.key, []).append(amount(thread[min(found, could) : could]))
         for each in (shared, ledger):
-            each.add([*keys_of(call.prompt), *left_behind(call, keys_of(call.prompt)[-1][1])])
-        shared.add([(symbol, None) for symbol in thread])
-        contract = call.prompt.contract
-        if contract is None or (contract.adapter.activated and not contract.rewrites):
-            continue
-        first.setdefault(contract.intrinsic.key, call)
-        lost.setdefault(contract.intrinsic.key, []).append(amount(thread[min(found, could) : could]))
+            each.add([*keys, *left_behind(call, keys[-1][1])])
+        shared.add(plainly)
     for key, call in first.items():
         contract = made.setup.contracts[key]
         why = "is a plain LoRA, active from the first token" if not contract.adapter.activated else _why(contract)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import BadAdapter, RunFailed
 from alora_flow.intrinsics.contract import Contract, choices_of
 from alora_flow.intrinsics.likelihood import ALTERNATIVES
 from alora_flow.language.meaning import types as t
@@ -20,6 +21,7 @@ from alora_flow.planning.reading import chosen_value, intrinsic_value, written_v
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Constraint
+from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion
 
 DEFAULT_MAX_TOKENS = 256
@@ -86,7 +88,7 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     io_yaml = contract.io_yaml
     constraint = None if choices else constraint_for(contract.emits)
     if io_yaml is not None and io_yaml.schema is not None:
-        constraint = Constraint.json_schema(io_yaml.schema)
+        constraint = _published(io_yaml.path, io_yaml.schema)
     if io_yaml is not None and io_yaml.weighed and not choices:
         settings["logprobs"] = ALTERNATIVES
     read = partial(intrinsic_value, contract, tokenizer)
@@ -94,6 +96,16 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     longest = constraint.most_tokens if constraint and "max_tokens" not in contract.settings else None
     most = longest or contract.max_tokens
     return AnswerForm(most, choices, constraint, settings, (), read, texts, _weighed(contract))
+
+
+def _published(path: Path, schema: Mapping[str, Any]) -> Constraint:
+    """A library's grammar, which nobody has tried here. Raises BadAdapter where it does not compile."""
+    constraint = Constraint.json_schema(schema)
+    try:
+        constraint.check()
+    except ConstraintError as error:
+        raise BadAdapter(f"{path}: response_format: {error}") from error
+    return constraint
 
 
 def _weighed(contract: Contract) -> bool:

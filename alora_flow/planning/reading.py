@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.io_yaml import IoYaml
-from alora_flow.intrinsics.likelihood import TokenizedAnswer
+from alora_flow.intrinsics.likelihood import TokenizedAnswer, mean_of
 from alora_flow.intrinsics.rules import Answer
 from alora_flow.intrinsics.sentences import Sentence
 from alora_flow.intrinsics.shapes import fitted
@@ -135,7 +135,7 @@ def _weighed(contract: Contract, written: Distribution) -> Any:
     """Bare text with a number for each category: the result's type says what to make of them."""
     assert contract.io_yaml is not None
     weights = [outcome.weight or 0.0 for outcome in contract.outcomes or ()]
-    value: Any = written.mean(weights)
+    value: Any = mean_of(list(zip(weights, written.probabilities, strict=True)))
     rules, result = contract.io_yaml.rules[1:], contract.intrinsic.result
     for rule in rules:
         value = rule.apply(value, NO_TOKENS)

@@ -129,12 +129,15 @@ TRIGGERS = {"uncertainty": "<certainty>", "requirement-check": "<requirements>"}
 """Texts that activate an adapter; the others are activated by what opens the assistant's turn."""
 
 
-def write_model(folder: Path) -> Path:
-    """A random model whose tokenizer has the control tokens of `tests.tiny`."""
+def write_model(folder: Path, *control: str) -> Path:
+    """A random model whose tokenizer has the control tokens of `tests.tiny`, and further ones."""
     make_checkpoint(folder, max_position_embeddings=2048)
     config = (folder / "config.json").read_text()
     tiny.write_model_folder(folder)
     (folder / "config.json").write_text(config)
+    tokenizer = tiny.tokenizer()
+    tokenizer.add_special_tokens(list(control))
+    tokenizer.save(str(folder / "tokenizer.json"))
     return folder
 
 

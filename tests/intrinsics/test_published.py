@@ -8,6 +8,7 @@ from math import exp
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import alora_flow
 from alora_flow.errors import BadAdapter
@@ -192,6 +193,50 @@ def test_a_likelihood_is_the_full_forward_passes(
     assert found == (expected >= 0.5 if isinstance(found, bool) else pytest.approx(expected, abs=1e-4))
 
 
+def test_a_likelihood_weighs_what_the_grammar_forbids_too(tmp_path: Path) -> None:
+    """Categories from among the ten likeliest tokens, of which the grammar allows two: their shares are those of the
+    full forward pass, and a forbidden one counts."""
+    model = write_model(tmp_path / "tiny")
+    favour_letters(model)
+    tokenizer = Tokenizer(model)
+    folder = write_intrinsic(model, "answerability")
+    prompt = tokenizer.encode_control("<|user|>abc<|end|>")
+    labelled = [(token, None) for token in prompt]
+    labelled += [(token, "it") for token in (*tokenizer.encode_control("<|assistant|>"), *tokenizer.encode_data('"'))]
+    row = Oracle(model, {"it": folder}).logits(labelled)[-1].log_softmax(-1)
+    texts = {tokenizer.spell((token,)): float(row[token]) for token in row.topk(10).indices.tolist()}
+    letters = [text for text in texts if text.isalnum() and text.isascii()]
+    assert len(letters) >= 3, "another seed"
+    categories = dict(zip(letters, (1.0, 0.25, 0.5), strict=False))
+    write_intrinsic(
+        model,
+        "answerability",
+        json.dumps(
+            {
+                "model": None,
+                "response_format": {"type": "string", "enum": letters[1:3]},
+                "transformations": [{"type": "likelihood", "input_path": [], "categories_to_values": categories}],
+            }
+        ),
+    )
+    text = 'intrinsic x() -> float from "answerability"\nflow f(q: str) -> float { return x() on user(q) }'
+    weights = {text: exp(texts[text]) for text in categories}
+    expected = sum(categories[text] * weight for text, weight in weights.items()) / sum(weights.values())
+    result = alora_flow.load(flow_file(model, text)).f(q="abc")
+    assert result.value == pytest.approx(expected, abs=1e-4)
+    assert len({round(weight, 3) for weight in weights.values()}) > 1
+    assert result.trace.kept_promise
+
+
+def favour_letters(model: Path) -> None:
+    """A model whose likeliest tokens are letters."""
+    tensors = load_file(model / "model.safetensors")
+    embedding = tensors["model.embed_tokens.weight"]
+    letters = [token for (token,) in (Tokenizer(model).encode_data(letter) for letter in "abcdefgh")]
+    embedding[[token for token in range(len(embedding)) if token not in letters]] *= 0.1
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+
+
 # ----------------------------------------------------------------- data and plans
 
 
@@ -268,6 +313,130 @@ def test_parameters_in_invoke_fill_what_is_appended(model: Path) -> None:
         )  # type: ignore[arg-type]
         result = module.f(q="abc", wanted=wanted)
         assert result.trace.kept_promise
+
+
+# --------------------------------------------------------------------- activation
+
+
+def planned(model: Path, text: str, **inputs: object) -> PromptedCall:
+    """The first call of a flow, before it runs."""
+    compilation = alora_flow.load(flow_file(model, text)).compilation
+    return compilation.schedule(compilation.flow(None), inputs).steps[0].call
+
+
+CONTRACT = 'emits enum("yes", "no") value it == "yes" }'
+
+
+def configured(tmp_path: Path, name: str = "uncertainty", **fields: object) -> tuple[Path, Tokenizer]:
+    """A model with one adapter whose configuration has other fields."""
+    model = write_model(tmp_path / "tiny")
+    path = write_intrinsic(model, name) / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    return model, Tokenizer(model)
+
+
+def test_a_trigger_that_the_author_wrote_into_the_last_message_activates_there(tmp_path: Path) -> None:
+    model, tokenizer = configured(tmp_path)
+    text = f"""
+    intrinsic sure() -> bool {{ adapter "uncertainty" {CONTRACT}
+    flow f(q: str) -> bool {{ return sure() on user("<certainty> {{q}} <certainty>{{q}}") }}
+    """
+    call = planned(model, text, q="<certainty>")
+    said = "<|user|><certainty> <certainty> <certainty><certainty><|end|><|assistant|>"
+    assert tokenizer.spell(call.prompt.symbols) == said  # type: ignore[arg-type]
+    assert call.prompt.active_from == len(tokenizer.encode_control("<|user|><certainty> <certainty> "))
+    assert alora_flow.load(flow_file(model, text)).f(q="<certainty>").trace.kept_promise
+
+
+def test_a_trigger_that_only_data_spell_is_appended(tmp_path: Path) -> None:
+    model, tokenizer = configured(tmp_path)
+    text = f"""
+    intrinsic sure() -> bool {{ adapter "uncertainty" {CONTRACT}
+    flow f(q: str) -> bool {{ return sure() on user(q) }}
+    """
+    call = planned(model, text, q="<certainty>")
+    assert tokenizer.spell(call.prompt.symbols) == "<|user|><certainty><|end|><certainty>"  # type: ignore[arg-type]
+    assert call.prompt.active_from == len(tokenizer.encode_control("<|user|><certainty><|end|>"))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_older_format_runs(tmp_path: Path, both: bool) -> None:
+    """A string alone is active from its second token on; tokens beside it win."""
+    fields: dict[str, object] = {"invocation_string": "<|user|>certain<|end|>", "alora_invocation_tokens": None}
+    if both:
+        fields["alora_invocation_tokens"] = [259]  # <|assistant|>
+    model, tokenizer = configured(tmp_path, **fields)
+    text = f"""
+    intrinsic sure() -> bool {{ adapter "uncertainty" {CONTRACT}
+    flow f(q: str) -> bool {{ let a = generate(max_tokens: 2) on user(q)  return sure() on a }}
+    """
+    module = alora_flow.load(flow_file(model, text))
+    compilation = module.compilation
+    prompt = compilation.schedule(compilation.flow(None), {"q": "a"}).steps[1].call.prompt
+    tail = tokenizer.spell(prompt.tail)  # type: ignore[arg-type]
+    assert tail == ("<|assistant|>" if both else "<|user|>certain<|end|>")
+    assert prompt.active_from == len(prompt.symbols) - len(prompt.tail) + (0 if both else 1)
+    assert module.f(q="a").trace.kept_promise
+
+
+def test_activation_at_the_end_is_the_last_token_of_the_sequence(tmp_path: Path) -> None:
+    model, _ = configured(tmp_path)
+    text = f"""
+    intrinsic sure() -> bool {{ adapter "uncertainty" activate end {CONTRACT}
+    flow f(q: str) -> bool {{ return sure() on user(q) }}
+    """
+    call = planned(model, text, q="a")
+    assert call.prompt.active_from == len(call.prompt.symbols) - 1
+
+
+def test_documents_as_json_and_as_turns(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "tiny")
+    text = """
+    intrinsic clear() -> str from "query_clarification"
+    flow f(q: str) -> str { return clear() on (user(q) + documents([document("A.", title: "t"), document("B.")])) }
+    """
+    ends = "<|user|>q<|end|><|user|>Ask back where the question is not clear, else say CLEAR.<|end|><|assistant|>"
+    forms = {
+        "json": '<|user|>[{"text": "A.", "title": "t", "doc_id": "1"}, {"text": "B.", "doc_id": "2"}]<|end|>',
+        "roles": "<|document 1|>A.<|end|><|document 2|>B.<|end|>",
+    }
+    for how, said in forms.items():
+        io_yaml = INVENTORY["query_clarification"].replace("docs_as_message: string", f"docs_as_message: {how}")
+        write_intrinsic(model, "query_clarification", io_yaml)
+        call = planned(model, text, q="q")
+        assert Tokenizer(model).spell(call.prompt.symbols) == said + ends  # type: ignore[arg-type]
+        assert alora_flow.load(flow_file(model, text)).f(q="q").trace.kept_promise
+
+
+def test_a_final_channel_is_read_where_the_model_writes_channels(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "tiny", "<|channel|>", "<|message|>")
+    io_yaml = INVENTORY["answerability"] + "logprobs_workaround: true\n"
+    write_intrinsic(model, "answerability", io_yaml)
+    text = 'intrinsic x() -> float from "answerability"\nflow f(q: str) -> float { return x() on user(q) }'
+    call = planned(model, text, q="a")
+    tokenizer = Tokenizer(model)
+    assert tokenizer.spell(call.prompt.tail) == "<|assistant|><|channel|>final<|message|>"  # type: ignore[arg-type]
+    assert alora_flow.load(flow_file(model, text)).f(q="a").trace.kept_promise
+    written = '<|channel|>thought<|message|>hm<|end|><|channel|>final<|message|>"answerable"'
+    assert call.form.read is not None
+    completion = Completion(tokenizer.encode_control(written), "", "length")
+    assert call.form.read(completion) == 1.0
+
+
+@pytest.mark.parametrize(
+    "named", ["intrinsics/uncertainty", "intrinsics/uncertainty/tiny/alora", "org/lib/uncertainty"]
+)
+def test_an_intrinsic_is_found_in_any_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    model, _ = configured(tmp_path)
+    if named.startswith("org/"):
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+        entry = tmp_path / "hub" / "models--org--lib"
+        (entry / "refs").mkdir(parents=True)
+        (entry / "refs" / "main").write_text("abc")
+        (entry / "snapshots").mkdir()
+        (model.parent / "intrinsics").rename(entry / "snapshots" / "abc")
+    text = f'intrinsic x() -> float from "{named}"\nflow f(q: str) -> float {{ return x() on user(q) }}'
+    assert 0.05 <= alora_flow.load(flow_file(model, text)).f(q="a").value <= 0.95
 
 
 # ---------------------------------------------------------------------- bad input
