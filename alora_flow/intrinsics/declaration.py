@@ -11,10 +11,18 @@ from alora_flow.language.meaning import types as t
 from alora_flow.language.syntax.words import RESERVED
 
 
-def declaration(name: str, io_yaml: IoYaml) -> str:
-    """`intrinsic certainty() -> float[0.05..0.95] from "certainty"`, with the records and enums that it needs."""
+class _Nameless(Exception):
+    """A field that no record can have."""
+
+
+def declaration(name: str, io_yaml: IoYaml) -> str | None:
+    """`intrinsic certainty() -> float[0.05..0.95] from "certainty"`, with the records and enums that it needs. None where
+    it gives a field that no record of a flow can have."""
     types = _Types(_identifier(name))
-    result = types.written(io_yaml.shape, "")
+    try:
+        result = types.written(io_yaml.shape, "")
+    except _Nameless:
+        return None
     parameters = ", ".join(f"{argument}: str" for argument in io_yaml.arguments)
     line = f'intrinsic {types.name}({parameters}) -> {result} from "{name}"'
     return "\n".join([*types.declared, line])
@@ -51,6 +59,8 @@ class _Types:
     def _record(self, fields: tuple[t.Field, ...], field: str) -> Mapping[str, str]:
         parts = []
         for each in fields:
+            if not each.name.isidentifier():
+                raise _Nameless(each.name)
             kind = self.written(each.type, each.name)
             parts.append(f"{each.name}: {kind}" if each.required else f"{each.name}: {kind.removesuffix('?')}? = none")
         return {"record": f"{{ {', '.join(parts)} }}"}

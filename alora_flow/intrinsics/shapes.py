@@ -60,7 +60,7 @@ class _Reader:
                 return t.FloatType(t.as_float(low), t.as_float(high))
             case None:
                 return None
-        if kind not in SIMPLE:
+        if not isinstance(kind, str) or kind not in SIMPLE:
             raise BadSchema(f"there is no type {kind!r}")
         return SIMPLE[kind]
 

@@ -77,7 +77,8 @@ def offering_text(said: Mapping[str, Any], computes: str) -> str:
     ]
     width = max(len(label) for label, text in rows if text)
     lines = [f"{label:<{width}}  {_indented(str(text), width + 2)}" for label, text in rows if text]
-    head = said["declaration"] or f"'{said['name']}' has no io.yaml: declare it in full, with emits and value"
+    why = "gives a field that no record can have" if said["gives"] else "has no io.yaml"
+    head = said["declaration"] or f"'{said['name']}' {why}: declare it in full, with adapter, emits and value"
     return "\n".join([head, "", *lines]) + "\n"
 
 
