@@ -16,8 +16,8 @@ class _Nameless(Exception):
 
 
 def declaration(name: str, io_yaml: IoYaml) -> str | None:
-    """`intrinsic certainty() -> float[0.05..0.95] from "certainty"`, with the records and enums that it needs. None where
-    it gives a field that no record of a flow can have."""
+    """`intrinsic certainty() -> float[0.05..0.95] from "certainty"`, with the records and enums that it needs; None
+    where it gives a field that no record of a flow can have."""
     types = _Types(_identifier(name))
     try:
         result = types.written(io_yaml.shape, "")

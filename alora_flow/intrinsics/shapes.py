@@ -5,6 +5,7 @@ A shape is a flow type; `None` stands for JSON of which nothing is known before 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -228,20 +229,27 @@ def _record_misfit(shape: t.Type, declared: t.RecordType) -> str | None:
     return f"{declared} has no field {next(iter(given))!r}" if given else None
 
 
-def fitted(value: Any, declared: t.Type) -> Any:
-    """A JSON value as `misfit` lets it stand for a value of the declared type; what fits nowhere stays as it is."""
+def fitted(value: Any, shape: Shape, declared: t.Type) -> Any:
+    """A JSON value of a shape as `misfit` lets it stand for a value of the declared type; what fits nowhere stays as it
+    is. Objects and lists of which nothing is known are texts of JSON, where a text is declared."""
+    if isinstance(shape, t.OptionalType):
+        return None if value is None else fitted(value, shape.inner, declared)
     if isinstance(declared, t.UnionType | t.OptionalType):
-        records = any(isinstance(part, t.RecordType) for part in t.alternatives(declared))
-        inner = next((part for part in t.alternatives(declared) if part != t.NONE), t.NONE)
-        return value if records or value is None else fitted(value, inner)
-    if isinstance(declared, t.RecordType):
-        types = {field.name: field.type for field in declared.fields}
-        items = value.items() if isinstance(value, dict) else ()
-        return {name: fitted(part, types[name]) if name in types else part for name, part in items} or value
-    if isinstance(value, dict) and len(value) == 1:
-        return fitted(next(iter(value.values())), declared)
+        kinds = t.alternatives(declared)
+        alone = [kind for kind in kinds if kind != t.NONE]
+        return value if value is None or len(alone) > 1 else fitted(value, shape, alone[0])
+    fields = {field.name: field.type for field in shape.fields} if isinstance(shape, t.RecordType) else {}
+    if isinstance(declared, t.RecordType) and isinstance(value, dict):
+        wanted = {field.name: field.type for field in declared.fields}
+        return {name: fitted(part, fields.get(name), wanted.get(name, t.NEVER)) for name, part in value.items()}
+    if len(fields) == 1 and isinstance(value, dict) and value.keys() == fields.keys():
+        ((name, part),) = value.items()
+        return fitted(part, fields[name], declared)
     if isinstance(declared, t.ListType) and isinstance(value, list):
-        return [fitted(part, declared.element) for part in value]
+        element = shape.element if isinstance(shape, t.ListType) else None
+        return [fitted(part, element, declared.element) for part in value]
+    if isinstance(declared, t.StrType) and isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and declared == t.BOOL:
         return value >= 0.5

@@ -73,7 +73,7 @@ def _transformed(
         raise RunFailed(f"{short}the adapter wrote {answer.text!r}, which is not JSON: {error}", help) from error
     for rule in io_yaml.rules:
         value = rule.apply(value, Answer(answer, sentences))
-    return fitted(value, result)
+    return fitted(value, io_yaml.shape, result)
 
 
 FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?:<\|end\|>|<\|return\|>|$)", re.DOTALL)
@@ -140,7 +140,7 @@ def _weighed(contract: Contract, written: Distribution) -> Any:
     for rule in rules:
         value = rule.apply(value, NO_TOKENS)
     if rules or isinstance(result, t.BoolType | t.FloatType) or result == t.ProbType(t.BOOL):
-        return fitted(value, result)
+        return fitted(value, contract.io_yaml.shape, result)
     return written if isinstance(result, t.ProbType) else parse(result, written.top)
 
 

@@ -107,7 +107,12 @@ def test_the_declaration_that_is_shown_is_right(made: Path, name: str) -> None:
     said = json.loads(warm("intrinsics", "show", name, "--model", str(made), "--json").stdout)
     called = name.replace("-", "_")
     arguments = ", ".join('"x"' for _ in said["arguments"])
-    text = f'{said["declaration"]}\nflow f() -> int {{ let v = {called}({arguments}) on user("a")  return 1 }}'
+    text = f"""{said["declaration"]}
+    flow f() -> int {{
+      thread said = user("a") + documents([document("B.")])
+      let v = {called}({arguments}) on said
+      return 1
+    }}"""
     assert alora_flow.load(flow_file(made, text), backend="echo").f().value == 1
     done = warm("intrinsics", "check", str(flow_file(made, text)))
     assert (done.code, done.stdout) == (0, "checked 1 intrinsic: no errors\n")

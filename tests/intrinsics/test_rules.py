@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from math import log
 from pathlib import Path
@@ -15,6 +16,8 @@ from alora_flow.intrinsics.io_yaml import read_io_yaml
 from alora_flow.intrinsics.likelihood import TokenizedAnswer, literals
 from alora_flow.intrinsics.rules import Answer
 from alora_flow.intrinsics.sentences import Sentence
+from alora_flow.intrinsics.shapes import fitted, misfit, shape_of
+from alora_flow.language.meaning import types as t
 
 SENTENCES = {
     "documents": {0: Sentence(0, 4, "Ab. ", "1"), 1: Sentence(4, 6, "C.", "1"), 2: Sentence(0, 2, "D.", "2")},
@@ -196,3 +199,46 @@ def test_literals_are_found_where_python_reads_them() -> None:
         ("d",): "nul",
     }
     assert literals('"abc"') == {(): 1}
+
+
+SEEN: list[tuple[Any, Any, t.Type, Any]] = [
+    ({"properties": {"a": {"type": "number"}}, "required": ["a"]}, {"a": 0.7}, t.FLOAT, 0.7),
+    ({"properties": {"a": {"type": "number"}}, "required": ["a"]}, {"a": 0.7}, t.OptionalType(t.FLOAT), 0.7),
+    ({"properties": {"a": {"type": "number", "minimum": 0, "maximum": 1}}}, {"a": 0.7}, t.BOOL, True),
+    ({"type": "array", "items": {"properties": {"a": {}}}}, [{"a": "x"}], t.ListType(t.STR), ["x"]),
+    ({"type": "object"}, {"a": 1}, t.STR, '{"a": 1}'),
+    ({"type": "array", "items": {"type": "object"}}, [{"a": 1}], t.ListType(t.STR), ['{"a": 1}']),
+    ({"anyOf": [{"type": "string"}, {"type": "null"}]}, None, t.OptionalType(t.STR), None),
+    ({"type": "string", "enum": ["a", "b"]}, "a", t.STR, "a"),
+]
+
+
+@pytest.mark.parametrize(("schema", "value", "declared", "seen"), SEEN)
+def test_an_answer_as_the_declared_type(schema: Any, value: Any, declared: t.Type, seen: Any) -> None:
+    shape = shape_of(schema)
+    assert misfit(shape, declared) is None
+    assert fitted(value, shape, declared) == seen
+
+
+UNLIKE: list[tuple[Any, t.Type, str]] = [
+    ({"type": "array"}, t.STR, "is no str"),
+    ({"type": "string"}, t.INT, "str is no int"),
+    ({"type": "string", "enum": ["a", "b"]}, t.EnumType("E", ("a",)), "E has no 'b'"),
+    ({"type": "string"}, t.EnumType("E", ("a",)), "str is no E"),
+    ({"type": "integer", "minimum": 0, "maximum": 9}, t.IntType(0, 5), r"int\[0..9\] is no"),
+    ({"type": "number"}, t.BOOL, "float is no bool"),
+    (
+        {"properties": {"a": {"type": "string"}}},
+        t.RecordType("R", (t.Field("a", t.STR),)),
+        "'a' of R is not always there",
+    ),
+    ({"properties": {"a": {}, "b": {}}, "required": ["a", "b"]}, t.STR, "is no str"),
+    ({"type": ["integer", "null"]}, t.INT, "none is no int"),
+]
+
+
+@pytest.mark.parametrize(("schema", "declared", "said"), UNLIKE)
+def test_what_does_not_fit_is_said(schema: Any, declared: t.Type, said: str) -> None:
+    found = misfit(shape_of(schema), declared)
+    assert found
+    assert re.search(said, found), found
