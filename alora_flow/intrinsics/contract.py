@@ -23,8 +23,8 @@ from alora_flow.values.models import python_type
 from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
 from alora_runtime.errors import AdapterError
 
-DEFAULT_MAX_TOKENS = 64
-"""For an intrinsic that writes free text and says nothing else."""
+DEFAULT_MAX_TOKENS, DEFAULT_OF_JSON = 64, 256
+"""For an intrinsic that writes free text, or JSON with such text in it, and says nothing else."""
 
 Piece: TypeAlias = int | StringHole
 """Of an invocation: a token, or a hole that an argument of the call fills."""
@@ -68,7 +68,8 @@ class Contract:
     def max_tokens(self) -> int:
         if self.outcomes:
             return max(len(outcome.tokens) for outcome in self.outcomes)
-        return int(self.settings.get("max_tokens", DEFAULT_MAX_TOKENS))
+        json = self.io_yaml is not None and self.io_yaml.schema is not None
+        return int(self.settings.get("max_tokens", DEFAULT_OF_JSON if json else DEFAULT_MAX_TOKENS))
 
     @property
     def rewrites(self) -> bool:

@@ -15,7 +15,8 @@ from typing import Any
 
 from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.parameters import read_parameters
-from alora_flow.intrinsics.rules import BadRule, DecodeSentences, Likelihood, Rule
+from alora_flow.intrinsics.paths import BadRule
+from alora_flow.intrinsics.rules import DecodeSentences, Likelihood, Rule
 from alora_flow.intrinsics.rules_file import read_rules
 from alora_flow.intrinsics.sentences import LOCATIONS, Marks
 from alora_flow.intrinsics.shapes import BadSchema, Shape, closed, shape_of

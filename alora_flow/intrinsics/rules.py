@@ -5,22 +5,16 @@ Each rule says what it makes of a value (`change`) and of a shape (`form`), so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from alora_flow.errors import RunFailed
 from alora_flow.intrinsics.likelihood import Path, TokenizedAnswer, literals, written
+from alora_flow.intrinsics.paths import BadRule, Steps, changed, fields_of, fields_of_elements, having, reshaped
 from alora_flow.intrinsics.sentences import Sentence
 from alora_flow.intrinsics.shapes import Shape, record, shown
 from alora_flow.language.meaning import types as t
-
-Steps = tuple[str | int | None, ...]
-"""A rule's `input_path`: None stands for every element, the empty path for all that was written."""
-
-
-class BadRule(Exception):
-    """A rule does not fit what the rules before it give."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,11 @@ class Rule:
 
     def apply(self, root: Any, answer: Answer) -> Any:
         """The JSON with this rule applied wherever its path leads. Raises RunFailed."""
-        return _changed(root, self.path, lambda value, at: self.change(value, at, answer))
+        return changed(root, self.path, lambda value, at: self.change(value, at, answer))
 
     def reshape(self, root: Shape) -> Shape:
         """The same for a shape. Raises BadRule."""
-        return _reshaped(root, self.path, self.form)
+        return reshaped(root, self.path, self.form)
 
     def change(self, value: Any, at: Path, answer: Answer) -> Any:
         raise NotImplementedError
@@ -118,10 +112,10 @@ class DecodeSentences(Rule):
     }
 
     def apply(self, root: Any, answer: Answer) -> Any:
-        return _changed(root, self.path[:-1], lambda value, at: self.change(value, at, answer))
+        return changed(root, self.path[:-1], lambda value, at: self.change(value, at, answer))
 
     def reshape(self, root: Shape) -> Shape:
-        return _reshaped(root, self.path[:-1], self.form)
+        return reshaped(root, self.path[:-1], self.form)
 
     def change(self, value: Any, at: Path, answer: Answer) -> Any:
         name = self.path[-1]
@@ -144,7 +138,7 @@ class DecodeSentences(Rule):
         if number is not None and not isinstance(number.type, t.IntType | t.NeverType):
             raise BadRule(f"{name!r} must be a sentence's number, not {shown(number.type)}")
         added = {named: (self._held(what), True) for what, named in self.names.items()}
-        return record({**_fields(shape), **added})
+        return record({**fields_of(shape), **added})
 
     def _held(self, what: str) -> t.Type:
         """Of several sources, documents have no message, and messages no document."""
@@ -168,7 +162,7 @@ class Explode(Rule):
         return made
 
     def form(self, shape: t.Type) -> Shape:
-        fields = _fields_of_elements(shape, (self.target_field,))
+        fields = fields_of_elements(shape, (self.target_field,))
         inner = fields.get(self.target_field, (None, True))[0]
         if inner is not None and not isinstance(inner, t.ListType | t.NeverType):
             raise BadRule(f"{self.target_field!r} must be a list, not {shown(inner)}")
@@ -193,7 +187,7 @@ class DropDuplicates(Rule):
         return list(kept.values())
 
     def form(self, shape: t.Type) -> Shape:
-        _fields_of_elements(shape, self.target_fields)
+        fields_of_elements(shape, self.target_fields)
         return shape
 
 
@@ -215,7 +209,7 @@ class Project(Rule):
         return self._kept(shape)
 
     def _kept(self, shape: t.Type) -> t.Type:
-        fields = _having(shape, tuple(self.retained))
+        fields = having(shape, tuple(self.retained))
         return record({new: fields[old] for old, new in self.retained.items()})
 
 
@@ -269,71 +263,8 @@ class MergeSpans(Rule):
         )
 
     def form(self, shape: t.Type) -> Shape:
-        fields = _fields_of_elements(shape, self._names)
+        fields = fields_of_elements(shape, self._names)
         odd = next((name for name in fields if name not in self._names), None)
         if odd is not None:
             raise BadRule(f"{odd!r} is neither of the group nor of the span")
         return shape
-
-
-# ------------------------------------------------------------------------ paths
-
-
-def _changed(value: Any, steps: Steps, change: Callable[[Any, Path], Any], at: Path = ()) -> Any:
-    """The value with `change` made wherever the steps lead; where they lead nowhere nothing is."""
-    if not steps:
-        return change(value, at)
-    step, rest = steps[0], steps[1:]
-    if isinstance(value, dict):
-        return {
-            name: _changed(part, rest, change, (*at, name)) if step is None or step == name else part
-            for name, part in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            _changed(part, rest, change, (*at, index)) if step is None or step == index else part
-            for index, part in enumerate(value)
-        ]
-    return value
-
-
-def _reshaped(shape: Shape, steps: Steps, form: Callable[[t.Type], Shape]) -> Shape:
-    if shape is None or shape == t.NEVER:
-        return None
-    if not steps:
-        return form(shape)
-    step, rest = steps[0], steps[1:]
-    if isinstance(shape, t.OptionalType | t.UnionType):
-        return None
-    if isinstance(shape, t.RecordType) and (step is None or shape.find(str(step))):
-        fields = {
-            name: (_reshaped(part, rest, form) if step is None or step == name else part, there)
-            for name, (part, there) in _fields(shape).items()
-        }
-        return record(fields)
-    if isinstance(shape, t.ListType) and not isinstance(step, str):
-        element = _reshaped(shape.element, rest, form)
-        return t.ListType(t.NEVER if element is None or step is not None else element)
-    raise BadRule(
-        f"input_path leads nowhere: there is no {'element' if step is None else repr(step)} in {shown(shape)}"
-    )
-
-
-def _fields(shape: t.RecordType) -> dict[str, tuple[Shape, bool]]:
-    return {field.name: (field.type, field.required) for field in shape.fields}
-
-
-def _having(shape: t.Type, names: tuple[str, ...]) -> dict[str, tuple[Shape, bool]]:
-    if not isinstance(shape, t.RecordType):
-        raise BadRule(f"it takes records, not {shown(shape)}")
-    missing = next((name for name in names if shape.find(name) is None), None)
-    if missing is not None:
-        raise BadRule(f"there is no {missing!r} in {shown(shape)}")
-    return _fields(shape)
-
-
-def _fields_of_elements(shape: t.Type, names: tuple[str, ...]) -> dict[str, tuple[Shape, bool]]:
-    """Of the records in a list, which must have some; none where nothing is known of them."""
-    if not isinstance(shape, t.ListType):
-        raise BadRule(f"it takes a list of records, not {shown(shape)}")
-    return {} if shape.element == t.NEVER else _having(shape.element, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from alora_flow.intrinsics.paths import Steps
 from alora_flow.intrinsics.rules import (
     DecodeSentences,
     DropDuplicates,
@@ -13,7 +14,6 @@ from alora_flow.intrinsics.rules import (
     Nest,
     Project,
     Rule,
-    Steps,
 )
 from alora_flow.intrinsics.sentences import LOCATIONS
 from alora_flow.intrinsics.yaml_file import Entry

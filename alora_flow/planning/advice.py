@@ -105,7 +105,7 @@ def _unshared(made: Schedule) -> Iterator[Diagnostic]:
     for call in (step.call for step in made.steps):
         keys, contract = keys_of(call.prompt), call.prompt.contract
         found = ledger.prompt(keys)
-        thread = made.setup.prompter.thread_symbols(call.thread if call.read is None else call.read)
+        thread = made.setup.prompter.thread_symbols(call.thread if call.named is None else call.named)
         plainly: list[Key] = [(symbol, None) for symbol in thread]
         could = shared.known(plainly)
         if contract is not None and keys[: len(thread)] != plainly:

@@ -76,14 +76,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptedCall:
-    """A model call with its thread and its prompt, as far as these are known. `read`: the thread that the flow names,
+    """A model call with its thread and its prompt, as far as these are known. `named`: the thread that the flow names,
     where an intrinsic's library has it said otherwise in `thread`."""
 
     node: Node
     thread: Thread
     prompt: Prompt
     form: AnswerForm
-    read: Thread | None = None
+    named: Thread | None = None
 
 
 def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:

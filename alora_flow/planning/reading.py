@@ -82,11 +82,10 @@ FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?:<\|end\|>|<\|r
 
 def _tokenized(io_yaml: IoYaml, tokenizer: Tokenizer, completion: Completion) -> TokenizedAnswer:
     """The answer with its tokens; with `logprobs_workaround` that of its final channel, if it wrote channels."""
-    tokens = completion.tokens[: len(completion.tokens) - (completion.finish == "stop")]
-    text = tokenizer.decode(tokens)
+    tokens = completion.tokens
     channel = FINAL.search(tokenizer.spell(tokens)) if io_yaml.final_channel else None
     if channel is None:
-        return TokenizedAnswer(text, tokens, completion.logprobs, tokenizer.decode)
+        return TokenizedAnswer(completion.text, tokens, completion.logprobs, tokenizer.decode)
     counts = range(len(tokens) + 1)
     start, end = (
         bisect_left(counts, place, key=lambda count: len(tokenizer.spell(tokens[:count]))) for place in channel.span(1)

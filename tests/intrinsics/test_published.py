@@ -315,6 +315,16 @@ def test_parameters_in_invoke_fill_what_is_appended(model: Path) -> None:
         assert result.trace.kept_promise
 
 
+def test_an_answer_that_just_fills_its_tokens_is_whole(tmp_path: Path) -> None:
+    """There is no room for a stop token then."""
+    model = write_model(tmp_path / "tiny")
+    write_intrinsic(model, "uncertainty", INVENTORY["uncertainty"].replace("15", "14"))
+    text = 'intrinsic x() -> float from "uncertainty"\nflow f(q: str) -> float { return x() on user(q) }'
+    result = alora_flow.load(flow_file(model, text)).f(q="a")
+    assert 0.05 <= result.value <= 0.95
+    assert result.trace.kept_promise
+
+
 # --------------------------------------------------------------------- activation
 
 
@@ -419,7 +429,7 @@ def test_a_final_channel_is_read_where_the_model_writes_channels(tmp_path: Path)
     assert alora_flow.load(flow_file(model, text)).f(q="a").trace.kept_promise
     written = '<|channel|>thought<|message|>hm<|end|><|channel|>final<|message|>"answerable"'
     assert call.form.read is not None
-    completion = Completion(tokenizer.encode_control(written), "", "length")
+    completion = Completion(tokenizer.encode_control(written), "not read", "length")
     assert call.form.read(completion) == 1.0
 
 
