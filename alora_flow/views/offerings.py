@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,6 +14,7 @@ from alora_flow.intrinsics.declaration import declaration
 from alora_flow.intrinsics.io_yaml import Placeholder
 from alora_flow.intrinsics.shapes import shape_of, shown
 from alora_flow.planning.offering import Offering, settings_of
+from alora_flow.views.drawing import tidy
 from alora_flow.views.plan_json import amount_json
 
 
@@ -61,29 +62,27 @@ def offering_text(said: Mapping[str, Any], computes: str) -> str:
         ("adapter", f"{said['folder']}, {said['adapter']}, rank {said['rank']}"),
         ("active", said["active"]),
         ("instruction", said["instruction"]),
-        (
-            "writes",
-            said["writes"]
-            and f"{said['writes']}, at most {said['writes_at_most']} token{'s' * (said['writes_at_most'] != 1)}",
-        ),
+        ("writes", said["writes"] and f"{said['writes']}, at most {_tokens(said['writes_at_most'])}"),
         ("then", ", ".join(said["transformations"])),
         ("gives", said["gives"]),
         ("settings", ", ".join(f"{name} {value}" for name, value in said["settings"].items())),
         ("shares", said["shares"]),
-        (
-            "computes",
-            f"{computes} token{'s' * (computes != '1')} a call, where the thread is in the cache, and the answer",
-        ),
+        ("computes", f"{_tokens(computes)} a call, where the thread is in the cache, and the answer"),
     ]
     width = max(len(label) for label, text in rows if text)
     lines = [f"{label:<{width}}  {_indented(str(text), width + 2)}" for label, text in rows if text]
     why = "gives a field that no record can have" if said["gives"] else "has no io.yaml"
     head = said["declaration"] or f"'{said['name']}' {why}: declare it in full, with adapter, emits and value"
-    return "\n".join([head, "", *lines]) + "\n"
+    return "\n".join([*map(tidy, head.splitlines()), "", *lines]) + "\n"
+
+
+def _tokens(count: object) -> str:
+    return f"{count} token{'' if str(count) == '1' else 's'}"
 
 
 def _indented(text: str, width: int) -> str:
-    return text.strip().replace("\n", "\n" + " " * width)
+    """Further lines behind the label, and nothing that a terminal would obey."""
+    return f"\n{' ' * width}".join(map(tidy, text.strip().splitlines()))
 
 
 def listing(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -94,11 +93,8 @@ def listing(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         told = f"wrong: {row['problem']}" if row["problem"] else row["gives"] or "no io.yaml: declare it in full"
         arguments = f"({', '.join(row['arguments'])})" if row["arguments"] else ""
-        table.add_row(*map(Text, (f"{row['name']}{arguments}", row["base"], row["adapter"], told)))
+        cells = (f"{row['name']}{arguments}", row["base"], row["adapter"], told)
+        table.add_row(*(Text(tidy(cell)) for cell in cells))
     with console.capture() as capture:
         console.print(table)
-    console.file.write("".join(f"{line.rstrip()}\n" for line in _lines(capture.get())))
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (line for line in text.strip("\n").splitlines())
+    console.file.write("".join(f"{line.rstrip()}\n" for line in capture.get().strip("\n").splitlines()))

@@ -132,6 +132,14 @@ def test_a_plain_lora_and_one_without_io_yaml_are_shown(model: Path) -> None:
     assert "has no io.yaml: declare it in full" in warm("intrinsics", "show", str(folder), "--model", str(model)).stdout
 
 
+def test_nothing_of_a_file_is_obeyed_by_a_terminal(model: Path) -> None:
+    wild = INVENTORY["uncertainty"].replace("instruction: <certainty>", 'instruction: "<certainty>\\e[31m\\nred"')
+    write_intrinsic(model, "uncertainty", wild)
+    shown = warm("intrinsics", "show", "uncertainty", "--model", str(model)).stdout
+    assert "\x1b" not in shown
+    assert "red" in shown
+
+
 Spoil = Callable[[Path], object]
 
 

@@ -325,6 +325,19 @@ def test_an_answer_that_just_fills_its_tokens_is_whole(tmp_path: Path) -> None:
     assert result.trace.kept_promise
 
 
+def test_settings_of_the_flow_win_and_may_be_any_constant(model: Path) -> None:
+    text = """
+    intrinsic x() -> str from "query_rewrite" with (stop: ["a", "b"], max_tokens: 2 + 3, temperature: 0.5)
+    flow f(q: str) -> str { return x() on user(q) }
+    """
+    form = planned(model, text, q="a").form
+    assert form.most_tokens == 5
+    assert {name: form.settings[name] for name in ("stop_strings", "temperature")} == {
+        "stop_strings": ("a", "b"),
+        "temperature": 0.5,
+    }
+
+
 # --------------------------------------------------------------------- activation
 
 
