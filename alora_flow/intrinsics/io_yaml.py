@@ -122,7 +122,10 @@ def _schema(entry: Entry) -> Mapping[str, Any]:
         read = entry.plain()
     if not isinstance(read, dict) or not read:
         raise entry.wrong("'response_format' must be a JSON Schema, an object", 'such as {"type": "object", …}')
-    made: Mapping[str, Any] = closed(read)
+    try:
+        made: Mapping[str, Any] = closed(read)
+    except RecursionError:
+        raise entry.wrong("'response_format' is nested too deeply") from None
     return made
 
 

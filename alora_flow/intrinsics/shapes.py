@@ -19,6 +19,9 @@ class BadSchema(Exception):
     """A schema is no JSON Schema, or contradicts itself; the text says where."""
 
 
+MOST = 10**18
+"""Numbers of an answer lie between this and its negative."""
+
 SIMPLE: Mapping[object, Shape] = {"string": t.STR, "boolean": t.BOOL, "null": t.NONE}
 
 
@@ -125,9 +128,14 @@ def _enumeration(options: list[Any], kind: object) -> Shape:
 
 def _bound(schema: Mapping[str, Any], name: str) -> Any:
     value = schema.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise BadSchema(f"{name!r} must be a number, not {value!r}")
-    return int(value) if value is not None and schema.get("type") == "integer" else value
+    whole = schema.get("type") == "integer"
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST <= value <= MOST:
+        raise BadSchema(f"{name!r} must be a number within ±{MOST}, not {str(value)[:40]}")
+    if whole and value != int(value):
+        raise BadSchema(f"{name!r} of an integer must be a whole number, not {value}")
+    return int(value) if whole else value
 
 
 NAMED, OPEN = ("properties", "patternProperties", "$defs", "definitions"), ("allOf", "anyOf", "oneOf", "$ref")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,9 @@ from alora_flow.language.report.diagnostics import did_you_mean
 
 MOST_BYTES, MOST_VALUES = 1 << 20, 100_000
 """What a file may hold, what its aliases stand for counted each time: a few lines of aliases can mean millions."""
+
+MOST_NUMBER = 10**18
+"""A number lies between this and its negative."""
 
 PLAIN = {"null": "null", "bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date"}
 KINDS: Mapping[type, str] = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list"}
@@ -97,17 +99,18 @@ class Entry:
         return bool(self.plain())
 
     def number(self) -> float:
-        """A finite number."""
+        """A number, not too large."""
         value = self.plain()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not -MOST_NUMBER <= value <= MOST_NUMBER:
             raise self.unlike("a number")
-        return value
+        return float(value) if isinstance(value, float) else int(value)
 
     def plain(self) -> Any:
         """The value as Python's own: dictionaries, lists, strings, numbers."""
         try:
             return yaml.constructor.SafeConstructor().construct_document(self.node)
-        except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+        except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise self.wrong(f"this can't be read: {str(error).partition(chr(10))[0]}") from None
 
 

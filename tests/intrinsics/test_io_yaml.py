@@ -24,6 +24,11 @@ def read(folder: Path, text: str | bytes) -> IoYaml:
     return read_io_yaml(folder)
 
 
+def deep(levels: int) -> str:
+    """A schema of lists of lists."""
+    return '{"type": "array", "items": ' * levels + "{}" + "}" * levels
+
+
 @pytest.mark.parametrize(
     ("text", "said", "help"),
     [
@@ -74,6 +79,26 @@ def read(folder: Path, text: str | bytes) -> IoYaml:
             "'a' is required",
             None,
         ),
+        (
+            "model: ~\nresponse_format: {type: integer, minimum: .inf}\ntransformations: ~",
+            "'minimum' must be a number within",
+            None,
+        ),
+        (
+            "model: ~\nresponse_format: {type: integer, maximum: 0.5}\ntransformations: ~",
+            "'maximum' of an integer must be a whole number, not 0.5",
+            None,
+        ),
+        (
+            f"model: ~\nresponse_format: '{'[' * 100000}'\ntransformations: ~",
+            "'response_format' is no JSON",
+            None,
+        ),
+        (
+            f"model: ~\nresponse_format: '{deep(490)}'\ntransformations: ~",
+            "'response_format' is nested too deeply",
+            None,
+        ),
         # transformations
         (HEAD + "transformations: {type: nest}", ":3:18: 'transformations' must be a list, not a mapping", None),
         (RULES + "{input_path: []}", ":4:3: a transformation needs 'type'", None),
@@ -104,6 +129,7 @@ def read(folder: Path, text: str | bytes) -> IoYaml:
         (LIKELIHOOD + "{c: 1}}", "none of c is ever written there", None),
         (LIKELIHOOD + "{}}", "must name what may be written", None),
         (LIKELIHOOD + "{a: high}}", ":4:65: 'a' must be a number, not a text 'high'", None),
+        (LIKELIHOOD + f"{{a: 1{'0' * 400}}}}}", "'a' must be a number", None),
         (LIKELIHOOD + "{a: .nan}}", "'a' must be a number", None),
         (RULES + "{type: explode, input_path: [], target_field: s}", "explode: it takes a list of records", None),
         (RULES + "{type: project, input_path: [], retained_fields: [t]}", "project: there is no 't' in", None),
