@@ -292,6 +292,29 @@ def test_a_plain_lora_runs_from_the_first_token_and_the_plan_says_its_cost(tmp_p
     assert result.trace.calls[1].actual.reused == 0
 
 
+def test_what_the_model_wrote_is_read_numbered_and_repeated(model: Path) -> None:
+    """The plan of a run is kept where an intrinsic reads a reply, and runs beside others in a fan-out."""
+    text = """
+    record Judged { response_begin: int, response_end: int, response_text: str, faithfulness: float, explanation: str }
+    intrinsic judge() -> list[Judged] from "hallucination_detection"
+    intrinsic rewrite() -> str from "query_rewrite"
+    intrinsic sure() -> float from "uncertainty"
+    intrinsic meets(requirement: str) -> float from "requirement-check"
+    flow f(q: str, rules: list[str]) -> list[float] {
+      let a = generate(max_tokens: 12) on user(q)
+      let again = rewrite() on a
+      let b = generate(max_tokens: 4) on (a + user(again) + assistant("One. Two."))
+      let found = judge() on (a + user(q) + assistant("One. Two."))
+      let each = for rule in rules limit 3 { keep meets(rule) on b }
+      return each + [sure() on a, sure() on b]
+    }
+    """
+    result = alora_flow.load(flow_file(model, text)).f(q="Cats. Dogs.", rules=["x", "<requirements>", "y"])
+    assert len(result.value) == 5
+    assert result.trace.kept_promise
+    assert len(result.trace.calls) == 9
+
+
 def test_parameters_in_invoke_fill_what_is_appended(model: Path) -> None:
     text = """
     intrinsic meets(requirement: str) -> prob[bool] {
