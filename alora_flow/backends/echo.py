@@ -98,22 +98,37 @@ class Echo:
         return self._tokenizer.decode(tuple(said)[::-1]) or "echo"
 
 
-def smallest(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> Any:
-    """The smallest value that a JSON schema of pydantic's allows: required fields only, first of several types."""
-    definitions = schema.get("$defs", {}) if definitions is None else definitions
+def smallest(schema: Any, root: Mapping[str, Any] | None = None) -> Any:
+    """A small value that a JSON schema allows: required fields only, first of several types; of a schema that says
+    nothing, null."""
+    if not isinstance(schema, Mapping):
+        return None
+    root = schema if root is None else root
     if "$ref" in schema:
-        return smallest(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    for key in ("anyOf", "oneOf"):
+        return smallest(_found(root, schema["$ref"]), root)
+    for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
-            return smallest(schema[key][0], definitions)
+            return smallest(schema[key][0], root)
     if "enum" in schema or "const" in schema:
         return schema.get("const", schema.get("enum", [None])[0])
-    if schema.get("type") == "object":
-        fields = schema.get("properties", {})
-        return {name: smallest(fields[name], definitions) for name in schema.get("required", ())}
-    if schema.get("type") in ("integer", "number"):
-        return max(schema.get("minimum", 0), min(0, schema.get("maximum", 0)))
-    return {"string": "", "array": [], "boolean": False, "null": None}[schema["type"]]
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    match kind[0] if isinstance(kind, list) else kind:
+        case "object":
+            fields = schema.get("properties", {})
+            return {name: smallest(fields.get(name), root) for name in schema.get("required", ())}
+        case "array":
+            return [smallest(schema.get("items"), root)] * schema.get("minItems", 0)
+        case "integer" | "number":
+            return max(schema.get("minimum", 0), min(0, schema.get("maximum", 0)))
+        case "string":
+            return "x" * schema.get("minLength", 0)
+    return False if kind == "boolean" else None
+
+
+def _found(root: Any, reference: str) -> Any:
+    for step in reference.removeprefix("#/").split("/"):
+        root = root.get(step) if isinstance(root, Mapping) else None
+    return root
 
 
 def open_echo(setup: Setup) -> Echo:

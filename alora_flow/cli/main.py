@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "Report every mistake in flow files.",
     "fmt": "Write flow files in the canonical form.",
     "graph": "Draw a flow as a graph.",
+    "intrinsics": "List, show and check the intrinsics of a library.",
     "list": "List the flows of a file.",
     "mini": "Train and evaluate the bundled model.",
     "new": "Write a small flow file to start from.",

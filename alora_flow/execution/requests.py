@@ -11,7 +11,7 @@ from alora_flow.errors import BadInput
 from alora_flow.execution.hints import NextUse
 from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph.nodes import Invoke
-from alora_flow.planning.prefix.amounts import Amounts
+from alora_flow.planning.prefix.amounts import Amounts, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
 from alora_runtime.requests import Request, Run
@@ -62,7 +62,7 @@ def _check_length(call: PromptedCall, name: str, inputs: Values, positions: int 
     """A call that comes for certain, and of which enough is known to say that it is too long, is not worth a run."""
     if positions is None or call.node.guards or call.node.mocks:
         return
-    known = amounts.of(call.prompt.thread).tokens + len(call.prompt.added)
+    known = amounts.of(call.prompt.thread).tokens + amount(call.prompt.added).tokens
     answer = call.form.most_tokens_at_least(inputs)
     if known + answer - 1 > positions:
         raise BadInput(

@@ -8,23 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
+from alora_flow.intrinsics.shapes import misfit, shown
 from alora_flow.language.meaning import types as t
-from alora_flow.language.meaning.program import Choices, Expression, Intrinsic, ListValue, Literal, Text
+from alora_flow.language.meaning.folding import fold
+from alora_flow.language.meaning.program import Choices, Expression, Intrinsic, ListValue, Literal, StringHole, Text
+from alora_flow.language.report.diagnostics import did_you_mean
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import python_type
 from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
 from alora_runtime.errors import AdapterError
 
-MOST_CHOICES = 1024
-"""An integer range up to this size is a choice of its numbers, with a distribution; a larger one is a grammar."""
+DEFAULT_MAX_TOKENS, DEFAULT_OF_JSON = 64, 256
+"""For an intrinsic that writes free text, or JSON with such text in it, and says nothing else."""
 
-DEFAULT_MAX_TOKENS = 64
-"""For an intrinsic that writes free text and says nothing else."""
+Piece: TypeAlias = int | StringHole
+"""Of an invocation: a token, or a hole that an argument of the call fills."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Contract:
-    """`outcomes` is None for text that is not a choice; `emits` is then its type."""
+    """`outcomes` is None for what is not a choice; `emits` is then its type.
+
+    invocation: what a call appends to closed turns; empty where it opens an assistant's turn. active_at: the index of
+    the first adapted piece of it. sequence: the tokens that activate the adapter, empty for a plain LoRA; offset: the
+    first adapted one among them. io_yaml: of the short form.
+    """
 
     intrinsic: Intrinsic
     adapter: AdapterConfig
@@ -46,7 +54,10 @@ class Contract:
     emits: t.Type
     settings: Mapping[str, Any]
     active_at: int
-    invocation: tuple[int, ...]
+    invocation: tuple[Piece, ...]
+    sequence: tuple[int, ...] = ()
+    offset: int = 0
+    io_yaml: IoYaml | None = None
 
     @property
     def name(self) -> str:
@@ -57,20 +68,37 @@ class Contract:
     def max_tokens(self) -> int:
         if self.outcomes:
             return max(len(outcome.tokens) for outcome in self.outcomes)
-        return int(self.settings.get("max_tokens", DEFAULT_MAX_TOKENS))
+        json = self.io_yaml is not None and self.io_yaml.schema is not None
+        return int(self.settings.get("max_tokens", DEFAULT_OF_JSON if json else DEFAULT_MAX_TOKENS))
+
+    @property
+    def rewrites(self) -> bool:
+        """Does a call change what stands before it, so that it shares nothing with the thread that it reads?"""
+        return self.io_yaml is not None and self.io_yaml.rewrites
 
 
 def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near: Path) -> Contract:
     """Read the adapter's files. Raises AdapterNotFound and BadAdapter; `near` is the flow file's folder."""
     folder = find_adapter(intrinsic.adapter or intrinsic.from_library or "", model, near)
+    contract = contract_of(intrinsic, folder, tokenizer)
+    if contract.io_yaml is not None:
+        _check_declaration(intrinsic, contract.io_yaml)
+    return contract
+
+
+def contract_of(intrinsic: Intrinsic, folder: Path, tokenizer: Tokenizer) -> Contract:
+    """The same for an adapter's folder, whatever the flow declares of its result. Raises BadAdapter."""
     try:
         config = read_adapter_config(folder)
     except AdapterError as error:
         raise BadAdapter(f"intrinsic '{intrinsic.name}': {error}") from error
     io_yaml = read_io_yaml(folder) if intrinsic.from_library else None
-    settings = {argument.name: _plain(argument.value) for argument in intrinsic.settings}
+    settings = {argument.name: _constant(argument.value) for argument in intrinsic.settings}
     emits = intrinsic.emits or (intrinsic.result if io_yaml is None else t.STR)
-    invocation, active_at = _activation(intrinsic, config, tokenizer)
+    sequence, offset = config.spelled(tokenizer.encode_control)
+    if intrinsic.activate == "end" and sequence:
+        offset = len(sequence) - 1
+    invocation, active_at = _invocation(intrinsic, sequence, offset, tokenizer)
     return Contract(
         intrinsic,
         config,
@@ -79,53 +107,86 @@ def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near:
         {**(io_yaml.settings if io_yaml else {}), **settings},
         active_at,
         invocation,
+        sequence,
+        offset,
+        io_yaml,
     )
 
 
-def _activation(intrinsic: Intrinsic, config: AdapterConfig, tokenizer: Tokenizer) -> tuple[tuple[int, ...], int]:
-    """The tokens that a call appends, and the index of the first adapted one among them.
-
-    No tokens: the call opens an assistant's turn, and is adapted from there.
-    """
-    written = None if intrinsic.invoke is None else tokenizer.encode_control(_constant(intrinsic.invoke, intrinsic))
-    if config.invocation_tokens:
-        tokens = written or config.invocation_tokens
-        start = _last(config.invocation_tokens, tokens)
-        if start is None:
-            raise BadAdapter(
-                f"intrinsic '{intrinsic.name}' is invoked by {tokenizer.spell(tokens)!r} {list(tokens)}, "
-                f"but its adapter activates on {tokenizer.spell(config.invocation_tokens)!r} "
-                f"{list(config.invocation_tokens)}",
-                "leave `invoke` out: the adapter's own configuration names it",
-            )
-    else:
-        tokens, start = config.spelled(tokenizer.encode_control)
-        tokens = tokens or written or ()
-    return tokens, len(tokens) - 1 if intrinsic.activate == "end" and tokens else start
-
-
-def _constant(text: Text, intrinsic: Intrinsic) -> str:
-    if text.constant is None:
-        raise BadAdapter(f"intrinsic '{intrinsic.name}': holes in `invoke` are not supported yet")
-    return text.constant
-
-
-def _plain(constant: Expression) -> Any:
-    """The value of a setting: a number, a string, or a list of strings."""
-    match constant:
-        case Literal(value=value):
-            return value
-        case Text(constant=str() as text):
+def _constant(setting: Expression) -> Any:
+    match fold(setting):
+        case Text(constant=text):
             return text
         case ListValue(items=items):
-            return [_plain(item) for item in items]
-    raise AssertionError(f"'{constant.span.text}' is no constant of a setting")
+            return tuple(map(_constant, items))
+        case Literal(value=value):
+            return value
+    return None
 
 
-def _last(part: tuple[int, ...], whole: tuple[int, ...]) -> int | None:
+def _invocation(
+    intrinsic: Intrinsic, sequence: tuple[int, ...], offset: int, tokenizer: Tokenizer
+) -> tuple[tuple[Piece, ...], int]:
+    """What a call appends, and the index of the first adapted piece: where the activating tokens stand last among what
+    the flow's author wrote. No argument moves it: it is a hole here.
+    """
+    if intrinsic.invoke is None:
+        return sequence, offset
+    written = tuple(_pieces(intrinsic.invoke, tokenizer))
+    if not sequence:
+        return written, 0
+    start = last(sequence, written)
+    if start is None:
+        raise BadAdapter(
+            f"intrinsic '{intrinsic.name}' is invoked by {_spelled(written, tokenizer)}, "
+            f"but its adapter activates on {tokenizer.spell(sequence)!r} {list(sequence)}",
+            "leave `invoke` out, or let it hold that text: the adapter's own configuration names it",
+        )
+    return written, start + offset
+
+
+def _pieces(text: Text, tokenizer: Tokenizer) -> list[Piece]:
+    pieces: list[Piece] = []
+    for part in text.parts:
+        pieces += [part] if isinstance(part, StringHole) else tokenizer.encode_control(part)
+    return pieces
+
+
+def _spelled(pieces: tuple[Piece, ...], tokenizer: Tokenizer) -> str:
+    """`'<requirements>'{…} [60, 114, …]`"""
+    tokens = tuple(piece for piece in pieces if isinstance(piece, int))
+    return f"{tokenizer.spell(tokens)!r}{' with arguments' if len(tokens) < len(pieces) else ''} {list(tokens)}"
+
+
+def last(part: tuple[int, ...], whole: tuple[object, ...]) -> int | None:
     """Where `part` stands last in `whole`."""
     starts = (start for start in range(len(whole) - len(part), -1, -1) if whole[start : start + len(part)] == part)
-    return next(starts, None)
+    return next(starts, None) if part else None
+
+
+def _check_declaration(intrinsic: Intrinsic, io_yaml: IoYaml) -> None:
+    """Do parameters and result fit what io.yaml asks for and gives?"""
+    where = f"line {intrinsic.span.line}: intrinsic '{intrinsic.name}'"
+    names = [parameter.name for parameter in intrinsic.parameters]
+    for name in io_yaml.arguments:
+        if name not in names:
+            written = f"intrinsic {intrinsic.name}({', '.join(f'{each}: str' for each in io_yaml.arguments)}) -> …"
+            raise BadAdapter(
+                f"{where} has no parameter '{name}', which the instruction of {io_yaml.path} asks for",
+                f"declare it: {written}",
+            )
+    for name in names:
+        if name not in io_yaml.arguments:
+            known = ", ".join(io_yaml.arguments) or "none"
+            help = did_you_mean(name, io_yaml.arguments) or f"the arguments of its instruction: {known}"
+            raise BadAdapter(f"{where}: nothing in {io_yaml.path} uses the parameter '{name}'", help)
+    said = None if io_yaml.categories and len(io_yaml.rules) == 1 else misfit(io_yaml.shape, intrinsic.result)
+    text = io_yaml.schema is None and io_yaml.shape == t.STR
+    if said and not text:  # a text without a schema may be JSON of any type
+        raise BadAdapter(
+            f"{where} gives {intrinsic.result}, but {io_yaml.path} gives {shown(io_yaml.shape)}: {said}",
+            "declare what it gives; `alora-flow intrinsics show` prints it",
+        )
 
 
 def _outcomes(emits: Choices | t.Type, io_yaml: IoYaml | None, tokenizer: Tokenizer) -> tuple[Outcome, ...] | None:
@@ -152,6 +213,6 @@ def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
             return ("true", True), ("false", False)
         case t.EnumType(texts=texts):
             return tuple((text, python_type(emits)(text)) for text in texts)
-        case t.IntType(low=int() as low, high=int() as high) if high - low < MOST_CHOICES:
+        case t.IntType(low=int() as low, high=int() as high) if high - low < t.MOST_CHOICES:
             return tuple((str(number), number) for number in range(low, high + 1))
     return None

@@ -1,77 +1,197 @@
 """`io.yaml`: the contract that an intrinsics library ships beside an adapter.
 
-What is supported so far: bare text (`response_format: ~`) as it is, or as a choice of the categories of one
-`likelihood` at the root. Everything else of the format is refused by name, never ignored.
+Read as a whole and at once: every mistake in it is a BadAdapter with line and column. docs/intrinsics.md says what each
+field means.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
-import yaml
-
 from alora_flow.errors import BadAdapter
+from alora_flow.intrinsics.parameters import read_parameters
+from alora_flow.intrinsics.paths import BadRule
+from alora_flow.intrinsics.rules import DecodeSentences, Likelihood, Rule
+from alora_flow.intrinsics.rules_file import read_rules
+from alora_flow.intrinsics.sentences import LOCATIONS, Marks
+from alora_flow.intrinsics.shapes import BadSchema, Shape, closed, shape_of
+from alora_flow.intrinsics.yaml_file import Entry, read_yaml
+from alora_flow.language.meaning import types as t
 
 REQUIRED = ("model", "response_format", "transformations")
 OPTIONAL = ("name", "instruction", "parameters", "sentence_boundaries", "docs_as_message", "logprobs_workaround")
-NOT_YET = ("response_format", "instruction", "sentence_boundaries", "docs_as_message", "logprobs_workaround")
-IN_FULL = "write the intrinsic in full: adapter, emits, value"
-PARAMETERS = {"max_completion_tokens": "max_tokens", "max_tokens": "max_tokens", "temperature": "temperature"}
+AS_MESSAGE = ("string", "json", "roles")
+LAST_MESSAGE = "last_message"
 
 
 @dataclass(frozen=True)
 class IoYaml:
-    """What the file says: `categories` maps what the adapter may write to a number, None for free text."""
+    """What the file says.
 
-    categories: Mapping[str, float] | None
+    schema: JSON Schema of the answer, None for text. rules: what is made of the answer, in order; `shape`: what they
+    make of it, None where that is not known. instruction: a last user's message, its texts and the names of the
+    arguments between them; None for none. settings: of sampling, by the names of `with (…)`. marks: tags of sentences
+    by location. documents: how they become messages. final_channel: read what stands in a `final` channel.
+    """
+
+    path: Path
+    schema: Mapping[str, Any] | None
+    rules: tuple[Rule, ...]
+    shape: Shape
+    instruction: tuple[str | Placeholder, ...] | None
     settings: Mapping[str, Any]
+    marks: Marks
+    documents: str | None
+    final_channel: bool
+
+    @property
+    def categories(self) -> Mapping[str, float] | None:
+        """For text that is one of a few: the numbers that they stand for, by the `likelihood` at the root."""
+        first = self.rules[0] if self.rules else None
+        return first.numbers if self.schema is None and isinstance(first, Likelihood) and not first.path else None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names that the instruction asks its caller for, each once."""
+        names = (part.name for part in self.instruction or () if isinstance(part, Placeholder))
+        return tuple(dict.fromkeys(name for name in names if name != LAST_MESSAGE))
+
+    @property
+    def rewrites(self) -> bool:
+        """Does it change what stands before its own message, so that nothing of that is shared?"""
+        return bool(self.marks or self.documents)
+
+    @property
+    def weighed(self) -> bool:
+        """Does it ask for probabilities?"""
+        return any(isinstance(rule, Likelihood) for rule in self.rules)
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """`{requirement}` in an instruction."""
+
+    name: str
 
 
 def read_io_yaml(folder: Path) -> IoYaml:
-    """Raises BadAdapter that names the file and the key where something is missing, unknown or not supported."""
+    """Raises BadAdapter with the place of what is missing, unknown, wrong or contradicts itself."""
     path = folder / "io.yaml"
     if not path.is_file():
-        raise BadAdapter(f"{folder} has no io.yaml", IN_FULL)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise BadAdapter(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise BadAdapter(f"{path} holds no mapping")
-    _check_keys(path, content)
-    return IoYaml(_categories(path, content["transformations"]), _settings(path, content.get("parameters") or {}))
-
-
-def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
+        raise BadAdapter(f"{folder} has no io.yaml", "write the intrinsic in full: adapter, emits, value")
+    root = read_yaml(path)
+    fields = root.fields((*REQUIRED, *OPTIONAL))
     for key in REQUIRED:
-        if key not in content:
-            raise BadAdapter(f"{path} lacks the key '{key}'")
-    for key, value in content.items():
-        if key not in REQUIRED + OPTIONAL:
-            raise BadAdapter(f"{path} has an unknown key '{key}'", f"known are {', '.join(REQUIRED + OPTIONAL)}")
-        if key in NOT_YET and value:
-            raise BadAdapter(f"{path}: '{key}' is not supported yet", IN_FULL)
+        if key not in fields:
+            raise root.wrong(f"the key '{key}' is missing", f"write '{key}: ~' where there is nothing to say")
+    given = {name: entry for name, entry in fields.items() if not entry.null}
+    for name in ("model", "name"):
+        if name in given:
+            given[name].text()
+    schema = _schema(given["response_format"]) if "response_format" in given else None
+    rules = read_rules(given["transformations"]) if "transformations" in given else ()
+    marks = _marks(given["sentence_boundaries"]) if "sentence_boundaries" in given else {}
+    _check_sources(rules, marks)
+    return IoYaml(
+        path,
+        schema,
+        rules,
+        _reshaped(given.get("response_format"), schema, rules),
+        _instruction(given["instruction"]) if "instruction" in given else None,
+        read_parameters(given["parameters"]) if "parameters" in given else {},
+        marks,
+        _documents(given["docs_as_message"]) if "docs_as_message" in given else None,
+        "logprobs_workaround" in given and given["logprobs_workaround"].flag(),
+    )
 
 
-def _categories(path: Path, transformations: Any) -> Mapping[str, float] | None:
-    if not transformations:
-        return None
-    rule = transformations[0]
-    root_likelihood = len(transformations) == 1 and rule.get("type") == "likelihood" and not rule.get("input_path")
-    if not root_likelihood:
-        names = ", ".join(str(rule.get("type")) for rule in transformations)
-        raise BadAdapter(
-            f"{path}: transformations {names} are not supported yet, only one 'likelihood' at the root",
-            IN_FULL,
+def _schema(entry: Entry) -> Mapping[str, Any]:
+    """A JSON Schema, as a text of JSON or as YAML."""
+    if entry.kind == "str":
+        try:
+            read = json.loads(entry.text())
+        except (ValueError, RecursionError) as error:
+            raise entry.wrong(f"'response_format' is no JSON: {error}") from error
+    else:
+        entry.fields()
+        read = entry.plain()
+    if not isinstance(read, dict) or not read:
+        raise entry.wrong("'response_format' must be a JSON Schema, an object", 'such as {"type": "object", …}')
+    try:
+        made: Mapping[str, Any] = closed(read)
+    except RecursionError:
+        raise entry.wrong("'response_format' is nested too deeply") from None
+    return made
+
+
+def _reshaped(entry: Entry | None, schema: Mapping[str, Any] | None, rules: tuple[Rule, ...]) -> Shape:
+    """What the rules make of the answer. Without a schema it is a text, or JSON that only the rules know of."""
+    shape: Shape = t.STR if not rules else None
+    if schema is not None and entry is not None:
+        try:
+            shape = shape_of(schema)
+        except BadSchema as error:
+            raise entry.wrong(f"'response_format': {error}") from error
+        except RecursionError:
+            raise entry.wrong("'response_format' is nested too deeply") from None
+    for number, rule in enumerate(rules):
+        try:
+            at_root = schema is None and number == 0 and isinstance(rule, Likelihood) and not rule.path
+            shape = rule.form(t.STR) if at_root else rule.reshape(shape)
+        except BadRule as error:
+            raise BadAdapter(f"{rule.place}: {rule.kind}: {error}") from error
+    return shape
+
+
+def _check_sources(rules: tuple[Rule, ...], marks: Marks) -> None:
+    for rule in rules:
+        missing = (
+            [source for source in rule.sources if source not in marks] if isinstance(rule, DecodeSentences) else []
         )
-    return {str(category): float(value) for category, value in rule["categories_to_values"].items()}
+        if missing:
+            raise BadAdapter(
+                f"{rule.place}: decode_sentences: the sentences of '{missing[0]}' have no numbers",
+                f"add '{missing[0]}' to sentence_boundaries",
+            )
 
 
-def _settings(path: Path, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    unknown = [name for name in parameters if name not in PARAMETERS]
-    if unknown:
-        raise BadAdapter(f"{path}: parameter '{unknown[0]}' is not supported", f"known are {', '.join(PARAMETERS)}")
-    return {PARAMETERS[name]: value for name, value in parameters.items()}
+def _marks(entry: Entry) -> Marks:
+    if entry.kind == "bool" and not entry.flag():
+        return {}
+    found = {location: tag for location, tag in entry.fields(LOCATIONS).items() if not tag.null}
+    for tag in found.values():
+        if not tag.text().replace("_", "").isalpha():
+            raise tag.unlike("letters")
+    return {location: tag.text() for location, tag in found.items()}
+
+
+def _documents(entry: Entry) -> str | None:
+    if entry.kind == "bool" and not entry.flag():
+        return None
+    if entry.text() not in AS_MESSAGE:
+        raise entry.unlike(f"one of {', '.join(AS_MESSAGE)}")
+    return entry.text()
+
+
+def _instruction(entry: Entry) -> tuple[str | Placeholder, ...]:
+    """A text with plain names in braces, as Python's `str.format` takes it."""
+    parts: list[str | Placeholder] = []
+    try:
+        for text, name, form, conversion in Formatter().parse(entry.text()):
+            if text:
+                parts.append(text)
+            if name is None:
+                continue
+            if not name.isidentifier() or form or conversion:
+                raise ValueError(f"only a plain name may stand in braces, not {{{name}{form and ':'}{form}}}")
+            parts.append(Placeholder(name))
+    except ValueError as error:
+        raise entry.wrong(
+            f"'instruction': {error}", "a brace that is meant as one is written twice: {{ and }}"
+        ) from error
+    return tuple(parts)

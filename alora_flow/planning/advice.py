@@ -8,7 +8,9 @@ from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.prefix.ledger import Ledger
+from alora_flow.planning.prefix.plan import entered
+from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule, reply_turn
 from alora_flow.prompts.contents import Hole, Symbol, Thread
 
@@ -58,25 +60,77 @@ def _forms(made: Schedule) -> Iterator[Diagnostic]:
 
 def _invocations(made: Schedule) -> Iterator[Diagnostic]:
     """For each intrinsic whose invocation the tokenizer would write otherwise inside a prompt."""
-    graph, setup = made.graph, made.setup
-    called = {node.operation.intrinsic.key: node for node in graph.nodes.values() if isinstance(node.operation, Invoke)}
-    for key, node in called.items():
-        for message in _tokenised_otherwise(setup.contracts[key], setup):
+    for call in _intrinsics(made):
+        for message in _tokenised_otherwise(call, made.setup):
             help = "train the adapter on its own tokens, or invoke it by a control token"
-            yield Diagnostic("W0901", message, node.span, help)
+            yield Diagnostic("W0901", message, call.node.span, help)
 
 
-def _tokenised_otherwise(contract: Contract, setup: Setup) -> Iterator[str]:
+def _intrinsics(made: Schedule) -> list[PromptedCall]:
+    """The first call of each."""
+    calls = (step.call for step in made.steps)
+    named = ((call.node.operation.intrinsic.key, call) for call in calls if isinstance(call.node.operation, Invoke))
+    found: dict[str, PromptedCall] = {}
+    for key, call in named:
+        found.setdefault(key, call)
+    return list(found.values())
+
+
+def _tokenised_otherwise(call: PromptedCall, setup: Setup) -> Iterator[str]:
     """An adapter trained on whole texts has then seen other tokens than those that the call appends."""
+    assert isinstance(call.node.operation, Invoke)
+    intrinsic, invocation = call.node.operation.intrinsic, setup.contracts[call.node.operation.intrinsic.key].invocation
+    tokens = tuple(piece for piece in invocation if isinstance(piece, int))
+    if not tokens or call.prompt.added[-len(invocation) :] != invocation:
+        return  # nothing is appended, or arguments stand in it
     tokenizer, frames = setup.prompter.tokenizer, setup.prompter.template.frames(("user",))
-    closing, invocation = frames[-1].after, contract.invocation
-    together = tokenizer.encode_control(closing + tokenizer.spell(invocation))
-    apart = tokenizer.encode_control(closing) + invocation
+    closing = frames[-1].after
+    together = tokenizer.encode_control(closing + tokenizer.spell(tokens))
+    apart = tokenizer.encode_control(closing) + tokens
     if together != apart:
         yield (
-            f"'{contract.intrinsic.name}' is invoked by the tokens {list(invocation)}, "
-            f"but behind '{closing}' its text is {list(together[len(apart) - len(invocation) :])}"
+            f"'{intrinsic.name}' is invoked by the tokens {list(tokens)}, "
+            f"but behind '{closing}' its text is {list(together[len(apart) - len(tokens) :])}"
         )
 
 
-ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations]
+def _unshared(made: Schedule) -> Iterator[Diagnostic]:
+    """For each intrinsic whose calls can't share the thread that they read: with what that costs."""
+    contracts = made.setup.contracts.values()
+    if all(contract.adapter.activated and not contract.rewrites for contract in contracts):
+        return
+    shared, ledger = Ledger(), Ledger()
+    lost: dict[str, list[Amount]] = {}
+    first: dict[str, PromptedCall] = {}
+    for call in (step.call for step in made.steps):
+        prompt, contract = call.prompt, call.prompt.contract
+        plainly = Prompt(made.setup.prompter.writing(call.thread if call.named is None else call.named), ())
+        could, found = shared.known(plainly), entered(ledger, call, prompt)
+        if contract is not None and _rewritten(prompt, plainly):
+            first.setdefault(contract.intrinsic.key, call)
+            lost.setdefault(contract.intrinsic.key, []).append(amount(plainly.symbols[min(found, could) : could]))
+        entered(shared, call, prompt)
+        shared.enter(plainly)
+    for key, call in first.items():
+        contract = made.setup.contracts[key]
+        why = "is a plain LoRA, active from the first token" if not contract.adapter.activated else _why(contract)
+        message = f"'{contract.intrinsic.name}' {why}, so that what it reads is not the thread that the cache holds"
+        cost = total(lost[key])
+        again = f"{cost} tokens that the cache holds are computed again for it"
+        help = again if cost != Amount() else "in this flow that costs nothing"
+        yield Diagnostic("W0904", message, call.node.span, help)
+
+
+def _rewritten(prompt: Prompt, thread: Prompt) -> bool:
+    """Does a call read a thread as other tokens than those that the cache holds of it?"""
+    adapted = prompt.active_from is not None and prompt.active_from < len(thread)
+    return adapted or prompt.symbols[: len(thread)] != thread.symbols
+
+
+def _why(contract: Contract) -> str:
+    assert contract.io_yaml is not None
+    whats = [("numbers sentences", contract.io_yaml.marks), ("puts documents first", contract.io_yaml.documents)]
+    return " and ".join(what for what, there in whats if there)
+
+
+ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations, _unshared]

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import BadAdapter, RunFailed
 from alora_flow.intrinsics.contract import Contract, choices_of
+from alora_flow.intrinsics.likelihood import ALTERNATIVES
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Argument, Expected
 from alora_flow.planning.evaluate import NotKnown, Values, evaluate
@@ -19,6 +21,7 @@ from alora_flow.planning.reading import chosen_value, intrinsic_value, written_v
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Constraint
+from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion
 
 DEFAULT_MAX_TOKENS = 256
@@ -33,7 +36,8 @@ class AnswerForm:
     constraint: the grammar of what is not a short list of choices; free text has neither.
     settings: sampling settings whose values are known, by their names in alora_runtime's Request.
     open: those that the run has to evaluate.
-    read: from a completion to the value that the flow sees; None where that is the text itself.
+    read: from a completion to the value that the flow sees, an intrinsic's with what its call was given; None where
+        that is the text itself.
     weighed: that value takes the probabilities of all choices, not only which one is written.
     retry: how often it is asked again, with another seed, where what was written is none of its values.
     """
@@ -43,7 +47,7 @@ class AnswerForm:
     constraint: Constraint | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     open: tuple[Argument, ...] = ()
-    read: Callable[[Completion], Any] | None = None
+    read: Callable[..., Any] | None = None
     texts: tuple[str, ...] = ()
     weighed: bool = False
     retry: int = 0
@@ -88,22 +92,36 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     """An intrinsic's answer, by its contract."""
     choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
     settings = {_field(name): value for name, value in contract.settings.items() if name != "max_tokens"}
-    retry = settings.pop("retry", 0)
+    retry, io_yaml = settings.pop("retry", 0), contract.io_yaml
     constraint = None if choices else constraint_for(contract.emits)
-    read = partial(intrinsic_value, contract)
+    if io_yaml is not None and io_yaml.schema is not None:
+        constraint = _published(io_yaml.path, io_yaml.schema)
+    if io_yaml is not None and io_yaml.weighed and not choices:
+        settings["logprobs"] = ALTERNATIVES
+    read = partial(intrinsic_value, contract, tokenizer)
     texts = tuple(map(tokenizer.spell, choices or ()))
     longest = constraint.most_tokens if constraint and "max_tokens" not in contract.settings else None
     most = longest or contract.max_tokens
     return AnswerForm(most, choices, constraint, settings, (), read, texts, _weighed(contract), retry)
 
 
+def _published(path: Path, schema: Mapping[str, Any]) -> Constraint:
+    """A library's grammar, which nobody has tried here. Raises BadAdapter where it does not compile."""
+    constraint = Constraint.json_schema(schema)
+    try:
+        constraint.check()
+    except ConstraintError as error:
+        raise BadAdapter(f"{path}: response_format: {error}") from error
+    return constraint
+
+
 def _weighed(contract: Contract) -> bool:
     """Does the intrinsic's value take the probabilities of what the adapter may write?"""
-    intrinsic, result = contract.intrinsic, contract.intrinsic.result
+    intrinsic, result, io_yaml = contract.intrinsic, contract.intrinsic.result, contract.io_yaml
     if isinstance(result, t.ProbType):
         return True
-    if intrinsic.from_library:
-        return contract.outcomes is not None and isinstance(result, t.BoolType | t.FloatType)
+    if io_yaml is not None:
+        return io_yaml.weighed and (contract.outcomes is None or isinstance(result, t.BoolType | t.FloatType))
     return any(isinstance(part, Expected) for part in every((intrinsic.value,)))
 
 

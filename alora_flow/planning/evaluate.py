@@ -121,6 +121,24 @@ def _unary(expression: p.Unary, values: Values) -> Any:
     return not value if expression.operator == "not" else -value
 
 
+def _match(expression: p.MatchValue, values: Values) -> Any:
+    """Only in an intrinsic's value: elsewhere lowering has made tests of it."""
+    subject = evaluate(expression.subject, values)
+    for arm in expression.arms:
+        if not arm.patterns or any(_fits(pattern, subject, values) for pattern in arm.patterns):
+            bound = {arm.binding.name: subject} if arm.binding else {}
+            return evaluate(arm.value, {**values, **bound})
+    raise AssertionError("a match misses a case")
+
+
+def _fits(pattern: p.Pattern, subject: Any, values: Values) -> bool:
+    match pattern:
+        case p.TypePattern(type=tested):
+            return is_value_of(subject, tested)
+        case p.ValuePattern(value=value):
+            return bool(subject == evaluate(value, values))
+
+
 def _expected(expression: p.Expected, values: Values) -> float:
     """The mean of the operand over what an intrinsic may have written."""
     written: Distribution = values[ITS_DISTRIBUTION]
@@ -135,7 +153,7 @@ def _distribution(expression: p.Probability | p.Top | p.Mean, values: Values) ->
 
 _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     NodeValue: _node,
-    p.Reference: lambda e, values: values[e.binding.name],  # only `it`, in an intrinsic's value
+    p.Reference: lambda e, values: values[e.binding.name],  # only in an intrinsic's value: `it`, and its parameters
     p.Expected: _expected,
     p.Literal: lambda e, values: e.value,
     p.Text: _text,
@@ -152,6 +170,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.Unary: _unary,
     p.Binary: _binary,
     p.IfValue: lambda e, values: evaluate(e.then if evaluate(e.condition, values) else e.otherwise, values),
+    p.MatchValue: _match,
     p.IsTest: lambda e, values: is_value_of(evaluate(e.operand, values), e.tested) != e.negated,
     p.Builtin: lambda e, values: BUILTINS[e.function](*(evaluate(item, values) for item in e.arguments)),
     p.TurnValue: lambda e, values: thread_of(e, values),
@@ -195,13 +214,14 @@ def _contents(expression: Expression, values: Values) -> list[Content]:
     """A turn's content, piece by piece: literals of the flow file may make control tokens, the rest is data."""
     match expression:
         case p.Text(parts=parts):
-            return [_piece(part, values) for part in parts]
+            return [piece_of(part, values) for part in parts]
         case p.Binary(operator="+") if isinstance(expression.type, t.StrType):
             return _contents(expression.left, values) + _contents(expression.right, values)
     return [_data(expression, values)]
 
 
-def _piece(part: str | p.StringHole, values: Values) -> Content:
+def piece_of(part: str | p.StringHole, values: Values) -> Content:
+    """A piece of a text: what the flow's author wrote may make control tokens, what fills a hole is data."""
     if isinstance(part, str):
         return KnownText(part, control=True)
     try:

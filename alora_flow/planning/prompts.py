@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
+from alora_flow.planning.evaluate import known as known_value
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
+from alora_flow.planning.invoking import invoke
 from alora_flow.prompts.thread import Prompter, Symbol, Thread
 from alora_flow.prompts.writing import Writing
 from alora_runtime.errors import ConstraintError
@@ -61,7 +64,7 @@ class Prompt:
     `active_from` on; None: the base model."""
 
     thread: Writing
-    added: tuple[int, ...]
+    added: tuple[Symbol, ...]
     contract: Contract | None = None
     active_from: int | None = None
 
@@ -84,12 +87,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptedCall:
-    """A model call with its thread and its prompt, as far as these are known."""
+    """A model call with its thread and its prompt, as far as these are known. `named`: the thread that the flow names,
+    where an intrinsic's library has it said otherwise in `thread`."""
 
     node: Node
     thread: Thread
     prompt: Prompt
     form: AnswerForm
+    named: Thread | None = None
 
 
 def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:
@@ -97,19 +102,22 @@ def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:
     operation = node.operation
     assert isinstance(operation, (g.Generate, g.Invoke))
     thread = thread_of(operation.thread, values)
-    return PromptedCall(node, thread, _prompt(operation, thread, setup), setup.form(operation))
-
-
-def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> Prompt:
-    """A thread is closed turns; a generation opens the assistant's, an intrinsic is invoked."""
-    if isinstance(operation, g.Generate) and operation.may_invoke is not None:
+    if isinstance(operation, g.Invoke):
+        return _invocation(node, operation, thread, setup, values)
+    if operation.may_invoke is not None:
         line = operation.thread.span.line
         raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
-    written = setup.prompter.writing(thread)
-    if isinstance(operation, g.Generate):
-        return Prompt(written, setup.prompter.generation_tokens(thread))
+    prompt = Prompt(setup.prompter.writing(thread), setup.prompter.generation_tokens(thread))
+    return PromptedCall(node, thread, prompt, setup.form(operation))
+
+
+def _invocation(node: Node, operation: g.Invoke, thread: Thread, setup: Setup, values: Values) -> PromptedCall:
     contract = setup.contracts[operation.intrinsic.key]
-    closing = setup.prompter.closing_tokens(thread)
-    tail = contract.invocation or setup.prompter.generation_tokens(thread)
-    start = written.length + len(closing) + contract.active_at if contract.adapter.activated else 0
-    return Prompt(written, closing + tail, contract, start)
+    said = invoke(operation, thread, contract, setup.prompter, values)
+    start = said.active_from if contract.adapter.activated else 0
+    form = setup.form(operation)
+    if form.read is not None and (operation.arguments or said.sentences):
+        known = {item.name: known_value(item.value, values) for item in operation.arguments}
+        form = replace(form, read=partial(form.read, arguments=known, sentences=said.sentences))
+    prompt = Prompt(said.writing, said.tail, contract, start)
+    return PromptedCall(node, said.thread, prompt, form, thread)

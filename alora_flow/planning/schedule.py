@@ -83,7 +83,8 @@ def _end(call: PromptedCall, setup: Setup, places: Places) -> int:
         return places.of(None, call.thread, g.Generate)
     assert isinstance(operation, g.Invoke)
     adapter = setup.contracts[operation.intrinsic.key].adapter
-    return places.of(None if adapter.activated else adapter.digest, call.thread, operation.intrinsic.key)
+    own = (operation.intrinsic.key, call.prompt.added)
+    return places.of(None if adapter.activated else adapter.digest, call.thread, own)
 
 
 def reply_turn(call: PromptedCall) -> Turn:

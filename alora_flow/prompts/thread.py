@@ -133,6 +133,10 @@ class Prompter:
                 break
         return ends[::-1]
 
+    def piece_symbols(self, piece: Content, before: Sequence[Symbol]) -> tuple[Symbol, ...]:
+        """A piece of text that stands in no turn, behind these symbols."""
+        return self._symbols(piece, self._place(before))
+
     def generation_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
         thread = Thread.of(turns)

@@ -21,6 +21,7 @@ CALLS = {
     "fmt": (["fmt", "--check", "two.flow"], "would change"),
     "graph": (["graph", "two.flow"], "flowchart TD"),
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
+    "intrinsics": (["intrinsics", "check"], "checked 5 intrinsics: no errors"),
     "list": (["list", "two.flow"], "two() -> int"),
     "new": (["new", "three"], "wrote three.flow"),
     "plan": (["plan", "two.flow"], "two() -> int"),

@@ -10,6 +10,7 @@ import pytest
 
 import alora_flow
 from alora_flow import BadInput, RunFailed
+from alora_flow.backends.base import ModelCall
 from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.execution.trace import Trace
 from alora_flow.module import Result

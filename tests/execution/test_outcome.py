@@ -37,8 +37,9 @@ def values(folder: Path, shares: tuple[float, ...], **fields: str) -> tuple[Any,
     (folder / "case.flow").write_text(FLOW.format(**{**defaults, **fields}))
     compilation = Compilation(folder / "case.flow")
     done = Completion((1,), "", "choice", choice=0, choice_logprobs=tuple(log(share) for share in shares))
-    contracts = compilation.setup.contracts
-    return intrinsic_value(contracts["judge"], done), intrinsic_value(contracts["short"], done)
+    setup = compilation.setup
+    judge, short = (intrinsic_value(setup.contracts[key], setup.prompter.tokenizer, done) for key in ("judge", "short"))
+    return judge, short
 
 
 def test_a_distribution_over_an_enum_has_its_members(tmp_path: Path) -> None:

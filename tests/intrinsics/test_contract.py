@@ -117,26 +117,6 @@ def test_the_short_form_reads_io_yaml(model: ModelFiles, tokenizer: Tokenizer, s
     assert [(outcome.it, outcome.weight) for outcome in contract.outcomes or ()] == [("Y", 1.0), ("N", 0.0)]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("model: ~\nresponse_format: ~\n", "lacks the key 'transformations'"),
-        ("model: ~\nresponse_format: ~\ntransformations: ~\nextra: 1\n", "unknown key 'extra'"),
-        ("model: ~\nresponse_format: '{}'\ntransformations: ~\n", "'response_format' is not supported yet"),
-        ("model: ~\nresponse_format: ~\ntransformations: [{type: nest}]\n", "transformations nest are not supported"),
-        ("model: ~\nresponse_format: ~\ntransformations: ~\nparameters: {top_q: 1}\n", "parameter 'top_q'"),
-        ("[1", "is no YAML"),
-        ("3", "holds no mapping"),
-    ],
-)
-def test_a_wrong_io_yaml_is_named_with_its_key(
-    model: ModelFiles, tokenizer: Tokenizer, safety: int, content: str, message: str
-) -> None:
-    (adapter_folder(model, [safety]) / "io.yaml").write_text(content)
-    with pytest.raises(BadAdapter, match=message):
-        resolve(intrinsic(from_library="guard"), model, tokenizer, model.folder)
-
-
 @pytest.mark.parametrize("field", ["use_dora", "modules_to_save", "layer_replication"])
 def test_an_unsupported_field_of_the_configuration_is_named(
     model: ModelFiles, tokenizer: Tokenizer, safety: int, field: str

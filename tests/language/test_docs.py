@@ -13,7 +13,7 @@ from tests.language.cases import CASES
 
 DOCS = CASES.parent.parent / "docs"
 ERRORS, MANUAL = DOCS / "errors.md", DOCS / "language.md"
-SHOWN_ELSEWHERE = {"E0109", "W0901", "W0902", "W0903"}
+SHOWN_ELSEWHERE = {"E0109", "W0901", "W0902", "W0903", "W0904"}
 """A missing file is not a program; what depends on a model's tokenizer is shown by tests/planning/test_advice.py."""
 SECTION = re.compile(
     r"### (?P<code>[EW]\d{4}): (?P<title>[^\n]*)\n(?:(?!###).)*?"
@@ -53,6 +53,12 @@ def test_what_is_said_of_wrong_programs(update: bool) -> None:
 def with_told(match: re.Match[str], said: str) -> str:
     start, end = (place - match.start() for place in match.span("told"))
     return match.group()[:start] + said + match.group()[end:]
+
+
+@pytest.mark.parametrize("page", ["models.md", "intrinsics.md"])
+def test_examples_of_other_pages(page: str) -> None:
+    for text in programs(ERRORS.parent / page):
+        assert check(Source("example.flow", text))[1] == ()
 
 
 def test_what_is_said_of_a_missing_file() -> None:

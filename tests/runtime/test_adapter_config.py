@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel
+from peft import EvaConfig, LoraConfig, PeftModel, get_peft_model, initialize_lora_eva_weights
 from peft.tuners.tuners_utils import check_target_module_exists
 from transformers import AutoModelForCausalLM
 
 from alora_runtime import Engine, Request, Run
 from alora_runtime.adapters.config import read_adapter_config
+from alora_runtime.errors import AdapterError
 from tests.runtime.checkpoints import make_adapter
 
 MODULES = [
@@ -87,3 +88,48 @@ def test_the_digest_is_of_the_content(adapters: dict[str, Path], tmp_path: Path)
 def test_tokens_win_over_the_old_string(adapters: dict[str, Path], tmp_path: Path) -> None:
     config = read_adapter_config(change(adapters["one"], tmp_path / "both", invocation_string="<|call|>x<|go|>"))
     assert (config.invocation_tokens, config.invocation_string) == ((257, 40, 258), None)
+
+
+@pytest.mark.parametrize("adjusts", [True, False])
+def test_weights_that_began_with_eva_are_plain_ones(base: Path, tmp_path: Path, adjusts: bool) -> None:
+    """EVA sets where training begins, ranks and scales of its own included, and these are saved as patterns."""
+    eva = EvaConfig(rho=2.0, use_label_mask=False, adjust_scaling_factors=adjusts)
+    settings = LoraConfig(
+        task_type="CAUSAL_LM", r=3, lora_alpha=6, target_modules="all-linear", init_lora_weights="eva", eva_config=eva
+    )
+    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, 256, (4, 24), generator=generator)
+    batches = [{"input_ids": row[None], "attention_mask": torch.ones_like(row[None])} for row in tokens]
+    initialize_lora_eva_weights(peft, batches, show_progress_bar=False)  # type: ignore[arg-type]
+    for name, parameter in peft.named_parameters():
+        if "lora_B" in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+    peft.save_pretrained(tmp_path)
+    raw = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (raw["init_lora_weights"], bool(raw["eva_config"]), bool(raw["rank_pattern"])) == ("eva", True, True)
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path).eval()
+    with torch.inference_mode():
+        expected = loaded(input_ids=tokens[:1], use_cache=False).logits[0, -1, :260].log_softmax(-1)
+    engine = Engine.load(base, {"it": tmp_path}, cache_tokens=64)
+    row = engine.generate([Request([Run(tokens[0].tolist(), "it")], max_tokens=1, logprobs=260)])[0].logprobs[0]
+    assert (torch.tensor([row[token] for token in range(260)]) - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (["q_proj", "lm_head"], "target_modules has 'lm_head', which is the model's output layer"),
+        (["model.embed_tokens"], "target_modules has 'embed_tokens', which is the model's input embeddings"),
+        (r".*(lm_head|q_proj)", "has 'lm_head', which is the model's output layer"),
+    ],
+)
+def test_a_target_outside_the_layers_is_named(
+    adapters: dict[str, Path], tmp_path: Path, targets: object, said: str
+) -> None:
+    with pytest.raises(AdapterError, match=said):
+        read_adapter_config(change(adapters["one"], tmp_path / "copy", target_modules=targets))
+
+
+def test_all_linear_leaves_the_output_layer_out(adapters: dict[str, Path], tmp_path: Path) -> None:
+    read_adapter_config(change(adapters["one"], tmp_path / "copy", target_modules="all-linear"))

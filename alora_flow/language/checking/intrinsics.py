@@ -16,6 +16,7 @@ from alora_flow.language.meaning.program import (
     Binary,
     Binding,
     Choices,
+    Expected,
     Expression,
     Intrinsic,
     ListValue,
@@ -25,7 +26,7 @@ from alora_flow.language.meaning.program import (
     every,
 )
 from alora_flow.language.meaning.settings import SAMPLING
-from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type, assignable
+from alora_flow.language.meaning.types import ERROR, MOST_CHOICES, STR, EnumType, ProbType, Type, assignable, is_choice
 from alora_flow.language.report.diagnostics import Note, did_you_mean, one_of
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
@@ -138,6 +139,11 @@ def _value(
     it: Binding | None,
 ) -> Expression | None:
     wanted: Type = result.of if isinstance(result, ProbType) else result
+    chosen = isinstance(emits, Choices) or is_choice(wanted if emits is None else emits)
+    if node.library is None and isinstance(result, ProbType) and not chosen:
+        help = f"emit a bool, an enum, strings, or an int range of at most {MOST_CHOICES} numbers"
+        message = f"'{node.name.text}' gives a distribution, and there is none over {emits or wanted}"
+        checker.report.add("E0207", message, node.result.span, help)
     if it is None:
         _emitted_is_result(checker.unit, node, items.get("emits"), emits, wanted)
         return None
@@ -145,6 +151,10 @@ def _value(
     found = checker.value(items["value"].value, wanted)  # type: ignore[arg-type]
     if isinstance(emits, Choices):
         _never_emitted(checker.unit, found, emits)
+    for part in every(found) if not chosen else ():
+        if isinstance(part, Expected):
+            help = f"it is over a bool, an enum, strings, or an int range of at most {MOST_CHOICES} numbers"
+            checker.report.add("E0207", f"there is no distribution over {emits or wanted}", part.span, help)
     if not assignable(found.type, wanted):
         note = Note("the result stands here", node.result.span)
         message = f"the value must be {wanted}, found {described(found)}"

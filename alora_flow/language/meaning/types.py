@@ -396,6 +396,20 @@ def assignable(source: Type, target: Type) -> bool:
     return False
 
 
+MOST_CHOICES = 1024
+"""An integer range up to this size is a choice of its numbers, with a distribution; a larger one is a grammar."""
+
+
+def is_choice(type: Type) -> bool:
+    """Has it so few values that a model can be asked for the probability of each?"""
+    match type:
+        case ProbType(of=outcome):
+            return is_choice(outcome)
+        case IntType(low=int() as low, high=int() as high):
+            return high - low < MOST_CHOICES
+    return isinstance(type, (BoolType, EnumType))
+
+
 def look_alike(left: Type, right: Type) -> bool:
     """Could a piece of data be read as either?"""
     match left, right:

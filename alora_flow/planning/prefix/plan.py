@@ -70,7 +70,7 @@ def plan(made: Schedule) -> PrefixPlan:
 
 def _planned(ledger: Ledger, call: PromptedCall, whole: Amount) -> PlannedCall:
     prompt = call.prompt
-    prefilled = amount(prompt.since(_entered(ledger, call, prompt)))
+    prefilled = amount(prompt.since(entered(ledger, call, prompt)))
     return PlannedCall(
         call.node,
         " ".join(call.node.operation.thread.span.text.split()),  # type: ignore[union-attr]
@@ -86,10 +86,10 @@ def _planned(ledger: Ledger, call: PromptedCall, whole: Amount) -> PlannedCall:
 def _plain_lora(ledger: Ledger, call: PromptedCall) -> Amount:
     """What the call would prefill if its adapter were a plain LoRA, active from the first token."""
     prompt = replace(call.prompt, active_from=0) if call.prompt.contract else call.prompt
-    return amount(prompt.since(_entered(ledger, call, prompt)))
+    return amount(prompt.since(entered(ledger, call, prompt)))
 
 
-def _entered(ledger: Ledger, call: PromptedCall, prompt: Prompt) -> int:
+def entered(ledger: Ledger, call: PromptedCall, prompt: Prompt) -> int:
     """How many symbols of a call's prompt it finds. Its own tokens add the hole itself, since a reply that ends by its
     stop token leaves its whole text."""
     found, end = ledger.enter(prompt)

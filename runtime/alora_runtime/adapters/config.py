@@ -24,6 +24,7 @@ KNOWN = {
     *("rank_pattern", "alpha_pattern", "alora_invocation_tokens", "invocation_string"),
     *("peft_type", "bias", "init_lora_weights"),  # see PLAIN
     *("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
+    "eva_config",  # how the weights began: ranks and scales that it changed stand in the patterns
     *("lora_dropout", "megatron_config", "megatron_core", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
 }
 """Fields that are read, and fields that say nothing of a trained Linear. Any other may change what the weights mean,
@@ -32,9 +33,12 @@ and is refused unless it is null, false or empty."""
 PLAIN: Mapping[str, tuple[object, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none",),
-    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }
 """The values that these may have: other ways to begin (pissa, olora) change the base's own weights."""
+
+OUTSIDE = {"lm_head": "the model's output layer", "model.embed_tokens": "the model's input embeddings"}
+"""Modules outside the model's layers, and what each is."""
 
 PATIENCE = 0.25
 """Seconds that one pattern may take on one module's name: some backtrack for ever."""
@@ -135,7 +139,7 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
     _refuse(folder, raw)
     fields = Fields(folder / CONFIG, raw)
     tokens = fields.numbers("alora_invocation_tokens")
-    return AdapterConfig(
+    config = AdapterConfig(
         folder=folder,
         rank=fields.rank("r", raw["r"]),
         alpha=fields.number("lora_alpha", raw["lora_alpha"]),
@@ -150,6 +154,20 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
         invocation_string=None if tokens else fields.text("invocation_string"),
         digest=sha256(b"".join(bytes.fromhex(digest_of(folder / name)) for name in (CONFIG, WEIGHTS))).hexdigest(),
     )
+    _refuse_outside(config)
+    return config
+
+
+def _refuse_outside(config: AdapterConfig) -> None:
+    """PEFT's "all-linear" leaves these out."""
+    every = isinstance(config.targets, str) and config.targets.lower() == "all-linear"
+    for module, what in OUTSIDE.items():
+        if not every and config.targets_module(module):
+            name = module.rpartition(".")[2]
+            raise AdapterError(
+                f"{config.folder / CONFIG}: target_modules has {name!r}, which is {what}; only Linear modules of the "
+                "model's layers can be adapted: train the adapter without it"
+            )
 
 
 def _check_files(folder: Path) -> None:

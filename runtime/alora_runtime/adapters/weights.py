@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from alora_runtime.adapters.config import WEIGHTS, AdapterConfig
+from alora_runtime.adapters.header import PREFIX
 from alora_runtime.errors import AdapterError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -18,9 +19,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 """What weights may be stored as."""
-
-PREFIX = "base_model.model."
-"""What PEFT puts before the base's own module names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,15 @@ class Constraint:
         most = most_bytes(self.text)
         return None if isinf(most) else int(most) + 1
 
+    def check(self) -> None:
+        """Raises ConstraintError with the compiler's message where this would compile for no vocabulary."""
+        try:
+            said = LLMatcher.validate_grammar(_GRAMMARS[self.kind](self.text))
+        except ValueError as error:
+            said = str(error)
+        if said:
+            raise ConstraintError(f"the {self.kind} constraint does not compile: {said.partition(chr(10))[0]}")
+
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
         """Compile. Raises ConstraintError with the compiler's message."""
         try:
