@@ -131,7 +131,7 @@ class Module:
 
     def _open(self) -> Conductor:
         setup = self.compilation.setup
-        return Conductor(Deferred(partial(self._open_backend, setup)), setup.prompter)
+        return Conductor(Deferred(partial(self._open_backend, setup)), setup)
 
     @property
     def backend(self) -> Backend:

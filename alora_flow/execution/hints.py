@@ -11,9 +11,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.prompts import PromptedCall
+from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule, Step
-from alora_flow.prompts.thread import Hole, Prompter, Thread, Turn
+from alora_flow.prompts.thread import Hole, Thread, Turn
 
 NextUse = list[tuple[int | None, int | None]]
 """As `next_use` of alora_runtime's Request: (end of a part in tokens, calls until its next use)."""
@@ -53,8 +53,8 @@ class _Ahead:
 class Hints:
     """What is known of the calls of all runs under way."""
 
-    def __init__(self, prompter: Prompter) -> None:
-        self._prompter = prompter
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
         self._root = _Place()
         self._runs: dict[int, _Ahead] = {}
 
@@ -123,7 +123,7 @@ class Hints:
 
     def _parts(self, later: Sequence[int | None], thread: Thread) -> NextUse:
         """(end in tokens, next use) of a thread's turns; of the whole thread where holes became several turns."""
-        ends = self._prompter.turn_ends(thread)
+        ends = self._setup.prompter.turn_ends(thread)
         if len(later) != len(ends):
             ends, later = ends[-1:], later[-1:]
         parts: NextUse = []

@@ -111,7 +111,7 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer), Memo()])
+        self.answers = Chain([Mocks(self.state.setup), Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()

@@ -20,8 +20,8 @@ def advise(made: Schedule) -> tuple[Diagnostic, ...]:
 
 def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
     """For a chat template that costs the flow reuse, at the first call."""
-    template = made.setup.prompter.template
-    if template.rewriting and made.steps:
+    template = made.setup.prompter.template if made.steps else None
+    if template and template.rewriting:
         message = f"the chat template of {made.setup.model.folder.name} {template.rewriting}"
         again = _computed_again(made)
         cost = f": {again} tokens of this flow" if again != Amount() else ""

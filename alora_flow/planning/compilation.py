@@ -22,7 +22,7 @@ from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.lowering.lowering import lower, lower_test
 from alora_flow.planning.passes.table import run_passes
 from alora_flow.planning.prefix.plan import PrefixPlan
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.prompts import ModelParts, Setup
 from alora_flow.planning.schedule import Schedule, schedule
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
@@ -112,6 +112,10 @@ class Compilation:
 
     @cached_property
     def setup(self) -> Setup:
+        """What its graphs need to know of the model, found when one of them calls it."""
+        return Setup(self._model_parts)
+
+    def _model_parts(self) -> ModelParts:
         """Tokenizer, chat template and the contracts of all intrinsics, imported ones too."""
         tokenizer = Tokenizer(self.model.folder)
         prompter = Prompter(tokenizer, ChatTemplate(self.model.folder, tokenizer.control))
@@ -119,7 +123,7 @@ class Compilation:
             key: resolve(intrinsic, self.model, tokenizer, self.folder)
             for key, intrinsic in self.program.intrinsics.items()
         }
-        return Setup(self.model, prompter, contracts)
+        return ModelParts(self.model, prompter, contracts)
 
     def schedule(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> Schedule:
         """The schedule of one flow, with the inputs that are known; parameters that are not stay holes."""

@@ -5,8 +5,10 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract
@@ -19,14 +21,34 @@ from alora_flow.prompts.thread import Prompter, Symbol, Thread
 from alora_runtime.errors import ConstraintError
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a graph needs to know of the model that it runs on; `contracts` by the intrinsic's key."""
+class ModelParts(NamedTuple):
+    """A model's files, its tokenizer and chat template, and what is known of its intrinsics, by their keys."""
 
     model: ModelFiles
     prompter: Prompter
     contracts: Mapping[str, Contract]
-    _forms: dict[Hashable, AnswerForm] = field(default_factory=dict, repr=False, compare=False)
+
+
+class Setup:
+    """What a graph needs to know of the model that it runs on. It is looked for when it is first asked for: a flow that
+    calls no model needs none."""
+
+    def __init__(self, find: Callable[[], ModelParts]) -> None:
+        """`find` raises BadInput where there is no model; so does each question then."""
+        self._find = cache(find)
+        self._forms: dict[Hashable, AnswerForm] = {}
+
+    @property
+    def model(self) -> ModelFiles:
+        return self._find().model
+
+    @property
+    def prompter(self) -> Prompter:
+        return self._find().prompter
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        return self._find().contracts
 
     def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         """How a call's answer is limited and read; made once for all calls alike. Raises BadInput where its type has no

@@ -12,16 +12,16 @@ from alora_flow.language.meaning import types as t
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import MockRule, Node
+from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.thread import Generated, Turn
-from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Distribution, Reply
 
 
 class Mocks:
     """Counts which value of each rule is next."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
         self._used: Counter[int] = Counter()
 
     def known(self, question: Inquiry) -> Future[Any] | None:
@@ -43,7 +43,7 @@ class Mocks:
         """A mocked value as what the call gives: text as a reply on its thread, certainty as a distribution."""
         match node.operation:
             case g.Generate(as_type=None) as call:
-                written = Turn("assistant", (Generated(self._tokenizer.encode_data(value), value),))
+                written = Turn("assistant", (Generated(self._setup.prompter.tokenizer.encode_data(value), value),))
                 return Reply(value, (*thread_of(call.thread, values), written))
             case _ if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
                 return _distribution(node.type, value)
