@@ -10,7 +10,7 @@ from alora_flow.errors import RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
 from alora_flow.language.meaning.program import Expression
-from alora_flow.planning.evaluate import evaluate, thread_of
+from alora_flow.planning.evaluate import MODEL, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
@@ -30,6 +30,9 @@ class RunProgress:
     values: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Decision] = field(default_factory=dict)
     completions: list[tuple[Node, Completion]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.values[MODEL] = self.setup
 
     @property
     def graph(self) -> FlowGraph:

@@ -19,6 +19,7 @@ from alora_flow.planning.reading import chosen_value, intrinsic_value, written_v
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Constraint
+from alora_runtime.answer.schema import with_digits
 from alora_runtime.requests import Completion
 
 DEFAULT_MAX_TOKENS = 256
@@ -80,8 +81,8 @@ class AnswerForm:
 def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     """An intrinsic's answer, by its contract."""
     choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
-    settings = {name: value for name, value in contract.settings.items() if name != "max_tokens"}
-    constraint = None if choices else constraint_for(contract.emits)
+    settings = {name: value for name, value in contract.settings.items() if name not in ("max_tokens", "digits")}
+    constraint = None if choices else constraint_for(contract.emits, contract.settings.get("digits"))
     read = partial(intrinsic_value, contract)
     texts = tuple(map(tokenizer.spell, choices or ()))
     longest = constraint.most_tokens if constraint and "max_tokens" not in contract.settings else None
@@ -109,7 +110,8 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
         except NotKnown:
             open.append(item)
     options = None if as_type is None else choices_of(as_type)
-    constraint = None if as_type is None or options else constraint_for(as_type)
+    digits = settings.pop("digits", None)
+    constraint = None if as_type is None or options else constraint_for(as_type, digits)
     most = settings.pop("max_tokens", _most(open, constraint))
     if as_type is None:
         return AnswerForm(most, None, None, settings, tuple(open))
@@ -135,9 +137,12 @@ def _most(open: list[Argument], constraint: Constraint | None) -> int:
     return (constraint and constraint.most_tokens) or DEFAULT_MAX_TOKENS
 
 
-def constraint_for(type: t.Type) -> Constraint | None:
-    """The grammar of a type; free text has none."""
-    return None if isinstance(type, t.StrType) else Constraint.json_schema(adapter(type).json_schema())
+def constraint_for(type: t.Type, digits: int | None = None) -> Constraint | None:
+    """The grammar of a type; free text has none. `digits`: the most after the point of every float."""
+    if isinstance(type, t.StrType):
+        return None
+    schema = adapter(type).json_schema()
+    return Constraint.json_schema(schema if digits is None else with_digits(schema, digits))
 
 
 def _field(setting: Argument) -> str:

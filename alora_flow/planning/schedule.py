@@ -6,6 +6,7 @@ Everything that needs an order reads it here: the prefix plan, the run, and the 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -13,7 +14,7 @@ from typing import Any
 
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.meaning.types import ReplyType, ThreadType
-from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
+from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
@@ -129,7 +130,7 @@ def print_schedule(made: Schedule) -> str:
 
 def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[PromptedCall]:
     """Every call that may run, in order, with what can be said of the values before it."""
-    values: dict[str, Any] = dict(inputs)
+    values: dict[str, Any] = {**inputs, MODEL: setup}
     out: set[str] = set()
     for node in graph.nodes.values():
         if not _may_run(node.guards, values, out):
@@ -160,6 +161,9 @@ def _foresee(node: Node, values: dict[str, Any], out: set[str]) -> None:
             possible = [value for path, value in choices if _may_run(path, values, out)]
             if len(possible) == 1:
                 _look(node.id, possible[0], values, threaded)
+        case g.Collect(items) if not any(path for path, _ in items):
+            with suppress(NotKnown):
+                values[node.id] = [evaluate(value, values) for _, value in items]
         case g.Value(expression) | g.Condition(expression):
             _look(node.id, expression, values, threaded)
         case g.Input(parameter) if parameter.default is not None:

@@ -8,6 +8,7 @@ from alora_flow.language.checking.arguments import Slot, bind, ignored, settings
 from alora_flow.language.checking.callees import CALLABLE, qualified
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import as_thread, described
+from alora_flow.language.checking.generations import check_digits, check_range, sample_count
 from alora_flow.language.checking.own_calls import function_call, own_call
 from alora_flow.language.checking.scope import Symbol, bad, kind_of
 from alora_flow.language.checking.types import find_symbol, is_silent, resolve_result, written
@@ -26,13 +27,14 @@ from alora_flow.language.meaning.program import (
     ToolCall,
     ToolDecl,
 )
-from alora_flow.language.meaning.settings import SAMPLING
+from alora_flow.language.meaning.settings import GENERATE, SAMPLES
 from alora_flow.language.meaning.types import (
     ERROR,
     REPLY,
     THREAD,
     UNIT_FLOAT,
     IntType,
+    ListType,
     ProbType,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
@@ -186,7 +188,7 @@ def _thread(checker: Checker, node: nodes.RunOn) -> Expression | None:
 
 
 def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread: Expression | None) -> Expression:
-    given = settings(checker, made.arguments, SAMPLING, "'generate'")
+    given = settings(checker, made.arguments, GENERATE, "'generate'")
     as_type = resolve_result(checker.unit, node.as_type, "what is generated") if node.as_type else None
     if thread is None:
         checker.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
@@ -194,7 +196,14 @@ def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread:
     _has_bound(checker, given)
     if as_type == ERROR:
         return bad(node.span)
-    return Generate(REPLY if as_type is None else as_type, node.span, thread, given, as_type, None)
+    type = REPLY if as_type is None else as_type
+    check_range(checker.report, type, node.as_type.span if node.as_type else node.span)
+    check_digits(checker.report, type, given)
+    samples = sample_count(checker.report, given)
+    if samples == 0:
+        return bad(node.span)
+    sampling = tuple(item for item in given if item.name != SAMPLES)
+    return Generate(type if samples is None else ListType(type), node.span, thread, sampling, as_type, None, samples)
 
 
 def _has_bound(checker: Checker, given: Iterable[Argument]) -> None:

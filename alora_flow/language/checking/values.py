@@ -45,6 +45,7 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    MapType,
     OptionalType,
     ProbType,
     ReplyType,
@@ -55,6 +56,7 @@ from alora_flow.language.meaning.types import (
     fields_of,
     is_data,
     join,
+    union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
@@ -224,6 +226,8 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
         help = "test first which it is, with 'is' or 'match'"
     elif isinstance(target.type, ProbType):
         help = "ask for '.p(outcome)', '.top' or '.expected'"
+    elif isinstance(target.type, MapType):
+        help = f"write '{target.span.text}[\"{name}\"]'"
     elif name in METHODS and not known:
         help = f"write '{METHODS[name].format(x=target.span.text)}'"
     checker.report.add("E0303", message, node.name.span, help)
@@ -242,11 +246,14 @@ def _slice(checker: Checker, node: nodes.Slice) -> Expression:
 
 def _index(checker: Checker, node: nodes.Index) -> Expression:
     target = checker.value(node.target)
+    if isinstance(target.type, MapType):
+        key = wanted(checker, node.index, STR, "a key")
+        return _known(checker, Index(union([OptionalType(target.type.value)]), node.span, target, key))
     index = wanted(checker, node.index, INT, "an index")
     if isinstance(target.type, ListType):
         return _known(checker, Index(target.type.element, node.span, target, index))
     if target.type != ERROR:
-        message = f"only lists have elements, and this is {described(target)}"
+        message = f"only lists and maps have elements, and this is {described(target)}"
         help = "a piece of a string is a slice, as in '[0:1]'" if isinstance(target.type, StrType) else None
         checker.report.add("E0402", message, target.span, help)
     return bad(node.span)

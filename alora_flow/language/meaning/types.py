@@ -6,7 +6,7 @@ Types compare by value; enums and records also by the file that declares them (`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -72,6 +72,16 @@ class ListType:
 
     def __str__(self) -> str:
         return f"list[{self.element}]"
+
+
+@dataclass(frozen=True, slots=True)
+class MapType:
+    """`map[T]`: values by keys that are strings"""
+
+    value: Type
+
+    def __str__(self) -> str:
+        return f"map[{self.value}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +255,7 @@ Type = (
     | DurationType
     | NoneType
     | ListType
+    | MapType
     | OptionalType
     | EnumType
     | RecordType
@@ -381,6 +392,8 @@ def assignable(source: Type, target: Type) -> bool:
             return isinstance(source, (IntType, FloatType)) and _within(source, target)
         case ListType():
             return isinstance(source, ListType) and assignable(source.element, target.element)
+        case MapType():
+            return isinstance(source, MapType) and assignable(source.value, target.value)
         case ThreadType():
             return isinstance(source, ChatType)
         case ChatType():
@@ -407,6 +420,10 @@ def look_alike(left: Type, right: Type) -> bool:
             return True
         case ListType(), ListType():
             return look_alike(left.element, right.element)
+        case MapType(), MapType():
+            return look_alike(left.value, right.value)
+        case (MapType(), RecordType()) | (RecordType(), MapType()):
+            return True
     return left == right or assignable(left, right) or assignable(right, left)
 
 
@@ -433,8 +450,8 @@ def may_be(part: Type, tested: Type) -> bool:
 def is_data(type: Type) -> bool:
     """Can it come from outside, be printed in a hole, be compared? (Not threads, replies, distributions.)"""
     match type:
-        case ListType():
-            return is_data(type.element)
+        case ListType(inner) | MapType(inner):
+            return is_data(inner)
         case OptionalType() | UnionType():
             return all(is_data(part) for part in alternatives(type))
         case RecordType() | NumberedType() | PairType():
@@ -447,13 +464,27 @@ def is_lasting(type: Type) -> bool:
     match type:
         case ProbType():
             return True
-        case ListType():
-            return is_lasting(type.element)
+        case ListType(inner) | MapType(inner):
+            return is_lasting(inner)
         case OptionalType() | UnionType():
             return all(is_lasting(part) for part in alternatives(type))
         case RecordType() | NumberedType() | PairType():
             return all(map(is_lasting, fields_of(type).values()))
     return is_data(type)
+
+
+def inside(type: Type) -> Iterator[Type]:
+    """A type and all types in it."""
+    yield type
+    match type:
+        case ListType(inner) | MapType(inner) | OptionalType(inner) | ProbType(inner):
+            yield from inside(inner)
+        case UnionType(members):
+            for member in members:
+                yield from inside(member)
+        case RecordType(fields=fields):
+            for item in fields:
+                yield from inside(item.type)
 
 
 def _flat(members: Iterable[Type]) -> Iterable[Type]:

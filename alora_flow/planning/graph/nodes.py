@@ -20,6 +20,7 @@ from alora_flow.language.meaning.program import (
     Expression,
     FieldAccess,
     FlowDecl,
+    Index,
     Intrinsic,
     Join,
     Limit,
@@ -331,7 +332,7 @@ def _turns_of(expression: Expression) -> Iterator[str]:
         case Join(parts=parts):
             for part in parts:
                 yield from _turns_of(part)
-        case FieldAccess(target=NodeValue(node=node), name="thread"):
+        case FieldAccess(target=NodeValue(node=node) | Index(target=NodeValue(node=node)), name="thread"):
             yield node
         case NodeValue(node=node, type=ThreadType() | ChatType() | ReplyType()):
             yield node
