@@ -39,7 +39,7 @@ from alora_flow.language.meaning.types import (
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
-from alora_flow.language.syntax.words import METHODS
+from alora_flow.language.syntax.words import FOREIGN_CALLS, METHODS
 
 ONLY = {"on": "only 'generate' and intrinsics run on a thread", "as": "only 'generate' takes a type"}
 
@@ -168,7 +168,8 @@ def _unknown(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
         checker.report.add("E0505", message, node.callee.span, None, note)
     else:
         known = [*FUNCTIONS, *OWN_NAMES, *checker.unit.names(RecordDecl, *CALLABLE)]
-        checker.report.add("E0302", f"unknown name '{name}'", node.callee.span, did_you_mean(name, known))
+        help = FOREIGN_CALLS.get(name) or did_you_mean(name, known)
+        checker.report.add("E0302", f"unknown name '{name}'", node.callee.span, help)
     return ignored(checker, node)
 
 
@@ -239,11 +240,19 @@ def _intrinsic_inside(checker: Checker, made: nodes.Expression) -> nodes.CallNod
     return inner if name is not None and isinstance(find_symbol(checker.unit, name), Intrinsic) else None
 
 
+def _generation_inside(checker: Checker, made: nodes.Expression) -> nodes.CallNode | None:
+    """The call in `generate().text`."""
+    inner = made.target if isinstance(made, nodes.Access) else None
+    if not isinstance(inner, nodes.CallNode) or not isinstance(inner.callee, nodes.Name):
+        return None
+    return inner if inner.callee.text == "generate" and checker.find("generate") is None else None
+
+
 def _runs_nothing(checker: Checker, node: nodes.RunOn, made: nodes.Expression) -> Expression:
-    inner = _intrinsic_inside(checker, made)
+    inner = _intrinsic_inside(checker, made) or _generation_inside(checker, made)
     if inner is not None and node.thread is not None:
         rest = made.span.text[inner.span.end - made.span.start :]
-        help = f"'on' goes with the intrinsic: write '({inner.span.text} on {node.thread.span.text}){rest}'"
+        help = f"'on' goes with the call: write '({inner.span.text} on {node.thread.span.text}){rest}'"
         checker.report.add("E0507", "'on' does not belong to what is asked of a result", made.span, help)
         return bad(node.span)
     before = len(checker.report.found)

@@ -57,7 +57,8 @@ def own_call(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
         case "calls" if checker.scope.in_test:
             return _calls(checker, node)
         case "generate":
-            help = "write 'generate(…) on thread'"
+            prompt = next((item.value.span.text for item in node.arguments if item.name is None), None)
+            help = f"write 'generate(…) on {f'user({prompt})' if prompt else 'thread'}'"
             checker.report.add("E0506", "'generate' runs on a thread", node.span, help)
             return ignored(checker, node)
     where = {"expected": "the value of an intrinsic", "calls": "tests", "plan": "tests"}[name]

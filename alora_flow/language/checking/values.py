@@ -62,7 +62,7 @@ from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.words import FOREIGN, METHODS
 
-FOREIGN_VALUES = ("True", "False", "None", "null")
+FOREIGN_VALUES = ("True", "False", "None", "null", "nil", "undefined")
 
 
 def _number(node: nodes.Number) -> Expression:
@@ -109,6 +109,8 @@ def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expe
     if symbol is not None:
         note = Note(f"'{text}' is declared here", symbol.span)
         help = f"call it: {text}(…)" if isinstance(symbol, (RecordDecl, *CALLABLE)) else None
+        if isinstance(symbol, EnumDecl):
+            help = f"name a member, as in '{text}.{symbol.type.members[0]}'" if symbol.type.members else None
         report.add("E0305", f"expected a value, and '{text}' is {kind_of(symbol)}", node.span, help, note)
         return
     if text in FUNCTIONS or text in OWN_NAMES:
@@ -246,6 +248,9 @@ def _slice(checker: Checker, node: nodes.Slice) -> Expression:
 
 def _index(checker: Checker, node: nodes.Index) -> Expression:
     target = checker.value(node.target)
+    if target.type == ERROR:
+        checker.value(node.index, ERROR)
+        return bad(node.span)
     if isinstance(target.type, MapType):
         key = wanted(checker, node.index, STR, "a key")
         return _known(checker, Index(union([OptionalType(target.type.value)]), node.span, target, key))

@@ -70,7 +70,7 @@ def cut_fault(text: str, problem: Problem) -> Cut | None:
         return None  # a text that is never closed: nothing after it can be trusted
     marks = _marks(text, problem.faulty)
     at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), None)
-    complete = problem.complete and at is not None
+    complete = problem.complete and at is not None and marks[at].token.start == problem.faulty
     at = len(marks) - 1 if at is None else at
     if at < 0:
         return None
@@ -110,7 +110,7 @@ def _marks(text: str, faulty: int) -> list[_Mark]:
         is_value = token.text in VALUES and before in BEFORE_VALUES
         is_declaration = token.text in DECLARATIONS or (token.kind == "word" and not stack)
         hard = is_declaration and text[token.start - 1 : token.start] in ("", "\n")
-        starts = hard or (in_block and token.text in words and not is_value and before != ".")
+        starts = hard or (in_block and token.text in words and not is_value and before not in (".", "@"))
         closing = token.kind == "bracket" and token.text in ")}]"
         if token.kind == "bracket":
             feed(stack, token.start, token.text)
