@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule, Step
-from alora_flow.prompts.thread import Hole, Thread, Turn
+from alora_flow.prompts.contents import Hole, Thread, Turn
 
 NextUse = list[tuple[int | None, int | None]]
 """As `next_use` of alora_runtime's Request: (end of a part in tokens, calls until its next use)."""

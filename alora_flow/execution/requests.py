@@ -13,7 +13,7 @@ from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph.nodes import Invoke
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Hole
+from alora_flow.prompts.contents import Hole
 from alora_runtime.requests import Request, Run
 
 

@@ -118,7 +118,7 @@ class FlowRun:
         self._submitted: dict[str, int] = {}  # node → how many calls it made
         self._ranks = self.state.schedule.ranks
         self._steps = {step.call.node.id: step for step in self.state.schedule.steps}
-        self._readers = {node_id: list(graph.digraph.successors(node_id)) for node_id in graph.nodes}
+        self._readers = graph.readers
         self._eager = {node.id for node in graph.nodes.values() if node.speculative}
         self._needs = {node.id: self._awaited(node) for node in graph.nodes.values()}
         self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]

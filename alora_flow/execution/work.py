@@ -15,7 +15,7 @@ from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Generated, Thread, Turn
+from alora_flow.prompts.contents import Generated, Thread, Turn
 from alora_flow.values.data import Reply
 from alora_runtime.requests import Completion
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import Schedule
 from alora_flow.prompts.contents import Hole, Symbol, Thread, Turn
+
+if TYPE_CHECKING:
+    from alora_flow.intrinsics.contract import Contract
 
 
 def advise(made: Schedule) -> tuple[Diagnostic, ...]:

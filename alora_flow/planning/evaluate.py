@@ -16,7 +16,7 @@ from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.graph.nodes import NodeValue
-from alora_flow.prompts.thread import Content, Hole, KnownText, Thread, Turn
+from alora_flow.prompts.contents import Content, Hole, KnownText, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
 from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, passages, thread_of_chat
 from alora_flow.values.lengths import OF_TOKENS

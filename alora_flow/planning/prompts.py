@@ -6,27 +6,22 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from alora_flow.errors import BadInput
-from alora_flow.intrinsics.contract import Contract
-from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.prompts.thread import Prompter, Symbol, Thread
-from alora_runtime.errors import ConstraintError
+from alora_flow.prompts.contents import Symbol, Thread
 
-
-class ModelParts(NamedTuple):
-    """A model's files, its tokenizer and chat template, and what is known of its intrinsics, by their keys."""
-
-    model: ModelFiles
-    prompter: Prompter
-    contracts: Mapping[str, Contract]
+if TYPE_CHECKING:  # a flow that calls no model pays for none of these
+    from alora_flow.intrinsics.contract import Contract
+    from alora_flow.intrinsics.library import ModelFiles
+    from alora_flow.planning.answer_form import AnswerForm
+    from alora_flow.planning.model_parts import ModelParts
+    from alora_flow.prompts.thread import Prompter
 
 
 class Setup:
@@ -57,23 +52,8 @@ class Setup:
             operation.intrinsic.key if isinstance(operation, g.Invoke) else (operation.as_type, operation.settings)
         )
         if key not in self._forms:
-            try:
-                self._forms[key] = self._ended(self._form(operation))
-            except ConstraintError as error:  # a range too narrow to be written
-                raise BadInput(f"line {operation.thread.span.line}: {error}") from error
+            self._forms[key] = self._find().form(operation)
         return self._forms[key]
-
-    def _ended(self, form: AnswerForm) -> AnswerForm:
-        """An answer that is not one of a few ends where the template ends a turn, whatever the model's own end is."""
-        end = self.prompter.turn_end
-        if end is None or form.choices is not None:
-            return form
-        return replace(form, settings={**form.settings, "stop_tokens": (end,)})
-
-    def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
-        if isinstance(operation, g.Invoke):
-            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
-        return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
 
 
 @dataclass(frozen=True)

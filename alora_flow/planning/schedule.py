@@ -18,7 +18,7 @@ from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thre
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
-from alora_flow.prompts.thread import Hole, Turn
+from alora_flow.prompts.contents import Hole, Turn
 from alora_flow.values.data import Reply
 
 

@@ -18,7 +18,7 @@ from alora_flow.values.history import ChatCall, ChatTurn
 class Document(BaseModel):
     """A `document`: what a retriever finds and a model reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     text: str
     title: str = ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alora_flow.prompts.contents import Thread
-from alora_flow.prompts.thread import Prompter
 from alora_flow.values.data import Document, passages, thread_of_chat
 from alora_flow.values.history import ChatTurn
+
+if TYPE_CHECKING:
+    from alora_flow.prompts.thread import Prompter
 
 
 def count_tokens(prompter: Prompter, value: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alora_flow.prompts.thread import Turn
+from alora_flow.prompts.contents import Turn
 from alora_flow.values.data import Distribution, Numbered, Pair, Reply, chat_of_thread
 
 

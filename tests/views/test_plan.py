@@ -13,9 +13,10 @@ from rich.console import Console
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.model_parts import ModelParts
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.plan import PrefixPlan, plan
-from alora_flow.planning.prompts import ModelParts, Setup
+from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import schedule
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Hole, Prompter

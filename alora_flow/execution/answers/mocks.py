@@ -13,7 +13,7 @@ from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import MockRule, Node
 from alora_flow.planning.prompts import Setup
-from alora_flow.prompts.thread import Generated, Turn
+from alora_flow.prompts.contents import Generated, Turn
 from alora_flow.values.data import Distribution, Reply
 
 

@@ -53,15 +53,16 @@ class TreeBuilder(threading.local):
         return self.token(child) if isinstance(child, Token) else child.span
 
     def span(self, children: Children) -> Span:
-        """From the first child that is there to the last. This is asked for every node, and so it makes no other span."""
-        first = next((child for child in children if child is not None), None)
+        """From the first child that is there to the last, with no other span made: it is asked of every node."""
+        first: Any = next((child for child in children if child is not None), None)
         if first is None:
             return Span(self.source, self.base, self.base)
-        last = children[-1]
+        last: Any = children[-1]
         if last is None:
             last = next(child for child in reversed(children) if child is not None)
-        start = self.base + first.start_pos if isinstance(first, Token) else first.span.start
-        return Span(self.source, start, self.base + last.end_pos if isinstance(last, Token) else last.span.end)  # type: ignore[operator]
+        start: int = self.base + first.start_pos if isinstance(first, Token) else first.span.start  # type: ignore[operator]
+        end: int = self.base + last.end_pos if isinstance(last, Token) else last.span.end  # type: ignore[operator]
+        return Span(self.source, start, end)
 
     def identifier(self, token: Token) -> nodes.Identifier:
         return nodes.Identifier(self.token(token), str(token))

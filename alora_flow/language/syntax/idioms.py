@@ -125,10 +125,9 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (rf"{_WORD}(\[.*\])?¦!", "what may be none is tested first, with 'is not none'"),
     (r"¦not\b|\bnot ¦in\b", "write 'x not in xs'"),
 )
-_COMPILED = tuple((re.compile(pattern), help) for pattern, help in IDIOMS)
 
 
 def idiom(before: str, after: str) -> str | None:
     """What is written here instead. `before` is the line up to the wrong word, `after` begins with it."""
     text = f"{before}{HERE}{after}"
-    return next((help for pattern, help in _COMPILED if pattern.search(text)), None)
+    return next((help for pattern, help in IDIOMS if re.search(pattern, text)), None)

@@ -12,8 +12,6 @@ from functools import cached_property
 from typing import Literal as OneOf
 from typing import TypeAlias
 
-import networkx
-
 from alora_flow.language.meaning.program import (
     Argument,
     Callee,
@@ -286,19 +284,13 @@ class FlowGraph:
     inlined: tuple[Inlined, ...] = ()
 
     @cached_property
-    def digraph(self) -> networkx.MultiDiGraph[str]:
-        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`.
-
-        One node may both read and be guarded by another, or be guarded both ways: each is an edge.
-        """
-        graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
-        graph.add_nodes_from((node.id, {"kind": node.kind}) for node in self.nodes.values())
+    def readers(self) -> Mapping[str, tuple[str, ...]]:
+        """The nodes that read or are guarded by each, each once, in the order of the source."""
+        found: dict[str, dict[str, None]] = {node_id: {} for node_id in self.nodes}
         for node in self.nodes.values():
-            for source, kind in reads(node):
-                graph.add_edge(source, node.id, kind=kind)
-            for guard in guards(node):
-                graph.add_edge(guard.condition, node.id, kind="guard", holds=guard.holds)
-        return graph
+            for source in (*(source for source, _ in reads(node)), *(guard.condition for guard in guards(node))):
+                found[source][node.id] = None
+        return {node_id: tuple(readers) for node_id, readers in found.items()}
 
     @property
     def model_calls(self) -> tuple[Node, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from alora_flow.prompts.thread import Hole, Symbol
+from alora_flow.prompts.contents import Hole, Symbol
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from alora_flow.planning.prompts import Prompt
-from alora_flow.prompts.thread import Symbol
+from alora_flow.prompts.contents import Symbol
 
 Key: TypeAlias = tuple[Symbol, str | None]
 """A token (or hole) and the digest of the adapter that it is computed under."""

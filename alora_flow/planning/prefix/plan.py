@@ -13,7 +13,7 @@ from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prefix.ledger import Key, Ledger, keys_of
 from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Hole
+from alora_flow.prompts.contents import Hole
 
 
 @dataclass(frozen=True)
