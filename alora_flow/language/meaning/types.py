@@ -6,8 +6,9 @@ Types compare by value; enums and records also by the file that declares them (`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,18 +344,33 @@ def join(types: Iterable[Type]) -> Type:
     kinds: dict[object, list[Type]] = {}
     for type in dict.fromkeys(types):
         for part in alternatives(type):
-            number = isinstance(part, (IntType, FloatType))
-            kinds.setdefault("number" if number else ListType if isinstance(part, ListType) else part, []).append(part)
+            kinds.setdefault(_kind(part), []).append(part)
     return union(part for kind, parts in kinds.items() for part in _joined(kind, parts))
+
+
+def _kind(type: Type) -> object:
+    """What is joined with what: numbers, and what holds one type, each among themselves."""
+    if isinstance(type, (IntType, FloatType)):
+        return "number"
+    return type.__class__ if type.__class__ in _HOLDERS else type
 
 
 def _joined(kind: object, parts: list[Type]) -> list[Type]:
     if kind == "number":
         return [hull(parts)]
-    if kind is ListType:
-        element = join(part.element for part in parts if isinstance(part, ListType))
-        return parts if isinstance(element, UnionType) else [ListType(element)]
+    if kind in _HOLDERS:
+        inner = [join(types) for types in zip(*(_HOLDERS[kind](part) for part in parts), strict=True)]
+        return parts if any(isinstance(type, UnionType) for type in inner) else [kind(*inner)]  # type: ignore[operator]
     return parts[:1]
+
+
+_HOLDERS: dict[object, Callable[[Any], tuple[Type, ...]]] = {
+    ListType: lambda type: (type.element,),
+    MapType: lambda type: (type.value,),
+    NumberedType: lambda type: (type.value,),
+    PairType: lambda type: (type.first, type.second),
+}
+"""Types that hold others, with those that they hold."""
 
 
 def hull(types: Iterable[Type]) -> IntType | FloatType:
