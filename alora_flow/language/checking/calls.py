@@ -165,7 +165,9 @@ def _unknown(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
         note = Note(f"'{name}' is bound here", binding.span)
         checker.unit.used_ids.add(binding.id)
         message = f"'{name}' is a value of type {binding.type} and cannot be called"
-        checker.report.add("E0505", message, node.callee.span, None, note)
+        hidden = name in checker.unit.declared or name in FUNCTIONS or name in OWN_NAMES
+        help = "it hides what is called so elsewhere: choose another name for it" if hidden else None
+        checker.report.add("E0505", message, node.callee.span, help, note)
     else:
         known = [*FUNCTIONS, *OWN_NAMES, *checker.unit.names(RecordDecl, *CALLABLE)]
         help = FOREIGN_CALLS.get(name) or did_you_mean(name, known)
