@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from queue import Empty, Queue
 from types import ModuleType
@@ -98,7 +99,7 @@ def _call(function: Callable[..., Any], arguments: Mapping[str, Any], timeout: f
 def _into(done: Queue[tuple[bool, Any]], function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """Call a function, an async one in a loop of its own, and hand over what came of it."""
     try:
-        result = function(**arguments)
+        result = function(**deepcopy(dict(arguments)))  # what it changes is its own
         done.put((True, asyncio.run(result) if inspect.iscoroutine(result) else result))
     except BaseException as error:  # the tool's own, whatever it is: it is reported, not ours to handle
         done.put((False, error))
