@@ -82,7 +82,7 @@ class Module:
 
     def forget(self) -> None:
         """Empty the cache, so that the next run pays for all that it reads. Waits until no flow runs on it."""
-        self.conductor.forget()
+        self.runner.forget()
 
     def close(self) -> None:
         """Run nothing any more: whatever is called raises ModuleClosed, and runs under way go on to their end. The

@@ -29,6 +29,7 @@ import alora_runtime
 from alora_flow.cli.main import COMMANDS
 from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.run import FlowRun
+from alora_flow.planning.model_parts import ModelParts
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
@@ -183,12 +184,13 @@ def test_the_walk_through_the_house_is_the_way_that_data_goes() -> None:
         key: here["intrinsics.contract.resolve"](intrinsic, model, tokenizer, path.parent)
         for key, intrinsic in program.intrinsics.items()
     }
-    setup = Setup(model, Prompter(tokenizer, ChatTemplate(model.folder)), contracts)
+    parts = ModelParts(model, Prompter(tokenizer, ChatTemplate(model.folder)), contracts)
+    setup = Setup(lambda: parts)
     inputs = here["execution.inputs.check_inputs"](flow, {"question": "Who is the mayor of Tarnok?"})
     schedule = here["planning.schedule.schedule"](graph, setup, inputs)
     plan = here["planning.prefix.plan.plan"](schedule)
     backend = here["backends.echo.open_echo"](setup)
-    conductor = Conductor(backend, setup.prompter)
+    conductor = Conductor(backend, setup)
     run = FlowRun(schedule, conductor.shared, lambda tool: lambda q, k: [])
     here["execution.conductor.Conductor.perform"](conductor, [run])
     assert run.result is not None

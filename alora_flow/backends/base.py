@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from alora_flow.planning.prompts import Prompt, Setup
-from alora_flow.prompts.thread import Thread
+from alora_flow.prompts.contents import Thread
 from alora_flow.values.data import chat_of_thread
 from alora_flow.values.history import ChatTurn
 from alora_runtime.requests import Completion, Request

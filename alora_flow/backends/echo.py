@@ -17,7 +17,7 @@ from typing import Any
 from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.planning.prefix.ledger import Entered, Ledger
 from alora_flow.planning.prompts import Setup
-from alora_flow.prompts.thread import KnownText, Turn
+from alora_flow.prompts.contents import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Completion, Finish, Request

@@ -21,7 +21,7 @@ from alora_flow.execution.bounds import Crowd
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
-from alora_flow.prompts.thread import Prompter
+from alora_flow.planning.prompts import Setup
 
 AT_ONCE = 8
 """Runs at work; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
@@ -43,8 +43,8 @@ T = TypeVar("T")
 class Conductor:
     """Owns a backend's cache: `ledger` says what is in it."""
 
-    def __init__(self, backend: Backend, prompter: Prompter) -> None:
-        self.shared = Shared(backend, Ledger(), Hints(prompter), Crowd())
+    def __init__(self, backend: Backend, setup: Setup) -> None:
+        self.shared = Shared(backend, Ledger(), Hints(setup), Crowd())
         self._turn = threading.Condition()
         self._leader: int | None = None  # the thread that leads
         self._waiting: deque[FlowRun] = deque()

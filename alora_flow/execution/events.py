@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Tag, TypeAdapter
+from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter
 
 from alora_flow.values.plain import plain
 
@@ -156,7 +156,8 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
         | Annotated[NodeEnded, Tag("NodeEnded")]
         | Annotated[RunEnded, Tag("RunEnded")],
         Discriminator(_kind),
-    ]
+    ],
+    config=ConfigDict(defer_build=True),
 )
 
 

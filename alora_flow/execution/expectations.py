@@ -80,7 +80,7 @@ def _reached(whole: Expression, values: Values) -> tuple[Expression, ...]:
             return arguments
         case p.ListValue(items=items):
             return items
-        case p.RecordValue(fields=fields):
+        case p.RecordValue(fields=fields) | p.MapValue(entries=fields):
             return tuple(value for _, value in fields)
     return ()
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from itertools import chain, takewhile, zip_longest
 
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.prompts import PromptedCall
+from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule, Step
 from alora_flow.prompts.contents import EMPTY, Hole, Thread, Turn
-from alora_flow.prompts.thread import Prompter
 
 NextUse = list[tuple[int | None, int | None]]
 """As `next_use` of alora_runtime's Request: (end of a part in tokens, calls until its next use)."""
@@ -72,8 +71,8 @@ class _Ahead:
 class Hints:
     """What is known of the calls of all runs under way."""
 
-    def __init__(self, prompter: Prompter) -> None:
-        self._prompter = prompter
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
         self._root = _Place()
         self._runs: dict[int, _Ahead] = {}
 
@@ -153,7 +152,7 @@ class Hints:
         parts = [(end, use) for end, use in later if end < turns] + [(turns, whole)]
         if len(thread) != turns:
             parts = [(len(thread), whole)]
-        ends = self._prompter.ends_of(thread, [turn for turn, _ in parts])
+        ends = self._setup.prompter.ends_of(thread, [turn for turn, _ in parts])
         used: NextUse = []
         before = 0
         for place, (end, (_, use)) in enumerate(zip(ends, parts, strict=True)):

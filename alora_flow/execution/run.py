@@ -122,7 +122,7 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self.answers = Chain([Mocks(self.state.setup.prompter.tokenizer, self._mocked), Memo()])
+        self.answers = Chain([Mocks(self.state.setup, self._mocked), Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
@@ -133,10 +133,7 @@ class FlowRun:
         self._gates = {node.id: graph.last(node.guards) for node in graph.nodes.values()}
         sources = {node.id: {source for source, _ in g.reads(node)} for node in graph.nodes.values()}
         decided = {node.id: {guard.condition for guard in graph.gates(node)} for node in graph.nodes.values()}
-        self._readers: dict[str, list[str]] = {node_id: [] for node_id in graph.nodes}
-        for node_id in graph.nodes:
-            for source in sources[node_id] | decided[node_id]:
-                self._readers[source].append(node_id)
+        self._readers = graph.readers
         self._needs = {i: sources[i] if i in self._eager else sources[i] | decided[i] for i in graph.nodes}
         self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
         heapify(self._ready)

@@ -6,17 +6,19 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from secrets import randbits
 from typing import Any, Generic, TypeVar
 
 from alora_flow.backends.base import OpenBackend
-from alora_flow.errors import BadUsage, ModuleClosed
+from alora_flow.errors import BadInput, BadUsage, ModuleClosed
 from alora_flow.execution.background import in_tool_loop
 from alora_flow.execution.events import Listener, TextListener, quiet
 from alora_flow.execution.requests import check_abilities
 from alora_flow.execution.run import FlowRun
-from alora_flow.execution.sharing import Host, find_host
+from alora_flow.execution.sharing import Host, find_host, shares
 from alora_flow.execution.tools import Bound, Caller, find_tool
 from alora_flow.execution.trace import Stats, Trace
 from alora_flow.language.meaning.program import ToolDecl
@@ -89,12 +91,24 @@ class Runner:
         """Where it runs. Loads no model. Raises ModuleClosed."""
         with self._lock:
             if self.closed:
-                raise ModuleClosed(f"{self.compilation.path} is closed and runs nothing any more", "load it again")
+                raise self._gone()
             if self._host is None:
                 self._host, leave = find_host(self.compilation.setup, *self._opening)
                 self._leave = finalizer = weakref.finalize(self, leave)
                 finalizer.atexit = False
             return self._host
+
+    @cached_property
+    def _alone(self) -> Host:
+        """Where runs are performed that call no model, and for which none is looked for."""
+        if self.closed:
+            raise self._gone()
+        host, leave = find_host(self.compilation.setup, self._opening[0], shared=False)
+        weakref.finalize(self, leave).atexit = False
+        return host
+
+    def _gone(self) -> ModuleClosed:
+        return ModuleClosed(f"{self.compilation.path} is closed and runs nothing any more", "load it again")
 
     def admitted(self) -> Host:
         """Its host, opened, with all adapters of the file."""
@@ -104,12 +118,19 @@ class Runner:
             self._admitted = True
         return host
 
+    def forget(self) -> None:
+        """Empty the cache of its host, if the file has a model that one can be found for."""
+        with suppress(BadInput):  # which a run that needs the model raises
+            self.host.conductor.forget()
+
     def close(self) -> None:
         """Run nothing any more. What is under way goes on to its end."""
         with self._lock:
             self.closed, self._host = True, None
             if self._leave is not None:
                 self._leave()
+            if (alone := self.__dict__.pop("_alone", None)) is not None:
+                alone.retire()
 
     def begin(
         self,
@@ -121,7 +142,8 @@ class Runner:
         """Runs that nobody performs yet. Async tools run in `loop`, or in the one that all tools share."""
         if loop is None and in_tool_loop():
             raise BadUsage("an async tool that waits for a flow keeps all async tools waiting", "await flow.arun(…)")
-        host = self.host
+        modelled = any(map(_calls_model, schedules)) or not shares(*self._opening)
+        host = self.host if modelled else self._alone
         for schedule in filter(_calls_model, schedules):
             check_abilities(schedule, self.admitted().opened.abilities)  # opens it, before anything runs
         return [Running(self._run(one, host, listener, text_listener, loop), host) for one in schedules]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from alora_flow.backends.base import Backend, OpenBackend
@@ -56,22 +56,27 @@ _HOSTS: dict[Key, Host] = {}
 _LOCK = threading.RLock()  # a collected module may give its share back at any line of this thread
 
 
+def shares(open_backend: OpenBackend, shared: bool) -> bool:
+    """Is a backend one for all modules on its model? Then the model must be known to find it."""
+    return shared and isinstance(open_backend, Opener) and open_backend.name in SHARED
+
+
 def find_host(setup: Setup, open_backend: OpenBackend, shared: bool) -> tuple[Host, Callable[[], None]]:
     """A host to run on, and what gives it back: to be called once, from whatever thread."""
-    if not shared or not isinstance(open_backend, Opener) or open_backend.name not in SHARED:
+    if not (isinstance(open_backend, Opener) and shares(open_backend, shared)):
         host = _new(setup, open_backend)
         return host, host.retire
     key = _key(setup, open_backend)
     with _LOCK:
         # Each user's adapters are loaded when it first runs: a broken one is no other user's trouble.
-        host = _HOSTS.get(key) or _new(replace(setup, contracts={}), open_backend)
+        host = _HOSTS.get(key) or _new(setup.bare(), open_backend)
         host.users += 1
         _HOSTS[key] = host
     return host, partial(_give_back, key, host)
 
 
 def _new(setup: Setup, open_backend: OpenBackend) -> Host:
-    conductor = Conductor(Deferred(partial(open_backend, setup)), setup.prompter)
+    conductor = Conductor(Deferred(partial(open_backend, setup)), setup)
     return Host(conductor, Attendant(conductor))
 
 

@@ -11,7 +11,7 @@ from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
 from alora_flow.execution.replies import reply_of
 from alora_flow.language.meaning.program import Expression
-from alora_flow.planning.evaluate import evaluate, thread_of
+from alora_flow.planning.evaluate import MODEL, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
@@ -34,6 +34,9 @@ class RunProgress:
     status: dict[str, Decision] = field(default_factory=dict)
     completions: list[tuple[Node, Completion]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.values[MODEL] = self.setup
 
     @property
     def graph(self) -> FlowGraph:

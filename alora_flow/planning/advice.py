@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
@@ -14,6 +14,9 @@ from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule, reply_turn
 from alora_flow.prompts.contents import Hole, Symbol, Thread
 
+if TYPE_CHECKING:
+    from alora_flow.intrinsics.contract import Contract
+
 
 def advise(made: Schedule) -> tuple[Diagnostic, ...]:
     """All warnings of the table below."""
@@ -22,8 +25,8 @@ def advise(made: Schedule) -> tuple[Diagnostic, ...]:
 
 def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
     """For a chat template that costs the flow reuse, at the first call."""
-    template = made.setup.prompter.template
-    if template.rewriting and made.steps:
+    template = made.setup.prompter.template if made.steps else None
+    if template and template.rewriting:
         message = f"the chat template of {made.setup.model.folder.name} {template.rewriting}"
         again = _computed_again(made)
         cost = f": {again} tokens of this flow" if again != Amount() else ""

@@ -21,6 +21,7 @@ from alora_flow.planning.reading import chosen_value, intrinsic_value, written_v
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import adapter
 from alora_runtime.answer.constraints import Constraint
+from alora_runtime.answer.schema import with_digits
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion
 
@@ -91,9 +92,10 @@ class AnswerForm:
 def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     """An intrinsic's answer, by its contract."""
     choices = tuple(outcome.tokens for outcome in contract.outcomes) if contract.outcomes else None
-    settings = {_field(name): value for name, value in contract.settings.items() if name != "max_tokens"}
+    own = {name: value for name, value in contract.settings.items() if name not in ("max_tokens", "digits")}
+    settings = {_field(name): value for name, value in own.items()}
     retry, io_yaml = settings.pop("retry", 0), contract.io_yaml
-    constraint = None if choices else constraint_for(contract.emits)
+    constraint = None if choices else constraint_for(contract.emits, contract.settings.get("digits"))
     if io_yaml is not None and io_yaml.schema is not None:
         constraint = _published(io_yaml.path, io_yaml.schema)
     if io_yaml is not None and io_yaml.weighed and not choices:
@@ -135,8 +137,9 @@ def form_of_generation(as_type: t.Type | None, written: tuple[Argument, ...], to
         except NotKnown:
             open.append(item)
     options = None if as_type is None else choices_of(as_type)
-    constraint = None if as_type is None or options else constraint_for(as_type)
-    most, retry = settings.pop("max_tokens", _most(open, constraint)), settings.pop("retry", 0)
+    digits, retry = settings.pop("digits", None), settings.pop("retry", 0)
+    constraint = None if as_type is None or options else constraint_for(as_type, digits)
+    most = settings.pop("max_tokens", _most(open, constraint))
     if as_type is None:
         return AnswerForm(most, None, None, settings, tuple(open), retry=retry)
     if options is None:
@@ -161,9 +164,12 @@ def _most(open: list[Argument], constraint: Constraint | None) -> int:
     return (constraint and constraint.most_tokens) or DEFAULT_MAX_TOKENS
 
 
-def constraint_for(type: t.Type) -> Constraint | None:
-    """The grammar of a type; free text has none."""
-    return None if isinstance(type, t.StrType) else Constraint.json_schema(adapter(type).json_schema())
+def constraint_for(type: t.Type, digits: int | None = None) -> Constraint | None:
+    """The grammar of a type; free text has none. `digits`: the most after the point of every float."""
+    if isinstance(type, t.StrType):
+        return None
+    schema = adapter(type).json_schema()
+    return Constraint.json_schema(schema if digits is None else with_digits(schema, digits))
 
 
 def _field(setting: str) -> str:

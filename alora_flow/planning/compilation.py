@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alora_flow.errors import BadInput
-from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
 from alora_flow.language.checking.check import read
@@ -24,10 +24,13 @@ from alora_flow.planning.passes.table import run_passes
 from alora_flow.planning.prefix.plan import PrefixPlan
 from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import Schedule, schedule
-from alora_flow.prompts.template import ChatTemplate
-from alora_flow.prompts.thread import Prompter
-from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import declare_defaults, nesting
+
+if TYPE_CHECKING:
+    from alora_flow.planning.model_parts import ModelParts
+
+MODEL_PARTS = "alora_flow.planning.model_parts"
+"""Imported when a flow calls a model: one that calls none need not wait for tokenizers, templates and grammars."""
 
 
 class Compilation:
@@ -112,14 +115,12 @@ class Compilation:
 
     @cached_property
     def setup(self) -> Setup:
-        """Tokenizer, chat template and the contracts of all intrinsics, imported ones too."""
-        tokenizer = Tokenizer(self.model.folder)
-        prompter = Prompter(tokenizer, ChatTemplate(self.model.folder, tokenizer.control))
-        contracts = {
-            key: resolve(intrinsic, self.model, tokenizer, self.folder)
-            for key, intrinsic in self.program.intrinsics.items()
-        }
-        return Setup(self.model, prompter, contracts)
+        """What its graphs need to know of the model, found when one of them calls it."""
+        return Setup(self._model_parts)
+
+    def _model_parts(self) -> ModelParts:
+        parts: ModelParts = import_module(MODEL_PARTS).open_parts(self.program, self.model, self.folder)
+        return parts
 
     def schedule(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> Schedule:
         """The schedule of one flow, with the inputs that are known; parameters that are not stay holes."""

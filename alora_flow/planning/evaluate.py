@@ -16,9 +16,10 @@ from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.graph.nodes import NodeValue
-from alora_flow.prompts.thread import Content, Hole, KnownText, Thread, Turn
+from alora_flow.prompts.contents import Content, Hole, KnownText, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
 from alora_flow.values.data import Distribution, Document, Reply, chat_of_thread, passages, thread_of_chat
+from alora_flow.values.lengths import OF_TOKENS
 from alora_flow.values.models import adapter, is_value_of, python_type, tagged
 from alora_flow.values.names import field_of
 
@@ -28,6 +29,10 @@ Values = Mapping[str, Any]
 
 ITS_DISTRIBUTION = "it's distribution"
 """Beside "it" in the values of an intrinsic's `value`; no node has such an id."""
+
+
+MODEL = "the model"
+"""Beside the nodes' values: the Setup, for what is counted in the model's tokens."""
 
 
 class NotKnown(Exception):
@@ -116,6 +121,21 @@ def _slice(expression: p.Slice, values: Values) -> Any:
     return evaluate(expression.target, values)[start:stop]
 
 
+def _index(expression: p.Index, values: Values) -> Any:
+    target, index = evaluate(expression.target, values), evaluate(expression.index, values)
+    return target.get(index) if isinstance(target, dict) else target[index]
+
+
+def _builtin(expression: p.Builtin, values: Values) -> Any:
+    arguments = [evaluate(item, values) for item in expression.arguments]
+    if expression.function not in OF_TOKENS:
+        return BUILTINS[expression.function](*arguments)
+    if MODEL not in values:
+        raise NotKnown(MODEL)
+    first = _known(arguments[0]) if isinstance(arguments[0], Thread) else arguments[0]
+    return OF_TOKENS[expression.function](values[MODEL].prompter, first, *arguments[1:])
+
+
 def _unary(expression: p.Unary, values: Values) -> Any:
     value = evaluate(expression.operand, values)
     return not value if expression.operator == "not" else -value
@@ -160,9 +180,10 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.EnumMember: lambda e, values: python_type(e.type)(e.type.text(e.member)),
     p.RecordValue: _record,
     p.ListValue: lambda e, values: [evaluate(item, values) for item in e.items],
+    p.MapValue: lambda e, values: {key: evaluate(value, values) for key, value in e.entries},
     p.DocumentValue: lambda e, values: Document(text=evaluate(e.text, values), title=evaluate(e.title, values)),
     p.FieldAccess: _field,
-    p.Index: lambda e, values: evaluate(e.target, values)[evaluate(e.index, values)],
+    p.Index: _index,
     p.Slice: _slice,
     p.Probability: lambda e, values: _distribution(e, values).p(evaluate(e.outcome, values)),
     p.Top: lambda e, values: _distribution(e, values).top,
@@ -172,7 +193,7 @@ _RULES: dict[type[Expression], Callable[[Any, Values], Any]] = {
     p.IfValue: lambda e, values: evaluate(e.then if evaluate(e.condition, values) else e.otherwise, values),
     p.MatchValue: _match,
     p.IsTest: lambda e, values: is_value_of(evaluate(e.operand, values), e.tested) != e.negated,
-    p.Builtin: lambda e, values: BUILTINS[e.function](*(evaluate(item, values) for item in e.arguments)),
+    p.Builtin: _builtin,
     p.TurnValue: lambda e, values: thread_of(e, values),
     p.Join: lambda e, values: thread_of(e, values),
 }

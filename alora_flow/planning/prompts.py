@@ -5,32 +5,49 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
 
-from alora_flow.errors import BadInput
-from alora_flow.intrinsics.contract import Contract
-from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
-from alora_flow.planning.evaluate import known as known_value
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.planning.invoking import invoke
-from alora_flow.prompts.thread import Prompter, Symbol, Thread
+from alora_flow.prompts.contents import Symbol, Thread
 from alora_flow.prompts.writing import Writing
-from alora_runtime.errors import ConstraintError
+
+if TYPE_CHECKING:  # a flow that calls no model pays for none of these
+    from alora_flow.intrinsics.contract import Contract
+    from alora_flow.intrinsics.library import ModelFiles
+    from alora_flow.planning.answer_form import AnswerForm
+    from alora_flow.planning.model_parts import ModelParts
+    from alora_flow.prompts.thread import Prompter
 
 
-@dataclass(frozen=True)
 class Setup:
-    """What a graph needs to know of the model that it runs on; `contracts` by the intrinsic's key."""
+    """What a graph needs to know of the model that it runs on. It is looked for when it is first asked for: a flow that
+    calls no model needs none."""
 
-    model: ModelFiles
-    prompter: Prompter
-    contracts: Mapping[str, Contract]
-    _forms: dict[Hashable, AnswerForm] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(self, find: Callable[[], ModelParts]) -> None:
+        """`find` raises BadInput where there is no model; so does each question then."""
+        self._find = cache(find)
+        self._forms: dict[Hashable, AnswerForm] = {}
+
+    def bare(self) -> Setup:
+        """The same model, without intrinsics."""
+        return Setup(lambda: replace(self._find(), contracts={}))
+
+    @property
+    def model(self) -> ModelFiles:
+        return self._find().model
+
+    @property
+    def prompter(self) -> Prompter:
+        return self._find().prompter
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        return self._find().contracts
 
     def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         """How a call's answer is limited and read; made once for all calls alike. Raises BadInput where its type has no
@@ -39,23 +56,15 @@ class Setup:
             operation.intrinsic.key if isinstance(operation, g.Invoke) else (operation.as_type, operation.settings)
         )
         if key not in self._forms:
-            try:
-                self._forms[key] = self._ended(self._form(operation))
-            except ConstraintError as error:  # a range too narrow to be written
-                raise BadInput(f"line {operation.thread.span.line}: {error}") from error
+            self._forms[key] = self._find().form(operation)
         return self._forms[key]
 
-    def _ended(self, form: AnswerForm) -> AnswerForm:
-        """An answer that is not one of a few ends where the template ends a turn, whatever the model's own end is."""
-        end = self.prompter.turn_end
-        if end is None or form.choices is not None:
-            return form
-        return replace(form, settings={**form.settings, "stop_tokens": (end,)})
-
-    def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
+    def prompted(self, node: Node, operation: g.Generate | g.Invoke, thread: Thread, values: Values) -> PromptedCall:
+        """What a call on a thread sends."""
+        form = self.form(operation)
         if isinstance(operation, g.Invoke):
-            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
-        return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
+            return self._find().invocation(node, operation, thread, form, values)
+        return self._find().generation(node, operation, thread, form)
 
 
 @dataclass(frozen=True)
@@ -101,23 +110,4 @@ def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:
     """What a model call sends, by what is known of the values that it reads."""
     operation = node.operation
     assert isinstance(operation, (g.Generate, g.Invoke))
-    thread = thread_of(operation.thread, values)
-    if isinstance(operation, g.Invoke):
-        return _invocation(node, operation, thread, setup, values)
-    if operation.may_invoke is not None:
-        line = operation.thread.span.line
-        raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
-    prompt = Prompt(setup.prompter.writing(thread), setup.prompter.generation_tokens(thread))
-    return PromptedCall(node, thread, prompt, setup.form(operation))
-
-
-def _invocation(node: Node, operation: g.Invoke, thread: Thread, setup: Setup, values: Values) -> PromptedCall:
-    contract = setup.contracts[operation.intrinsic.key]
-    said = invoke(operation, thread, contract, setup.prompter, values)
-    start = said.active_from if contract.adapter.activated else 0
-    form = setup.form(operation)
-    if form.read is not None and (operation.arguments or said.sentences):
-        known = {item.name: known_value(item.value, values) for item in operation.arguments}
-        form = replace(form, read=partial(form.read, arguments=known, sentences=said.sentences))
-    prompt = Prompt(said.writing, said.tail, contract, start)
-    return PromptedCall(node, said.thread, prompt, form, thread)
+    return setup.prompted(node, operation, thread_of(operation.thread, values), values)

@@ -15,12 +15,12 @@ from typing import Any
 from alora_flow.errors import RunFailed
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.meaning.types import ReplyType, ThreadType
-from alora_flow.planning.evaluate import NotKnown, Values, evaluate, thread_of
+from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
 from alora_flow.planning.uses import Places, Uses, last_uses, next_uses
-from alora_flow.prompts.thread import Hole, Turn
+from alora_flow.prompts.contents import Hole, Turn
 from alora_flow.values.data import Reply
 
 
@@ -109,7 +109,7 @@ def print_schedule(made: Schedule) -> str:
 
 def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[PromptedCall]:
     """Every call that may run, in order, with what can be said of the values before it."""
-    values: dict[str, Any] = dict(inputs)
+    values: dict[str, Any] = {**inputs, MODEL: setup}
     out: set[str] = set()
     for node in graph.nodes.values():
         if _may_run(graph.last(node.guards), values, out):
@@ -145,6 +145,9 @@ def _foresee(graph: FlowGraph, node: Node, values: dict[str, Any], out: set[str]
             possible = [value for path, value in choices if _may_run(graph.last(path), values, out)]
             if len(possible) == 1:
                 _look(node.id, possible[0], values, threaded)
+        case g.Collect(items) if not any(path for path, _ in items):
+            with suppress(NotKnown):
+                values[node.id] = [evaluate(value, values) for _, value in items]
         case g.Value(expression) | g.Condition(expression):
             _look(node.id, expression, values, threaded)
         case g.Input(parameter) if parameter.default is not None:

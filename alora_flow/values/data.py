@@ -19,7 +19,7 @@ from alora_flow.values.text import UnicodeText
 class Document(BaseModel):
     """A `document`: what a retriever finds and a model reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     text: UnicodeText
     title: UnicodeText = ""

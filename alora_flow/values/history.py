@@ -32,7 +32,7 @@ Word = Annotated[str, Field(pattern=f"^{WORD.pattern}$")]
 class ChatCall(BaseModel):
     """A call of a tool that an assistant's turn asks for; `arguments` are a JSON object, as text or as one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: Annotated[Word, Field(min_length=1)]
     arguments: UnicodeText = "{}"
@@ -64,7 +64,7 @@ class ChatTurn(BaseModel):
     tool_calls: what an assistant asks for; tool_call_id, name: the call that a tool's result answers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     role: Role
     content: UnicodeText

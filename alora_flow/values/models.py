@@ -50,7 +50,7 @@ def nesting(type: t.Type) -> int:
     match type:
         case t.RecordType(fields=fields):
             return 1 + max((nesting(field.type) for field in fields), default=0)
-        case t.ListType(element=inner) | t.OptionalType(inner=inner):
+        case t.ListType(inner) | t.MapType(inner) | t.OptionalType(inner):
             return nesting(inner)
         case t.UnionType(members=members):
             return max(map(nesting, members))
@@ -76,6 +76,8 @@ def _python_type(type: t.Type) -> Any:
             return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
         case t.ListType(element):
             return list[python_type(element)]  # type: ignore[misc]
+        case t.MapType(value):
+            return dict[str, python_type(value)]  # type: ignore[misc]
         case t.OptionalType(inner):
             return Optional[python_type(inner)]  # noqa: UP045 - built from values, not written
         case t.UnionType(members):
@@ -149,7 +151,7 @@ def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
         case t.RecordType(fields=fields):
             inside = {record: values for field in fields for record, values in _declared_in(field.type).items()}
             return {**inside, type: _DEFAULTS.get(type, {})}
-        case t.ListType(element=inner) | t.OptionalType(inner=inner) | t.ProbType(of=inner):
+        case t.ListType(inner) | t.MapType(inner) | t.OptionalType(inner) | t.ProbType(inner):
             return _declared_in(inner)
         case t.UnionType(members=members):
             return {record: values for member in members for record, values in _declared_in(member).items()}
@@ -192,6 +194,8 @@ def is_value_of(value: Any, type: t.Type) -> bool:
             return any(is_value_of(value, member) for member in members)
         case t.ListType(element):
             return isinstance(value, list) and all(is_value_of(item, element) for item in value)
+        case t.MapType(inner):
+            return isinstance(value, dict) and all(is_value_of(item, inner) for item in value.values())
         case t.ChatType():
             return isinstance(value, list) and all(isinstance(item, ChatTurn) for item in value)
         case t.StrType():

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alora_flow.prompts.thread import Thread
+from alora_flow.prompts.contents import Thread
 from alora_flow.values.data import Distribution, Numbered, Pair, Reply, chat_of_thread
 
 

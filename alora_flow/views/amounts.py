@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.plan import PrefixPlan
-from alora_flow.prompts.thread import Hole
+from alora_flow.prompts.contents import Hole
 from alora_flow.views.drawing import shorten, tidy
 
 SHORT = re.compile(r"[\w.\[\]]{1,12}")

@@ -13,6 +13,9 @@ model base = "mini"
 flow twice(n: int = 2) -> int { return n * 2 }
 test "four" { let r = twice(n: 2)  expect r == 4 }
 """
+HEAVY = {"torch", "transformers"}
+OF_MODELS = {*HEAVY, "networkx", "jinja2", "tokenizers", "llguidance"}
+"""What a run, or a test, without a model does without as well; `graph` and `plan` draw."""
 ALORA_FLOW = """\
 import sys
 from alora_flow.cli.main import main
@@ -29,7 +32,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
     code = [sys.executable, "-c", ALORA_FLOW, *arguments]
     done = subprocess.run(code, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return {"torch", "transformers"} & set(done.stderr.splitlines()[-1].split())
+    return OF_MODELS & set(done.stderr.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize(
@@ -45,8 +48,8 @@ def imported(folder: Path, *arguments: str) -> set[str]:
     ids=" ".join,
 )
 def test_a_flow_that_calls_no_model_imports_no_torch(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    assert imported(tmp_path, *arguments) == set()
+    assert not imported(tmp_path, *arguments) & (HEAVY if arguments[0] in ("graph", "plan") else OF_MODELS)
 
 
 def test_the_bundled_model_runs_without_transformers(tmp_path: Path) -> None:
-    assert imported(tmp_path, "run", "safety_rag.flow") == {"torch"}
+    assert imported(tmp_path, "run", "safety_rag.flow") & HEAVY == {"torch"}

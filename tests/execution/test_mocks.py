@@ -33,7 +33,7 @@ flow caught(q: str) -> str {
   let p = generate(max_tokens: 40) as Pet on user(q) else as why { return "no pet: {why}" }
   return p.name
 }
-intrinsic scored(by: str) -> prob[bool] from "hallucination"
+intrinsic scored(by: str) -> prob[bool] { adapter "hallucination" emits enum("Y", "N") value it == "Y" }
 flow judged(q: str) -> float { return (scored("b") on user(q)).p(true) }
 flow checked(q: str) -> float { return (wrong() on user(q)).p(true) }
 """

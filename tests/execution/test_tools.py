@@ -90,3 +90,14 @@ def test_a_file_beside_the_flow_is_found(tmp_path: Path) -> None:
 def test_a_tool_that_is_not_there_is_named(tmp_path: Path, function: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         find_tool(tool(function=function), tmp_path)
+
+
+def test_what_a_tool_changes_is_its_own() -> None:
+    tags, words = {"a": "b"}, ["one"]
+
+    def change(tags: dict[str, str], words: list[str]) -> list[dict[str, str]]:
+        tags["added"] = words.pop()
+        return [{"text": tags["added"]}]
+
+    assert call_tool(tool(), change, {"tags": tags, "words": words}) == [Document(text="one")]
+    assert (tags, words) == ({"a": "b"}, ["one"])

@@ -30,6 +30,7 @@ CASES: list[tuple[t.Type, list[Any], list[Any]]] = [
     (t.UNIT_FLOAT, [0.0, 0.25, 1.0], [1.5, -0.5]),
     (t.ListType(t.BOOL), [[], [True, False]], [[1], True]),
     (t.ListType(COLOUR), [["red"], ["green", "red"]], [["blue"]]),
+    (t.MapType(t.STR), [{}, {"a b": "c", "d": ""}], [{"a": 1}, ["a"]]),
     (t.OptionalType(t.STR), [None, "text"], [3]),
     (POINT, [{"x": 3, "colour": "red"}, {"x": 0, "colour": None}], [{"x": 10, "colour": None}, {"x": 1}]),
     (t.UnionType((POINT, t.BOOL)), [{"x": 3, "colour": "red"}, True], ["red"]),
@@ -43,9 +44,9 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(Tokenizer.from_file(str(BUNDLED["mini"] / "tokenizer.json")))
 
 
-def accepts(vocabulary: Vocabulary, type: t.Type, text: str) -> bool:
+def accepts(vocabulary: Vocabulary, type: t.Type, text: str, digits: int | None = None) -> bool:
     """Can the text be written under the type's grammar, and may it end there?"""
-    constraint = constraint_for(type)
+    constraint = constraint_for(type, digits)
     assert constraint is not None
     matcher = constraint.matcher(vocabulary)
     tokenizer = Tokenizer.from_file(str(BUNDLED["mini"] / "tokenizer.json"))
@@ -102,3 +103,18 @@ def test_what_is_cut_short_says_so() -> None:
     with pytest.raises(RunFailed, match="2 tokens were not enough for a Point") as caught:
         written_value(POINT, Completion((1, 2), '{"x', "length"))
     assert caught.value.help == "raise max_tokens"
+
+
+@pytest.mark.parametrize(("digits", "allowed"), [(0, {"1"}), (1, {"0.5", "1.0"}), (3, {"0.5", "0.125"})])
+def test_digits_bound_floats(vocabulary: Vocabulary, digits: int, allowed: set[str]) -> None:
+    texts = ("0", "1", "0.5", "1.0", "0.125", "1.5")
+    matched = {text for text in texts if accepts(vocabulary, t.UNIT_FLOAT, text, digits)}
+    assert allowed <= matched
+    assert all(len(text.partition(".")[2]) <= digits and float(text) <= 1 for text in matched)
+
+
+def test_a_range_beyond_what_can_be_written_is_refused(vocabulary: Vocabulary) -> None:
+    constraint = constraint_for(t.IntType(2 * 10**18, 3 * 10**18))
+    assert constraint is not None
+    with pytest.raises(ConstraintError, match="beyond"):
+        constraint.matcher(vocabulary)

@@ -20,7 +20,10 @@ record P { s: str?, q: Q?, qs: list[Q] }
 record Cat tag "cat" { name: str }
 record Dog tag "dog" { name: str }
 record Two { first: Cat | Dog, second: Cat | Dog }
+record Tagged { tags: map[str] = map(k: "v") }
+flow tagged(v: str) -> Tagged | map[int] { if v == "" { return map(a: 1) }  return Tagged(tags: map(k: v)) }
 enum Said { yes = "Yes, it is", no }
+const WORDS = ["a", "b", "c", "d"]
 const YS: list[int] = [1, 2, 3]
 flow for_all(xs: list[int]?) -> list[int] { return xs ?? YS }
 """
@@ -86,6 +89,21 @@ BUILTINS: list[Row] = [
     ("let s: Said = yes  return match s { yes => { 1 } no => { 2 } }", "int", 1),
     ('let s = generate() as Said on user("?")  return s == yes or s == no', "bool", True),
 ]
+MAPS: list[Row] = [
+    ('let m = map(a: "x", b: "y")  return m["a"] ?? "none"', "str", "x"),
+    ('let m: map[str] = map()  return m["a"]', "str?", None),
+    (
+        'let m = map(zip(["a b", "c"], [1, 2]))  return "{keys(m)} {values(m)} {m}"',
+        "str",
+        '["a b","c"] [1,2] {"a b":1,"c":2}',
+    ),
+    ('let m = map(a: 1)  return "a" in m and "b" not in m and len(m) == 1', "bool", True),
+    ('let m = map(a: 1)  return if m["a"] is none { 0 } else { m["a"] + 1 }', "int", 2),
+    ("return Tagged().tags", "map[str]", {"k": "v"}),
+    ('return Tagged(tags: map(a: "{1}")) == Tagged(tags: map(a: "1"))', "bool", True),
+    ('let m = generate() as map[str] on user("?")  return m', "map[str]", {}),
+    ('return match tagged("x") { Tagged as t => { t.tags["k"] ?? "" } map[int] => { "ints" } }', "str", "x"),
+]
 
 
 def run(folder: Path, rows: list[Row]) -> list[Any]:
@@ -113,6 +131,7 @@ TABLES = {
     "choices": CHOICES,
     "slices": SLICES,
     "builtins": BUILTINS,
+    "maps": MAPS,
 }
 
 

@@ -18,6 +18,45 @@ def broken(path: Path, chance: random.Random) -> str:
     return text[: token.end] + chance.choice(STRAYS) + text[token.end :]
 
 
+MORE = (
+    *STRAYS,
+    " {",
+    " (",
+    " ]",
+    " [",
+    " :",
+    " .",
+    " |",
+    ' "',
+    " 1",
+    " let",
+    " if",
+    " for",
+    " flow",
+    " =>",
+    " +",
+    " not",
+)
+
+
+def mutated(path: Path, chance: random.Random) -> str:
+    """A program with a token more, less, twice, or in place of another."""
+    text = path.read_text()
+    token = chance.choice([token for token in scan(text) if token.kind != "comment"])
+    before, after, stray = text[: token.start], text[token.end :], chance.choice(MORE)
+    return before + chance.choice([token.text + stray, "", f"{token.text} {token.text}", stray]) + after
+
+
+def test_hardly_any_fault_is_told_twice() -> None:
+    chance = random.Random(2)
+    twice = 0
+    for _ in range(200):
+        path = chance.choice(FLOWS)
+        found = [item for item in check(Source(str(path), mutated(path, chance)))[1] if item.severity == "error"]
+        twice += any(item.code.startswith("E01") for item in found) and len(found) > 1
+    assert twice <= 4
+
+
 def test_a_syntax_error_in_a_right_program_makes_no_other() -> None:
     chance = random.Random(0)
     for _ in range(40):

@@ -11,6 +11,7 @@ from alora_flow.backends.echo import open_echo
 from alora_flow.errors import RunFailed
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.graph.nodes import guards, reads
 
 
 def module(folder: Path, body: str) -> Module:
@@ -103,17 +104,17 @@ def test_recursion_beyond_its_depth_is_a_failed_run(tmp_path: Path) -> None:
 def test_every_edge_of_the_graph_ends_at_a_node_and_guards_are_edges_of_their_own(tmp_path: Path) -> None:
     case = module(tmp_path, NESTED)
     graph = case.compilation.graph(case.flows["main"].declaration)
-    kinds = {kind for _, _, kind in graph.digraph.edges(data="kind")}
-    assert kinds == {"data", "guard"}
-    assert set(graph.digraph) == set(graph.nodes)
+    assert {kind for node in graph.nodes.values() for _, kind in reads(node)} == {"data"}
+    assert any(guards(node) for node in graph.nodes.values())
+    assert set(graph.readers) == set(graph.nodes) >= {reader for found in graph.readers.values() for reader in found}
     assert [node.kind for node in graph.nodes.values()].count("merge") == 1
 
 
 def test_a_merge_waits_for_the_last_condition_on_each_way(tmp_path: Path) -> None:
     case = module(tmp_path, 'flow main(a: int) -> str { if a > 1 { if a > 2 { return "x" } }  return "y" }')
     graph = case.compilation.graph(case.flows["main"].declaration)
-    merge = next(node.id for node in graph.nodes.values() if node.kind == "merge")
-    edges = [(source, data["holds"]) for source, _, data in graph.digraph.in_edges(merge, data=True)]
+    merge = next(node for node in graph.nodes.values() if node.kind == "merge")
+    edges = [(guard.condition, guard.holds) for guard in graph.gates(merge)]
     assert sorted(edges) == [("if", False), ("if_2", False)]  # which stands where "if" holds
 
 

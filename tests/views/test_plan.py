@@ -13,6 +13,7 @@ from rich.console import Console
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.planning.graph.nodes import FlowGraph
+from alora_flow.planning.model_parts import ModelParts
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.plan import PrefixPlan, plan
 from alora_flow.planning.prompts import Setup
@@ -41,7 +42,8 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         tokens = [tokenizer().token_to_id(invocation) or 0]
         write_adapter_folder(folder / "intrinsics" / name / "tiny" / "alora", tokens, r=len(name))
     contracts = {key: resolve(intrinsic, model, encoder, folder) for key, intrinsic in INTRINSICS.items()}
-    return Setup(model, Prompter(encoder, ChatTemplate(folder)), contracts)
+    parts = ModelParts(model, Prompter(encoder, ChatTemplate(folder)), contracts)
+    return Setup(lambda: parts)
 
 
 def printed(prefix_plan: PrefixPlan, width: int = 80) -> str:

@@ -16,9 +16,9 @@ from alora_flow.language.meaning.program import Failing
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import MockRule, Node
+from alora_flow.planning.prompts import Setup
 from alora_flow.planning.reading import parse
-from alora_flow.prompts.thread import Generated, Turn
-from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.prompts.contents import Generated, Turn
 from alora_flow.values.data import Distribution, Reply
 from alora_flow.values.plain import plain
 
@@ -29,8 +29,8 @@ MISSING = object()
 class Mocks:
     """Counts which value of each rule is next. `tell` is told of each node and the number of the mock that answers."""
 
-    def __init__(self, tokenizer: Tokenizer, tell: Callable[[str, int], None]) -> None:
-        self._tokenizer, self._tell = tokenizer, tell
+    def __init__(self, setup: Setup, tell: Callable[[str, int], None]) -> None:
+        self._setup, self._tell = setup, tell
         self._used: Counter[int] = Counter()
 
     def known(self, question: Inquiry) -> Future[Any] | None:
@@ -59,7 +59,7 @@ class Mocks:
         """A mocked value as what the call gives: text as a reply on its thread, certainty as a distribution."""
         match node.operation:
             case g.Generate(as_type=None) as call:
-                written = Turn("assistant", (Generated(self._tokenizer.encode_data(value), value),))
+                written = Turn("assistant", (Generated(self._setup.prompter.tokenizer.encode_data(value), value),))
                 return Reply(value, thread_of(call.thread, values).then(written))
             case g.Generate() if isinstance(value, str) and not isinstance(value, Enum):
                 value = _read(node, value)

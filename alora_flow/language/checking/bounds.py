@@ -26,6 +26,8 @@ def _length(source: program.Expression) -> int | None:
     match source:
         case program.ListValue(items=items):
             return len(items)
+        case program.Generate(samples=int() as samples):
+            return samples
         case program.Builtin(function="range", arguments=(count,)):
             number = fold(count)
             return number.value if isinstance(number, program.Literal) and isinstance(number.value, int) else None

@@ -8,6 +8,7 @@ from alora_flow.language.checking.arguments import Slot, bind, ignored, settings
 from alora_flow.language.checking.callees import CALLABLE, qualified
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import as_thread, described
+from alora_flow.language.checking.generations import check_digits, check_range, sample_count
 from alora_flow.language.checking.own_calls import function_call, own_call
 from alora_flow.language.checking.retries import check_retry
 from alora_flow.language.checking.scope import Symbol, bad, kind_of
@@ -27,18 +28,19 @@ from alora_flow.language.meaning.program import (
     ToolCall,
     ToolDecl,
 )
-from alora_flow.language.meaning.settings import SAMPLING
+from alora_flow.language.meaning.settings import GENERATE, SAMPLES
 from alora_flow.language.meaning.types import (
     ERROR,
     REPLY,
     THREAD,
     UNIT_FLOAT,
     IntType,
+    ListType,
     ProbType,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
-from alora_flow.language.syntax.words import METHODS
+from alora_flow.language.syntax.words import FOREIGN_CALLS, METHODS
 
 ONLY = {"on": "only 'generate' and intrinsics run on a thread", "as": "only 'generate' takes a type"}
 
@@ -164,10 +166,13 @@ def _unknown(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
         note = Note(f"'{name}' is bound here", binding.span)
         checker.unit.used_ids.add(binding.id)
         message = f"'{name}' is a value of type {binding.type} and cannot be called"
-        checker.report.add("E0505", message, node.callee.span, None, note)
+        hidden = name in checker.unit.declared or name in FUNCTIONS or name in OWN_NAMES
+        help = "it hides what is called so elsewhere: choose another name for it" if hidden else None
+        checker.report.add("E0505", message, node.callee.span, help, note)
     else:
         known = [*FUNCTIONS, *OWN_NAMES, *checker.unit.names(RecordDecl, *CALLABLE)]
-        checker.report.add("E0302", f"unknown name '{name}'", node.callee.span, did_you_mean(name, known))
+        help = FOREIGN_CALLS.get(name) or did_you_mean(name, known)
+        checker.report.add("E0302", f"unknown name '{name}'", node.callee.span, help)
     return ignored(checker, node)
 
 
@@ -187,7 +192,7 @@ def _thread(checker: Checker, node: nodes.RunOn) -> Expression | None:
 
 
 def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread: Expression | None) -> Expression:
-    given = settings(checker, made.arguments, SAMPLING, "'generate'")
+    given = settings(checker, made.arguments, GENERATE, "'generate'")
     as_type = resolve_result(checker.unit, node.as_type, "what is generated") if node.as_type else None
     if thread is None:
         checker.report.add("E0506", "'generate' runs on a thread", node.span, "write 'generate(…) as T on thread'")
@@ -196,7 +201,14 @@ def _generate(checker: Checker, node: nodes.RunOn, made: nodes.CallNode, thread:
     check_retry(checker, given, as_type)
     if as_type == ERROR:
         return bad(node.span)
-    return Generate(REPLY if as_type is None else as_type, node.span, thread, given, as_type, None)
+    type = REPLY if as_type is None else as_type
+    check_range(checker.report, type, node.as_type.span if node.as_type else node.span)
+    check_digits(checker.report, type, given)
+    samples = sample_count(checker.report, given)
+    if samples == 0:
+        return bad(node.span)
+    sampling = tuple(item for item in given if item.name != SAMPLES)
+    return Generate(type if samples is None else ListType(type), node.span, thread, sampling, as_type, None, samples)
 
 
 def _has_bound(checker: Checker, given: Iterable[Argument]) -> None:
@@ -232,11 +244,19 @@ def _intrinsic_inside(checker: Checker, made: nodes.Expression) -> nodes.CallNod
     return inner if name is not None and isinstance(find_symbol(checker.unit, name), Intrinsic) else None
 
 
+def _generation_inside(checker: Checker, made: nodes.Expression) -> nodes.CallNode | None:
+    """The call in `generate().text`."""
+    inner = made.target if isinstance(made, nodes.Access) else None
+    if not isinstance(inner, nodes.CallNode) or not isinstance(inner.callee, nodes.Name):
+        return None
+    return inner if inner.callee.text == "generate" and checker.find("generate") is None else None
+
+
 def _runs_nothing(checker: Checker, node: nodes.RunOn, made: nodes.Expression) -> Expression:
-    inner = _intrinsic_inside(checker, made)
+    inner = _intrinsic_inside(checker, made) or _generation_inside(checker, made)
     if inner is not None and node.thread is not None:
         rest = made.span.text[inner.span.end - made.span.start :]
-        help = f"'on' goes with the intrinsic: write '({inner.span.text} on {node.thread.span.text}){rest}'"
+        help = f"'on' goes with the call: write '({inner.span.text} on {node.thread.span.text}){rest}'"
         checker.report.add("E0507", "'on' does not belong to what is asked of a result", made.span, help)
         return bad(node.span)
     before = len(checker.report.found)

@@ -296,7 +296,9 @@ def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
 
 def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> program.FlowDecl:
     scope = Scope(unit, owner=flow.key, unsure=_words(unit, node))
+    unit.used_in_body.clear()
     for parameter in flow.parameters:
+        scope.hide(parameter.name, parameter.binding.span)
         scope.adopt(parameter.binding)
     body, ended = _body(scope, node, Frame("flow", flow.result, node.result.span))
     if not ended and flow.result != ERROR and not unit.gaps_in(node.span):

@@ -144,6 +144,8 @@ def report_no_turn(checker: Checker, value: Expression) -> None:
         StrType: "say whose turn it is: 'user(…)', 'assistant(…)' or 'system(…)'",
         ListType: "write 'documents(…)'",
     }.get(type(value.type))
+    if value.type == ListType(THREAD):
+        help = "turns are joined by '+', as in 'system(…) + user(…)'"
     message = f"expected a turn or a thread, found {described(value)}"
     checker.report.add("E0407", message, value.span, help)
 

@@ -7,6 +7,7 @@ from typing import Literal as OneOf
 from alora_flow.language.checking.arguments import settings
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import conversion, described
+from alora_flow.language.checking.generations import check_digits, check_range
 from alora_flow.language.checking.retries import check_retry
 from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data, resolve_result
@@ -48,6 +49,9 @@ def intrinsic(unit: Unit, node: nodes.Intrinsic, head: Head, parameters: tuple[P
     emits = _emits(unit, items.get("emits"))
     check_retry(checker, [item for item in given if fold(item.value) is not None], _written(emits, result))
     it = _it(unit, items["value"], emits) if "value" in items else None
+    if not isinstance(emits, Choices) and node.library is None:
+        check_range(unit.report, emits or result, items["emits"].span if emits else node.result.span)
+        check_digits(unit.report, emits or result, given)
     return Intrinsic(
         *head,
         parameters,

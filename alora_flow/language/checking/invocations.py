@@ -36,6 +36,9 @@ def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
         if made.type != ERROR:
             checker.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
         return bad(node.span)
+    if made.samples is not None:
+        checker.report.add("E0508", "'may invoke' and 'n' do not go together", node.call.span, "leave 'n' out")
+        return bad(node.span)
     type: Type = ReplyType(union(item.result for item in callees)) if made.type == REPLY else made.type
     may = program.MayInvoke(callees, budget, clauses)
     return replace(made, type=type, span=node.span, may_invoke=may)

@@ -34,6 +34,9 @@ from alora_flow.language.report.diagnostics import did_you_mean, one_of
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
 
+WILDCARDS = ("_", "default", "otherwise", "other")
+"""How other languages name the rest, where no case is named so."""
+
 
 @dataclass(frozen=True)
 class MatchCase:
@@ -69,6 +72,7 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
             left = []
             continue
         patterns = []
+        open_end = open_end or _is_wildcard(checker, arm)
         for item in arm.patterns:
             pattern = _pattern(checker, item, subject.type)
             if pattern is not None:
@@ -79,6 +83,11 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
     if left and subject.type != ERROR and not open_end:
         _report_missing(checker, node, left)
     return cases
+
+
+def _is_wildcard(checker: Checker, arm: nodes.Arm | nodes.ValueArm) -> bool:
+    """`_ =>`, `default =>`: reported as a name, and meant for the rest."""
+    return any(pattern.span.text in WILDCARDS for pattern in arm.patterns)
 
 
 def _report_unreached(checker: Checker, arm: nodes.Arm | nodes.ValueArm, subject: Expression, unreached: bool) -> None:
@@ -136,6 +145,8 @@ def _report_unknown(checker: Checker, name: nodes.Qualified, subject: Type) -> N
     members = [member for enum in enums for member in enum.members]
     known = [*members, *(str(part) for part in alternatives(subject) if not isinstance(part, EnumType))]
     help = did_you_mean(written(name), known) or f"{subject} can be {one_of(known)}"
+    if written(name) in WILDCARDS:
+        help = "what is left is written 'else => { … }'"
     if subject != ERROR:
         code = "E0304" if len(enums) == len(alternatives(subject)) else "E0301"
         checker.report.add(code, f"'{written(name)}' is no case of {subject}", name.span, help)

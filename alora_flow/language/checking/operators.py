@@ -22,6 +22,7 @@ from alora_flow.language.meaning.types import (
     FLOAT,
     STR,
     THREAD,
+    BoolType,
     ChatType,
     DocumentType,
     EnumType,
@@ -95,7 +96,10 @@ def _operands(checker: Checker, node: nodes.Binary, expected: Type | None) -> tu
     if node.operator in ("and", "or"):
         left = condition(checker, checker.value(node.left), f"an operand of '{node.operator}'")
         inner = checker.inside(facts(left, node.operator == "and"))
-        return left, condition(inner, inner.value(node.right), f"an operand of '{node.operator}'")
+        right = inner.value(node.right)
+        if left.type == ERROR and not isinstance(right.type, BoolType):
+            return left, right  # one finding is enough for 'x or "default"'
+        return left, condition(inner, right, f"an operand of '{node.operator}'")
     if node.operator in ("==", "!=") and _is_unbound(checker, node.left) and not _is_unbound(checker, node.right):
         right = checker.value(node.right)
         return checker.value(node.left, right.type), right
@@ -143,6 +147,8 @@ def _report_operands(checker: Checker, node: nodes.Binary, left: Expression, rig
 
 
 def _operand_help(operator: str, left: Type, right: Type) -> str | None:
+    if operator == "%" and left == STR:
+        return 'values stand in a string in braces, as in "{…}"'
     if operator == "??":
         return "'??' gives a default for what may be none, and this never is"
     for given, other in ((left, right), (right, left)):

@@ -17,6 +17,7 @@ from alora_flow.language.meaning.program import (
     DocumentValue,
     Expected,
     Expression,
+    MapValue,
     Text,
     TurnValue,
 )
@@ -29,10 +30,14 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    MapType,
     OptionalType,
+    PairType,
     RecordType,
     StrType,
     Type,
+    assignable,
+    join,
     union,
 )
 from alora_flow.language.report.diagnostics import did_you_mean
@@ -45,12 +50,15 @@ def own_call(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
     if name in ON_THREAD:
         return _turn(checker, node, name)
     match name:
+        case "map":
+            return _map(checker, node)
         case "expected" if checker.scope.in_value:
             return _expected(checker, node)
         case "calls" if checker.scope.in_test:
             return _calls(checker, node)
         case "generate":
-            help = "write 'generate(…) on thread'"
+            prompt = next((item.value.span.text for item in node.arguments if item.name is None), None)
+            help = f"write 'generate(…) on {f'user({prompt})' if prompt else 'thread'}'"
             checker.report.add("E0506", "'generate' runs on a thread", node.span, help)
             return ignored(checker, node)
     where = {"expected": "the value of an intrinsic", "calls": "tests", "plan": "tests"}[name]
@@ -81,6 +89,34 @@ def _document(checker: Checker, node: nodes.CallNode) -> Expression:
     if isinstance(content.type, DocumentType):
         return as_turns(checker, content)
     return DocumentValue(DOCUMENT, node.span, content, arguments[1].value)
+
+
+def _map(checker: Checker, node: nodes.CallNode) -> Expression:
+    """`map(city: "Tarnok")` by its entries, `map(zip(keys, values))` of pairs."""
+    if len(node.arguments) == 1 and node.arguments[0].name is None:
+        pairs = checker.value(node.arguments[0].value)
+        element = pairs.type.element if isinstance(pairs.type, ListType) else None
+        if isinstance(element, PairType) and assignable(element.first, STR):
+            return Builtin(MapType(element.second), node.span, "map", (pairs,))
+        if pairs.type != ERROR:
+            message = f"'map' takes entries or pairs of a string and a value, found {described(pairs)}"
+            checker.report.add("E0401", message, pairs.span, "write 'map(key: value)' or 'map(zip(keys, values))'")
+        return bad(node.span)
+    entries: dict[str, Expression] = {}
+    for item in node.arguments:
+        value = checker.value(item.value)
+        if item.name is None:
+            checker.report.add("E0504", "'map' takes entries, or one list of pairs", item.span, "write 'key: value'")
+        elif item.name.text in entries:
+            checker.report.add("E0503", f"'{item.name.text}' is given twice", item.span)
+        else:
+            entries[item.name.text] = value
+    type = join(value.type for value in entries.values())
+    return (
+        bad(node.span)
+        if ERROR in [value.type for value in entries.values()]
+        else MapValue(MapType(type), node.span, tuple(entries.items()))
+    )
 
 
 def function_call(checker: Checker, node: nodes.CallNode, function: Function, name: str) -> Expression:

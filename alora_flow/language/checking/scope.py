@@ -177,26 +177,28 @@ class Scope:
         """Names are bound once: not again inside, and not over a declaration that is used."""
         binding = self.unit.binding(name, kind, type, counted=not self.in_test)
         earlier = self.find(name.text)
-        declared = self.unit.declared.get(name.text)
         if earlier is not None:
             note = Note(f"'{name.text}' is bound here", earlier.span)
             message = f"'{name.text}' is bound already"
             self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
             binding = replace(binding, type=ERROR)
-        elif declared is not None and not isinstance(declared, nodes.Test):
-            self._hide(name, declared.name)
+        else:
+            self.hide(name.text, name.span)
         self.adopt(binding)
         return binding
 
-    def _hide(self, name: nodes.Identifier, declared: nodes.Identifier) -> None:
+    def hide(self, name: str, span: Span) -> None:
         """A name of a declaration may be bound where the declaration itself is not used before."""
-        note = Note(f"'{name.text}' is declared here", declared.span)
-        if name.text in self.unit.used_in_body:
-            message = f"'{name.text}' is declared already, and used in this block"
-            self.unit.report.add("E0202", message, name.span, "names are bound once: choose another", note)
+        declared = self.unit.declared.get(name)
+        if declared is None or isinstance(declared, nodes.Test):
+            return
+        note = Note(f"'{name}' is declared here", declared.name.span)
+        if name in self.unit.used_in_body:
+            message = f"'{name}' is declared already, and used in this block"
+            self.unit.report.add("E0202", message, span, "names are bound once: choose another", note)
         else:
-            message = f"'{name.text}' hides what is declared under this name"
-            self.unit.report.add("W0808", message, name.span, "choose another name", note)
+            message = f"'{name}' hides what is declared under this name"
+            self.unit.report.add("W0808", message, span, "choose another name", note)
 
     def adopt(self, binding: Binding) -> None:
         """A parameter, or `it`."""

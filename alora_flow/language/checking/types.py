@@ -22,6 +22,7 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    MapType,
     OptionalType,
     ProbType,
     RecordType,
@@ -46,8 +47,8 @@ SIMPLE: dict[str, Type] = {
     "thread": THREAD,
     "reply": REPLY,
 }
-DATA = "data are str, int, float, bool, enums, records, documents, chats, and lists of these"
-GENERIC = ("list", "prob")
+DATA = "data are str, int, float, bool, enums, records, documents, chats, and lists and maps of these"
+GENERIC = ("list", "map", "prob")
 TYPE_NAMES = (*SIMPLE, *GENERIC)
 TypeSymbol = EnumDecl | RecordDecl | AliasDecl
 
@@ -172,8 +173,11 @@ FOREIGN_TYPES = {
     "number": "did you mean 'float'?",
     "double": "did you mean 'float'?",
     "boolean": "did you mean 'bool'?",
+    **dict.fromkeys(("None", "null", "nil", "undefined", "void", "unit", "Unit"), "did you mean 'none'?"),
+    **dict.fromkeys(("JSON", "json", "Json"), "declare a record, or write 'map[str]'"),
+    **dict.fromkeys(("set", "Set", "tuple", "Tuple"), "write 'list[…]', or declare a record"),
     "array": "write 'list[…]'",
-    "dict": "declare a record",
+    **dict.fromkeys(("dict", "Dict", "Map", "object"), "declare a record, or write 'map[str]'"),
     "any": "every type is known: declare a record or a union",
     "Any": "every type is known: declare a record or a union",
     "Optional": "write the type and '?'",
@@ -206,6 +210,8 @@ def _generic(unit: Unit, node: nodes.GenericType) -> Type:
     match node.name.text:
         case "list":
             return _or_error(argument, ListType)
+        case "map":
+            return _or_error(argument, MapType)
         case "prob":
             return _prob(unit, node, argument)
     help = FOREIGN_TYPES.get(node.name.text) or did_you_mean(node.name.text, GENERIC)

@@ -45,6 +45,7 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    MapType,
     OptionalType,
     ProbType,
     ReplyType,
@@ -55,12 +56,13 @@ from alora_flow.language.meaning.types import (
     fields_of,
     is_data,
     join,
+    union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.words import FOREIGN, METHODS
 
-FOREIGN_VALUES = ("True", "False", "None", "null")
+FOREIGN_VALUES = ("True", "False", "None", "null", "nil", "undefined")
 
 
 def _number(node: nodes.Number) -> Expression:
@@ -107,6 +109,8 @@ def _report_name(checker: Checker, node: nodes.Name, symbol: Symbol | None, expe
     if symbol is not None:
         note = Note(f"'{text}' is declared here", symbol.span)
         help = f"call it: {text}(…)" if isinstance(symbol, (RecordDecl, *CALLABLE)) else None
+        if isinstance(symbol, EnumDecl):
+            help = f"name a member, as in '{text}.{symbol.type.members[0]}'" if symbol.type.members else None
         report.add("E0305", f"expected a value, and '{text}' is {kind_of(symbol)}", node.span, help, note)
         return
     if text in FUNCTIONS or text in OWN_NAMES:
@@ -231,6 +235,8 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
         help = "test first which it is, with 'is' or 'match'"
     elif isinstance(target.type, ProbType):
         help = "ask for '.p(outcome)', '.top' or '.expected'"
+    elif isinstance(target.type, MapType):
+        help = f"write '{target.span.text}[\"{name}\"]'"
     elif name in METHODS and not known:
         help = f"write '{METHODS[name].format(x=target.span.text)}'"
     checker.report.add("E0303", message, node.name.span, help)
@@ -249,11 +255,17 @@ def _slice(checker: Checker, node: nodes.Slice) -> Expression:
 
 def _index(checker: Checker, node: nodes.Index) -> Expression:
     target = checker.value(node.target)
+    if target.type == ERROR:
+        checker.value(node.index, ERROR)
+        return bad(node.span)
+    if isinstance(target.type, MapType):
+        key = wanted(checker, node.index, STR, "a key")
+        return _known(checker, Index(union([OptionalType(target.type.value)]), node.span, target, key))
     index = wanted(checker, node.index, INT, "an index")
     if isinstance(target.type, ListType):
         return _known(checker, Index(target.type.element, node.span, target, index))
     if target.type != ERROR:
-        message = f"only lists have elements, and this is {described(target)}"
+        message = f"only lists and maps have elements, and this is {described(target)}"
         help = "a piece of a string is a slice, as in '[0:1]'" if isinstance(target.type, StrType) else None
         checker.report.add("E0402", message, target.span, help)
     return bad(node.span)

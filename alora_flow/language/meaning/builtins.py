@@ -7,20 +7,24 @@ from dataclasses import dataclass
 
 from alora_flow.language.meaning.types import (
     BOOL,
+    DOCUMENT,
     ERROR,
     FLOAT,
     INT,
     NEVER,
     STR,
     ChatType,
+    DocumentType,
     FloatType,
     IntType,
     ListType,
+    MapType,
     NumberedType,
     OptionalType,
     PairType,
     RecordType,
     StrType,
+    ThreadType,
     Type,
     as_float,
     assignable,
@@ -31,7 +35,7 @@ from alora_flow.language.meaning.types import (
 
 TURNS = ("system", "user", "assistant", "documents", "tool_result")
 # names that only the language may declare, and what each is
-OWN_NAMES = frozenset({*TURNS, "document", "generate", "calls", "expected", "plan"})
+OWN_NAMES = frozenset({*TURNS, "document", "map", "generate", "calls", "expected", "plan"})
 
 Result = Callable[[Sequence[Type]], Type | None]
 
@@ -61,7 +65,7 @@ def _number(type: Type) -> bool:
 
 
 def _length(given: Sequence[Type]) -> Type | None:
-    return IntType(0) if isinstance(given[0], (StrType, ListType, ChatType)) else None
+    return IntType(0) if isinstance(given[0], (StrType, ListType, MapType, ChatType)) else None
 
 
 def _text(given: Sequence[Type]) -> Type | None:
@@ -154,10 +158,30 @@ def _reversed(given: Sequence[Type]) -> Type | None:
     return given[0] if isinstance(given[0], (ListType, StrType)) else None
 
 
+def _keys(given: Sequence[Type]) -> Type | None:
+    return TEXTS if isinstance(given[0], MapType) else None
+
+
+def _values(given: Sequence[Type]) -> Type | None:
+    return ListType(given[0].value) if isinstance(given[0], MapType) else None
+
+
+def _token_count(given: Sequence[Type]) -> Type | None:
+    fits = assignable(given[0], DOCUMENTS) or isinstance(given[0], (StrType, DocumentType, ChatType, ThreadType))
+    return IntType(0) if fits else None
+
+
+def _truncated(given: Sequence[Type]) -> Type | None:
+    fits = assignable(given[0], DOCUMENTS) or isinstance(given[0], (StrType, DocumentType, ChatType))
+    return given[0] if fits and isinstance(given[1], IntType) else None
+
+
+CUT, TOKENISED = "str, document, list of documents or chat", "str, document, list of documents, chat or thread"
+DOCUMENTS = ListType(DOCUMENT)
 TEXTS, FLAGS = ListType(STR), ListType(BOOL)
 
 FUNCTIONS: dict[str, Function] = {
-    "len": Function(("str, list or chat",), _length),
+    "len": Function(("str, list, map or chat",), _length),
     "str": Function(("any data",), _text),
     "round": Function(("float",), _rounded),
     "float": Function(("int",), lambda given: number_as_float(given[0])),
@@ -173,6 +197,10 @@ FUNCTIONS: dict[str, Function] = {
     "zip": Function(("list", "list"), _zipped),
     "sort": Function(("list", "name of a field"), _sorted, optional=1),
     "reverse": Function(("list or str",), _reversed),
+    "keys": Function(("map",), _keys),
+    "values": Function(("map",), _values),
+    "count_tokens": Function((TOKENISED,), _token_count),
+    "truncate": Function((f"{CUT}", "int"), _truncated),
     "any": _fixed(BOOL, FLAGS),
     "all": _fixed(BOOL, FLAGS),
     "lower": _fixed(STR, STR),

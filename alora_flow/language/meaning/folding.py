@@ -14,6 +14,7 @@ from alora_flow.language.meaning.program import (
     Expression,
     ListValue,
     Literal,
+    MapValue,
     RecordValue,
     Text,
     Unary,
@@ -44,6 +45,10 @@ def fold(expression: Expression) -> Expression | None:
             values = _all(tuple(value for _, value in expression.fields))
             names = [name for name, _ in expression.fields]
             return None if values is None else replace(expression, fields=tuple(zip(names, values, strict=True)))
+        case MapValue():
+            values = _all(tuple(value for _, value in expression.entries))
+            keys = [key for key, _ in expression.entries]
+            return None if values is None else replace(expression, entries=tuple(zip(keys, values, strict=True)))
         case DocumentValue():
             return expression if _all((expression.text, expression.title)) is not None else None
         case Unary(operator="not", operand=operand):

@@ -10,6 +10,7 @@ from alora_flow.language.meaning.program import (
     IsTest,
     Literal,
     Reference,
+    Text,
     Unary,
 )
 from alora_flow.language.meaning.types import ERROR, NEVER, NONE, ErrorType, Type, alternatives, assignable, union
@@ -30,6 +31,9 @@ def path_of(expression: Expression) -> Path | None:
         case Index(target=target, index=Literal(value=int() as index)):
             inner = path_of(target)
             return None if inner is None else (*inner, f"[{index}]")
+        case Index(target=target, index=Text(constant=str() as key)):
+            inner = path_of(target)
+            return None if inner is None else (*inner, f"[{key!r}]")
     return None
 
 

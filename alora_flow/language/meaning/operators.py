@@ -14,6 +14,7 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    MapType,
     OptionalType,
     StrType,
     Type,
@@ -76,6 +77,8 @@ def widened(type: Type) -> Type:
             return FLOAT
         case ListType():
             return ListType(widened(type.element))
+        case MapType():
+            return MapType(widened(type.value))
         case OptionalType():
             return union([OptionalType(widened(type.inner))])
     return type
@@ -151,7 +154,7 @@ def _logical(left: Type, right: Type) -> Type | None:
 
 
 def _inside(left: Type, right: Type) -> Type | None:
-    if isinstance(right, StrType):
+    if isinstance(right, (StrType, MapType)):
         return BOOL if isinstance(left, StrType) else None
     return BOOL if isinstance(right, ListType) and overlapping(left, right.element) else None
 

@@ -115,6 +115,13 @@ class ListValue(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class MapValue(Expression):
+    """`map(city: "Tarnok", country: "Fendor")`; `type` is a MapType"""
+
+    entries: tuple[tuple[str, Expression], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentValue(Expression):
     """`document("Tarnok lies by the sea.", title: "Tarnok")`; title `""` when not given"""
 
@@ -295,14 +302,16 @@ class MayInvoke:
 class Generate(Expression):
     """`generate(max_tokens: 128, stop: ["\\n"]) as Answer on grounded may invoke […]`
 
-    `type` is a ReplyType, or `as_type` itself where there is an `as`. `settings` are those written (names of
-    `settings.SAMPLING`), in the order written, with at most literal types checked; `thread` has type thread or chat.
+    `type` is a ReplyType, or `as_type` itself where there is an `as`; a list of that where `samples` are asked for.
+    `settings` are those written (names of `settings.SAMPLING`), in the order written, with at most literal types
+    checked; `thread` has type thread or chat.
     """
 
     thread: Expression
     settings: tuple[Argument, ...]
     as_type: Type | None
     may_invoke: MayInvoke | None
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

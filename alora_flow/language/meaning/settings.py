@@ -26,8 +26,13 @@ SAMPLING: dict[str, Type] = {
     "min_p": UNIT_FLOAT,
     "seed": INT,
     "stop": union([STR, ListType(STR)]),
+    "digits": IntType(0, 10),
     "retry": IntType(0),
 }
+
+# what `generate(...)` has beside these
+SAMPLES = "n"
+GENERATE: dict[str, Type] = {**SAMPLING, SAMPLES: POSITIVE}
 
 # `with (...)` of a tool; `fallback` has the tool's own result type
 TOOL: dict[str, Type] = {

@@ -6,8 +6,9 @@ Types compare by value; enums and records also by the file that declares them (`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,16 @@ class ListType:
 
     def __str__(self) -> str:
         return f"list[{self.element}]"
+
+
+@dataclass(frozen=True, slots=True)
+class MapType:
+    """`map[T]`: values by keys that are strings"""
+
+    value: Type
+
+    def __str__(self) -> str:
+        return f"map[{self.value}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +256,7 @@ Type = (
     | DurationType
     | NoneType
     | ListType
+    | MapType
     | OptionalType
     | EnumType
     | RecordType
@@ -332,18 +344,33 @@ def join(types: Iterable[Type]) -> Type:
     kinds: dict[object, list[Type]] = {}
     for type in dict.fromkeys(types):
         for part in alternatives(type):
-            number = isinstance(part, (IntType, FloatType))
-            kinds.setdefault("number" if number else ListType if isinstance(part, ListType) else part, []).append(part)
+            kinds.setdefault(_kind(part), []).append(part)
     return union(part for kind, parts in kinds.items() for part in _joined(kind, parts))
+
+
+def _kind(type: Type) -> object:
+    """What is joined with what: numbers, and what holds one type, each among themselves."""
+    if isinstance(type, (IntType, FloatType)):
+        return "number"
+    return type.__class__ if type.__class__ in _HOLDERS else type
 
 
 def _joined(kind: object, parts: list[Type]) -> list[Type]:
     if kind == "number":
         return [hull(parts)]
-    if kind is ListType:
-        element = join(part.element for part in parts if isinstance(part, ListType))
-        return parts if isinstance(element, UnionType) else [ListType(element)]
+    if kind in _HOLDERS:
+        inner = [join(types) for types in zip(*(_HOLDERS[kind](part) for part in parts), strict=True)]
+        return parts if any(isinstance(type, UnionType) for type in inner) else [kind(*inner)]  # type: ignore[operator]
     return parts[:1]
+
+
+_HOLDERS: dict[object, Callable[[Any], tuple[Type, ...]]] = {
+    ListType: lambda type: (type.element,),
+    MapType: lambda type: (type.value,),
+    NumberedType: lambda type: (type.value,),
+    PairType: lambda type: (type.first, type.second),
+}
+"""Types that hold others, with those that they hold."""
 
 
 def hull(types: Iterable[Type]) -> IntType | FloatType:
@@ -381,6 +408,8 @@ def assignable(source: Type, target: Type) -> bool:
             return isinstance(source, (IntType, FloatType)) and _within(source, target)
         case ListType():
             return isinstance(source, ListType) and assignable(source.element, target.element)
+        case MapType():
+            return isinstance(source, MapType) and assignable(source.value, target.value)
         case ThreadType():
             return isinstance(source, ChatType)
         case ChatType():
@@ -421,6 +450,10 @@ def look_alike(left: Type, right: Type) -> bool:
             return True
         case ListType(), ListType():
             return look_alike(left.element, right.element)
+        case MapType(), MapType():
+            return look_alike(left.value, right.value)
+        case (MapType(), RecordType()) | (RecordType(), MapType()):
+            return True
     return left == right or assignable(left, right) or assignable(right, left)
 
 
@@ -447,8 +480,8 @@ def may_be(part: Type, tested: Type) -> bool:
 def is_data(type: Type) -> bool:
     """Can it come from outside, be printed in a hole, be compared? (Not threads, replies, distributions.)"""
     match type:
-        case ListType():
-            return is_data(type.element)
+        case ListType(inner) | MapType(inner):
+            return is_data(inner)
         case OptionalType() | UnionType():
             return all(is_data(part) for part in alternatives(type))
         case RecordType() | NumberedType() | PairType():
@@ -468,13 +501,27 @@ def is_lasting(type: Type) -> bool:
     match type:
         case ProbType():
             return True
-        case ListType():
-            return is_lasting(type.element)
+        case ListType(inner) | MapType(inner):
+            return is_lasting(inner)
         case OptionalType() | UnionType():
             return all(is_lasting(part) for part in alternatives(type))
         case RecordType() | NumberedType() | PairType():
             return all(map(is_lasting, fields_of(type).values()))
     return is_data(type)
+
+
+def inside(type: Type) -> Iterator[Type]:
+    """A type and all types in it."""
+    yield type
+    match type:
+        case ListType(inner) | MapType(inner) | OptionalType(inner) | ProbType(inner):
+            yield from inside(inner)
+        case UnionType(members):
+            for member in members:
+                yield from inside(member)
+        case RecordType(fields=fields):
+            for item in fields:
+                yield from inside(item.type)
 
 
 def _flat(members: Iterable[Type]) -> Iterable[Type]:

@@ -234,7 +234,8 @@ def _reference(node: p.Reference) -> str:
 
 def _generate(node: p.Generate) -> str:
     as_type = f" as {node.as_type}" if node.as_type else ""
-    return f"generate{_arguments(node.settings)}{as_type} on {show_expression(node.thread)}{_may(node.may_invoke)}"
+    head = f"{f'{node.samples} times ' if node.samples else ''}generate{_arguments(node.settings)}{as_type}"
+    return f"{head} on {show_expression(node.thread)}{_may(node.may_invoke)}"
 
 
 def _may(node: p.MayInvoke | None) -> str:
@@ -281,6 +282,7 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.RecordValue: lambda node: (
         f"{node.type}({', '.join(f'{name}: {show_expression(value)}' for name, value in node.fields)})"
     ),
+    p.MapValue: lambda node: f"map({', '.join(f'{key}: {show_expression(value)}' for key, value in node.entries)})",
     p.ListValue: lambda node: f"[{_joined(node.items)}]",
     p.DocumentValue: lambda node: f"document({show_expression(node.text)}, title: {show_expression(node.title)})",
     p.FieldAccess: lambda node: f"{show_expression(node.target)}.{node.name}",

@@ -26,3 +26,16 @@ def feed(stack: list[tuple[int, str]], offset: int, bracket: str) -> None:
     elif any(opened == partner for _, opened in stack):
         while stack.pop()[1] != partner:
             pass
+
+
+def balanced(text: str) -> bool:
+    """Has every bracket its partner, in the right order?"""
+    stack: list[str] = []
+    for item in scan(text):
+        if item.kind == "bracket":
+            partner = OPENING.get(item.text)
+            if partner is None:
+                stack.append(item.text)
+            elif not stack or stack.pop() != partner:
+                return False
+    return not stack

@@ -46,20 +46,23 @@ class TreeBuilder(threading.local):
 
     # ---------------------------------------------------------------- helpers
 
-    def token(self, token: Token) -> Span:
-        start, end = token.start_pos, token.end_pos
-        assert start is not None
-        assert end is not None
-        return Span(self.source, self.base + start, self.base + end)
+    def token(self, token: Any) -> Span:
+        return Span(self.source, self.base + token.start_pos, self.base + token.end_pos)
 
     def place(self, child: Any) -> Span:
         return self.token(child) if isinstance(child, Token) else child.span
 
     def span(self, children: Children) -> Span:
-        present = [child for child in children if child is not None]
-        if not present:
+        """From the first child that is there to the last, with no other span made: it is asked of every node."""
+        first: Any = next((child for child in children if child is not None), None)
+        if first is None:
             return Span(self.source, self.base, self.base)
-        return self.place(present[0]).to(self.place(present[-1]))
+        last: Any = children[-1]
+        if last is None:
+            last = next(child for child in reversed(children) if child is not None)
+        start: int = self.base + first.start_pos if isinstance(first, Token) else first.span.start  # type: ignore[operator]
+        end: int = self.base + last.end_pos if isinstance(last, Token) else last.span.end  # type: ignore[operator]
+        return Span(self.source, start, end)
 
     def identifier(self, token: Token) -> nodes.Identifier:
         return nodes.Identifier(self.token(token), str(token))

@@ -151,7 +151,9 @@ def _parse_hole(source: Source, hole: HoleText, docs: dict[int, str]) -> nodes.E
 def _help_with_hole(text: str) -> str | None:
     if re.match(r"""\s*(\\?["'][^"']*["']\s*:|\Z)""", text) or re.search(r"""["']\s*:""", text):
         return "braces that are text are written '\\{' and '\\}'"
-    return "a string in a hole has no escapes: bind it with 'let' first" if "\\" in text else None
+    if "\\" in text:
+        return "braces that are text are written '\\{' and '\\}'; a string in a hole has no escapes: bind it with 'let'"
+    return None
 
 
 def tokens_of(source: Source) -> Iterator[tuple[int, int, str, str]]:

@@ -11,6 +11,7 @@ from lark.exceptions import UnexpectedInput
 from alora_flow.language.report.diagnostics import Diagnostic, Note, did_you_mean, one_of
 from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax.brackets import OPENING, open_at
+from alora_flow.language.syntax.idioms import idiom
 from alora_flow.language.syntax.scan import TOKEN
 from alora_flow.language.syntax.words import (
     CONTINUATIONS,
@@ -29,7 +30,7 @@ CLOSERS = {"{": "RBRACE", "(": "RPAR", "[": "RSQB"}
 QUOTES = {"'": "a single quote", "`": "a backquote"}
 KNOWN_CHARACTERS = '_"{}()[]=<>+-*/%.,:?|'
 MOST_NAMED = 4
-PREFIXES = ("f", "r", "b", "fr", "rf", "F")
+IN_BRACES = ("record ", "enum ", "intrinsic ")
 BEFORE = re.compile(r"(\w+)\s*\Z")
 ASSIGNMENT = re.compile(r"[-+*/]?=(?!=)")
 
@@ -53,7 +54,7 @@ class Problem:
 class _Place:
     """The wrong word: its text (empty at the end of the file) and span; what could have stood there; what is open.
 
-    `after` is the text behind it, `before` the word in front of it.
+    `after` is the text behind it, `before` the word in front of it; `opened` counts from `base`.
     """
 
     text: str
@@ -62,6 +63,18 @@ class _Place:
     accepted: frozenset[str]
     opened: tuple[tuple[int, str], ...]
     before: str = ""
+    base: int = 0
+
+    @property
+    def written(self) -> tuple[str, str]:
+        """The text before the word and from it on, as idioms read it: its line, behind the head of a declaration in
+        braces where that stands on another line."""
+        text, at = self.span.source.text, self.span.end if self.at_end else self.span.start
+        start = text.rfind("\n", 0, at) + 1
+        opened = self.opened[-1][0] + self.base if self.opened else start
+        head = text[text.rfind("\n", 0, opened) + 1 : opened + 1] if opened < start else ""
+        shown = f"{head} " if head.startswith(IN_BRACES) else ""
+        return shown + text[start:at], text[at:].partition("\n")[0]
 
     @property
     def at_end(self) -> bool:
@@ -113,14 +126,15 @@ def _place(error: UnexpectedInput, source: Source, text: str, base: int) -> _Pla
     offset = error.pos_in_stream
     if offset is None or getattr(getattr(error, "token", None), "type", "") == "$END":
         end = len(source.text[base : base + len(text)].rstrip())
-        return _Place("", source.span(base + max(end - 1, 0), base + end), "", accepted, open_at(text, len(text)))
+        opened = open_at(text, len(text))
+        return _Place("", source.span(base + max(end - 1, 0), base + end), "", accepted, opened, base=base)
     match = TOKEN.match(text, offset)
     found = match.group() if match else text[offset]
     shown = offset + (3 if _is_unclosed_block(found) else len(found))
     after = text[offset + len(found) : offset + len(found) + 20].lstrip()
     before = BEFORE.search(text[max(offset - 40, 0) : offset])
     word = before.group(1) if before else ""
-    return _Place(found, source.span(base + offset, base + shown), after, accepted, open_at(text, offset), word)
+    return _Place(found, source.span(base + offset, base + shown), after, accepted, open_at(text, offset), word, base)
 
 
 def _found(place: _Place) -> str:
@@ -153,7 +167,8 @@ def _diagnostic(place: _Place) -> Diagnostic:
     if _closes_nothing(place):
         return Diagnostic("E0103", f"'{place.text}' closes nothing", place.span)
     if place.text and not (place.text[0].isalnum() or place.text[0] in KNOWN_CHARACTERS):
-        return Diagnostic("E0104", f"{_found(place)} has no meaning here", place.span, FOREIGN.get(place.text))
+        instead = idiom(*place.written) or FOREIGN.get(place.text)
+        return Diagnostic("E0104", f"{_found(place)} has no meaning here", place.span, instead)
     words = expected_words(place.accepted)
     wanted = one_of(words[:MOST_NAMED]) if words else "nothing more"
     return Diagnostic("E0101", f"expected {wanted}, found {_found(place)}", place.span, _help(place))
@@ -170,18 +185,19 @@ def _closed(text: str) -> bool:
 def _help(place: _Place) -> str | None:
     """A suggestion comes from what the grammar would have accepted here, or from the tables."""
     word = place.text
-    if place.before in PREFIXES and word.startswith('"'):
-        return f"every string may have holes: leave the '{place.before}' out"
-    if place.before in ("await", "async", "new", "try") and "NAME" not in place.accepted - {"LET"}:
-        return FOREIGN.get(place.before) or "records are made by calling them: leave 'new' out"
-    if word == "<" and re.match(r"[\w.<>, ]*>", place.after):
-        return "the type inside stands in square brackets, as in 'list[str]'"
     if word == "else" and "LBRACE" in place.accepted:
         return "a value by condition is written 'if c { a } else { b }'"
     if word == "else" and place.starts_statement:
         return "an 'else' stands behind an 'if', a 'repeat', or a value that may fail"
     if place.before == "else" and {"AS", "LBRACE"} <= place.accepted:
         return "what there is instead stands in braces; 'else as why { … }' names what failed"
+    known = idiom(*place.written)
+    if known is not None:
+        return known
+    if place.before == "return":
+        return "every flow gives a value: 'return value'"
+    if place.before in ("await", "async", "new", "try") and "NAME" not in place.accepted - {"LET"}:
+        return FOREIGN.get(place.before) or "records are made by calling them: leave 'new' out"
     if word == "for" and place.opened and place.opened[-1][1] == "[":
         return "a list of what a fan-out keeps is written 'for x in xs limit 8 { keep … }'"
     if place.is_name:

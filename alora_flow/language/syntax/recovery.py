@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from alora_flow.language.syntax.brackets import feed
+from alora_flow.language.syntax.brackets import balanced, feed, open_at
 from alora_flow.language.syntax.problems import Problem
 from alora_flow.language.syntax.scan import Scanned, scan
 from alora_flow.language.syntax.words import DECLARATIONS, STATEMENTS
@@ -70,14 +70,21 @@ def cut_fault(text: str, problem: Problem) -> Cut | None:
         return None  # a text that is never closed: nothing after it can be trusted
     marks = _marks(text, problem.faulty)
     at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), None)
-    complete = problem.complete and at is not None
+    complete = problem.complete and at is not None and marks[at].token.start == problem.faulty
+    if complete and at and marks[at - 1].hard and marks[at - 1].token.text in DECLARATIONS:
+        at, complete = at - 1, False  # the word was taken for the name that the declaration before lacks
     at = len(marks) - 1 if at is None else at
     if at < 0:
         return None
     first = at if complete else _first(marks, at)
-    cut = _blanked(text, marks, first, at, _after(marks, first, at + problem.is_name))
+    inside = problem.is_name or (not complete and first < at and _on_one_line(text, marks, at))
+    cut = _blanked(text, marks, first, at, _after(marks, first, at + inside))
+    declaration = slice(_read(marks, first), max(marks[-1].token.end, cut.end))
+    uneven = not balanced(cut.of(text)[declaration])
+    if uneven:
+        cut = _to_the_end(text, marks, first, declaration.stop)
     before = _first(marks, first - 1) if first and (complete or _on_one_line(text, marks, first)) else first
-    torn = problem.diagnostic.code in TORN or (complete and marks[first].depth == 0)
+    torn = uneven or problem.diagnostic.code in TORN or (complete and marks[first].depth == 0)
     return replace(cut, read=_read(marks, first), torn=torn, doubtful=marks[before].token.start)
 
 
@@ -110,7 +117,7 @@ def _marks(text: str, faulty: int) -> list[_Mark]:
         is_value = token.text in VALUES and before in BEFORE_VALUES
         is_declaration = token.text in DECLARATIONS or (token.kind == "word" and not stack)
         hard = is_declaration and text[token.start - 1 : token.start] in ("", "\n")
-        starts = hard or (in_block and token.text in words and not is_value and before != ".")
+        starts = hard or (in_block and token.text in words and not is_value and before not in (".", "@"))
         closing = token.kind == "bracket" and token.text in ")}]"
         if token.kind == "bracket":
             feed(stack, token.start, token.text)
@@ -156,6 +163,16 @@ def _blanked(text: str, marks: list[_Mark], first: int, at: int, after: int) -> 
     if in_header and len(header) >= len(stand_in) and not re.search(r"\b(invoke|budget)\b", header):
         return Cut(start, stand_in + _spaces(header[len(stand_in) :]))
     return Cut(start, _spaces(text[start:end]))
+
+
+def _to_the_end(text: str, marks: list[_Mark], first: int, end: int) -> Cut:
+    """All that is left of the declaration, whose brackets are not to be trusted from here on; its blocks are closed."""
+    start = marks[first].token.start
+    blocks = sum(bracket == "{" for _, bracket in open_at(text, start))
+    blank = list(_spaces(text[start:end]))
+    for place in [place for place, character in enumerate(blank) if character == " "][-blocks:] if blocks else ():
+        blank[place] = "}"
+    return Cut(start, "".join(blank))
 
 
 def _spaces(text: str) -> str:

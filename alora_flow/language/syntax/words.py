@@ -95,6 +95,24 @@ METHODS: dict[str, str] = {
     "slice": "{x}[0:3]",
 }
 
+# functions of other languages that this one lacks, and what there is instead
+FOREIGN_CALLS: dict[str, str] = {
+    **dict.fromkeys(("print", "println", "printf", "log", "echo", "puts"), "a flow has no output but its result"),
+    **dict.fromkeys(("int", "Int", "parseInt"), "'round(x)' makes a float whole; text is read by 'generate(…) as int'"),
+    **dict.fromkeys(("bool", "Boolean"), "write a condition, as in 'x != 0' or 'x is not none'"),
+    **dict.fromkeys(("type", "typeof", "isinstance"), "ask with 'is', as in 'x is str'"),
+    **dict.fromkeys(("list", "set", "tuple", "array"), "a list is written '[a, b]'"),
+    **dict.fromkeys(("dict", "object"), "write 'map(key: value)', or declare a record and call it"),
+    **dict.fromkeys(("filter", "reduce"), "write 'for x in xs limit 8 { keep x when … }'"),
+    **dict.fromkeys(("open", "fetch", "eval", "exec", "system_call"), "what reaches outside is a tool"),
+    **dict.fromkeys(("input", "readline"), "a parameter of the flow is its input"),
+    **dict.fromkeys(("format", "sprintf"), 'values stand in a string in braces, as in "{x}"'),
+    **dict.fromkeys(("llm", "complete", "completion", "ask", "chat"), "write 'generate(…) on user(…)'"),
+    "abs": "write 'max(x, -x)'",
+    "length": "write 'len(x)'",
+    "concat": "write 'a + b'",
+}
+
 # what people write who come from elsewhere: the wrong text, and what stands here instead
 FOREIGN: dict[str, str] = {
     "&&": "write 'and'",
@@ -128,8 +146,7 @@ FOREIGN: dict[str, str] = {
     "continue": "a fan-out leaves an element out with 'keep x when condition'",
     "True": "write 'true'",
     "False": "write 'false'",
-    "None": "write 'none'",
-    "null": "write 'none'",
+    **dict.fromkeys(("None", "null", "nil", "undefined"), "write 'none'"),
     "from": "write 'import \"file.flow\" as name'",
     "async": "nothing is marked: calls that do not need each other run at the same time",
     "await": "nothing is marked: a value is waited for where it is used",

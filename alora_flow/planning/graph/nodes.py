@@ -12,14 +12,13 @@ from functools import cached_property
 from typing import Literal as OneOf
 from typing import TypeAlias
 
-import networkx
-
 from alora_flow.language.meaning.program import (
     Argument,
     Callee,
     Expression,
     FieldAccess,
     FlowDecl,
+    Index,
     Intrinsic,
     Join,
     Limit,
@@ -306,20 +305,13 @@ class FlowGraph:
     inlined: tuple[Inlined, ...] = ()
 
     @cached_property
-    def digraph(self) -> networkx.MultiDiGraph[str]:
-        """Edges carry `kind`: "data", "thread" (its turns are extended), or "guard" with `holds`, without those that
-        follow from others.
-
-        One node may both read and be guarded by another, or be guarded both ways: each is an edge.
-        """
-        graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
-        graph.add_nodes_from((node.id, {"kind": node.kind}) for node in self.nodes.values())
+    def readers(self) -> Mapping[str, tuple[str, ...]]:
+        """The nodes that read each or wait for it, each once, in the order of the source."""
+        found: dict[str, list[str]] = {node_id: [] for node_id in self.nodes}
         for node in self.nodes.values():
-            for source, kind in reads(node):
-                graph.add_edge(source, node.id, kind=kind)
-            for guard in self.gates(node):
-                graph.add_edge(guard.condition, node.id, kind="guard", holds=guard.holds)
-        return graph
+            for source in {source for source, _ in reads(node)} | {guard.condition for guard in self.gates(node)}:
+                found[source].append(node.id)
+        return {node_id: tuple(readers) for node_id, readers in found.items()}
 
     def gates(self, node: Node) -> tuple[Guard, ...]:
         """What decides whether the node runs, and on which of the paths that it chooses among."""
@@ -395,7 +387,7 @@ def _turns_of(expression: Expression) -> Iterator[str]:
         case Join(parts=parts):
             for part in parts:
                 yield from _turns_of(part)
-        case FieldAccess(target=NodeValue(node=node), name="thread"):
+        case FieldAccess(target=NodeValue(node=node) | Index(target=NodeValue(node=node)), name="thread"):
             yield node
         case NodeValue(node=node, type=ThreadType() | ChatType() | ReplyType()):
             yield node

@@ -17,6 +17,7 @@ PLAIN: dict[str, Type] = {
 TOKEN = re.compile(r"\s*([\w.+-]+\.\.[\w.+-]*|\.\.[\w.+-]*|[^\W\d][\w.]*|\W)")
 OF: dict[str, Callable[[Type], Type]] = {
     "list": t.ListType,
+    "map": t.MapType,
     "prob": t.ProbType,
     "numbered": t.NumberedType,
     "reply": t.ReplyType,
@@ -41,6 +42,8 @@ class TypeNames:
                 return self._keys[type]
             case t.ListType(element):
                 return f"list[{self.show(element)}]"
+            case t.MapType(value):
+                return f"map[{self.show(value)}]"
             case t.NumberedType(value):
                 return f"numbered[{self.show(value)}]"
             case t.PairType(first, second):

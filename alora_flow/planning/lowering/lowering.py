@@ -7,8 +7,9 @@ from itertools import islice
 from typing import TypeVar
 
 from alora_flow.language.meaning import program as p
+from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.program import Argument, Binding, Block, Expression, FlowDecl, Program
-from alora_flow.language.meaning.types import BOOL, INT, NONE, STR, THREAD
+from alora_flow.language.meaning.types import BOOL, INT, NONE, STR, THREAD, ListType
 from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, flow_of_test, key_of
@@ -99,7 +100,19 @@ class _Lowering(GraphBuilder):
 
     def _generate(self, call: p.Generate, state: LoweringState, name: str) -> NodeValue:
         thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
-        return self._node(g.Generate(thread, settings, call.as_type, call.may_invoke), call, state, name)
+        made = g.Generate(thread, settings, call.as_type, call.may_invoke)
+        return self._node(made, call, state, name) if call.samples is None else self._samples(made, call, state, name)
+
+    def _samples(self, made: g.Generate, call: p.Generate, state: LoweringState, name: str) -> NodeValue:
+        """`n: 4`: as many calls on one thread, each with a seed of its own."""
+        assert isinstance(call.type, ListType)
+        name, path, samples = self.name(state.place, name), state.place.path, []
+        for index in range(call.samples or 0):
+            settings = tuple(_nth_seed(item, index) for item in made.settings)
+            place = state.place.inside(f"{name}[{index}]")
+            sample = self.add(replace(made, settings=settings), call.type.element, place, call.span, "sample")
+            samples.append((path, sample))
+        return self.put(g.Collect(tuple(samples)), call.type, state.place, call.span, name)
 
     def _invoke(self, call: p.Invoke, state: LoweringState, name: str) -> NodeValue:
         thread, arguments = self.value(call.thread, state), self._parts(call.arguments, state)
@@ -409,6 +422,14 @@ class _Lowering(GraphBuilder):
         if statement.condition is None:
             return None
         return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
+
+
+def _nth_seed(setting: Argument, index: int) -> Argument:
+    """The samples of one call count its seed up."""
+    if setting.name != "seed" or not index:
+        return setting
+    seed = p.Binary(INT, setting.value.span, "+", setting.value, p.Literal(INT, setting.value.span, index))
+    return replace(setting, value=fold(seed) or seed)
 
 
 def _any_test(arm: p.Arm | p.ValueArm, subject: Expression) -> Expression:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from alora_flow.prompts.thread import Hole, Symbol
+from alora_flow.prompts.contents import Hole, Symbol
 from alora_flow.prompts.writing import Writing
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from alora_flow.planning.prompts import Prompt
-from alora_flow.prompts.thread import Symbol
+from alora_flow.prompts.contents import Symbol
 from alora_flow.prompts.writing import Writing
 
 Key: TypeAlias = tuple[Symbol, str | None]

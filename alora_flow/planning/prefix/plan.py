@@ -14,7 +14,7 @@ from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.thread import Hole
+from alora_flow.prompts.contents import Hole
 
 
 @dataclass(frozen=True)

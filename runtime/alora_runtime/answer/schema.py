@@ -35,16 +35,27 @@ def bounded(text: str) -> Any:
         raise ConstraintError(f"the json_schema constraint does not compile: {error}") from None
 
 
+def with_digits(schema: Any, digits: int) -> Any:
+    """A schema whose numbers have so many digits after the point at most; at least one value must fit in each range."""
+    step = float(Decimal(1).scaleb(-digits))
+    return _numbers(schema, lambda kind, number: {**number, "multipleOf": step} if kind == "number" else number)
+
+
 def _bounded(schema: Any) -> Any:
+    return _numbers(schema, lambda kind, number: _NUMBERS[kind](number))
+
+
+def _numbers(schema: Any, change: Callable[[Any, dict[str, Any]], dict[str, Any]]) -> Any:
+    """A schema with a change to the schema of every number in it."""
     if not isinstance(schema, dict):
         return schema
     kinds = schema.get("type")
     for kind in kinds if isinstance(kinds, list) else [kinds]:
         if kind in _NUMBERS and not schema.keys() & {"const", "enum"}:
-            schema = _NUMBERS[kind](schema)
-    maps = {key: {name: _bounded(part) for name, part in schema[key].items()} for key in MAPS if key in schema}
-    lists = {key: [_bounded(part) for part in schema[key]] for key in LISTS if key in schema}
-    ones = {key: _bounded(schema[key]) for key in ONES if key in schema}
+            schema = change(kind, schema)
+    maps = {key: {name: _numbers(part, change) for name, part in schema[key].items()} for key in MAPS if key in schema}
+    lists = {key: [_numbers(part, change) for part in schema[key]] for key in LISTS if key in schema}
+    ones = {key: _numbers(schema[key], change) for key in ONES if key in schema}
     return {**schema, **maps, **lists, **ones}
 
 
@@ -53,6 +64,8 @@ def _whole(schema: dict[str, Any]) -> dict[str, Any]:
     for name, exclusive, limit in (("minimum", "exclusiveMinimum", -MOST), ("maximum", "exclusiveMaximum", MOST)):
         if exclusive not in schema:
             ranged[name] = min(max(schema.get(name, limit), -MOST), MOST)
+    if schema.get("minimum", -MOST) > MOST or schema.get("maximum", MOST) < -MOST:
+        raise ConstraintError("a range lies wholly beyond 10^18, and numbers can be written up to that")
     return ranged
 
 
@@ -60,7 +73,8 @@ def _real(schema: dict[str, Any]) -> dict[str, Any]:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and low == high and schema["type"] == "number":
         return {"const": low}
-    return {"multipleOf": float(Decimal(1).scaleb(-decimals(low, high))), **_whole(schema)}
+    step = schema.get("multipleOf") or float(Decimal(1).scaleb(-decimals(low, high)))
+    return {"multipleOf": step, **_whole(schema)}
 
 
 _NUMBERS: Mapping[object, Callable[[dict[str, Any]], dict[str, Any]]] = {"integer": _whole, "number": _real}

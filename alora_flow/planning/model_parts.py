@@ -1,0 +1,78 @@
+"""What a graph needs of the model that it runs on. Imported, by its name, when a flow first calls the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from alora_flow.errors import BadInput
+from alora_flow.intrinsics.contract import Contract, resolve
+from alora_flow.intrinsics.library import ModelFiles
+from alora_flow.language.meaning.program import Program
+from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
+from alora_flow.planning.evaluate import Values, known
+from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.nodes import Node
+from alora_flow.planning.invoking import invoke
+from alora_flow.planning.prompts import Prompt, PromptedCall
+from alora_flow.prompts.contents import Thread
+from alora_flow.prompts.template import ChatTemplate
+from alora_flow.prompts.thread import Prompter
+from alora_flow.prompts.tokens import Tokenizer
+from alora_runtime.errors import ConstraintError
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """A model's files, its tokenizer with its chat template, and its intrinsics' contracts by their keys."""
+
+    model: ModelFiles
+    prompter: Prompter
+    contracts: Mapping[str, Contract]
+
+    def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
+        """How a call's answer is limited and read. An answer that is not one of a few ends where the template ends a
+        turn, whatever the model's own end is. Raises BadInput where its type has no grammar."""
+        try:
+            form = self._form(operation)
+        except ConstraintError as error:  # a range too narrow to be written
+            raise BadInput(f"line {operation.thread.span.line}: {error}") from error
+        end = self.prompter.turn_end
+        if end is None or form.choices is not None:
+            return form
+        return replace(form, settings={**form.settings, "stop_tokens": (end,)})
+
+    def generation(self, node: Node, operation: g.Generate, thread: Thread, form: AnswerForm) -> PromptedCall:
+        """A thread is closed turns; a generation opens the assistant's."""
+        if operation.may_invoke is not None:
+            line = operation.thread.span.line
+            raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
+        prompt = Prompt(self.prompter.writing(thread), self.prompter.generation_tokens(thread))
+        return PromptedCall(node, thread, prompt, form)
+
+    def invocation(
+        self, node: Node, operation: g.Invoke, thread: Thread, form: AnswerForm, values: Values
+    ) -> PromptedCall:
+        """An intrinsic is invoked behind the thread, as its library wants it."""
+        contract = self.contracts[operation.intrinsic.key]
+        said = invoke(operation, thread, contract, self.prompter, values)
+        start = said.active_from if contract.adapter.activated else 0
+        if form.read is not None and (operation.arguments or said.sentences):
+            arguments = {item.name: known(item.value, values) for item in operation.arguments}
+            form = replace(form, read=partial(form.read, arguments=arguments, sentences=said.sentences))
+        return PromptedCall(node, said.thread, Prompt(said.writing, said.tail, contract, start), form, thread)
+
+    def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
+        if isinstance(operation, g.Invoke):
+            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
+        return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
+
+
+def open_parts(program: Program, model: ModelFiles, near: Path) -> ModelParts:
+    """Of all intrinsics of a program, imported ones too; `near` is its folder. Raises BadModel, BadAdapter."""
+    tokenizer = Tokenizer(model.folder)
+    prompter = Prompter(tokenizer, ChatTemplate(model.folder, tokenizer.control))
+    contracts = {key: resolve(item, model, tokenizer, near) for key, item in program.intrinsics.items()}
+    return ModelParts(model, prompter, contracts)
