@@ -19,6 +19,7 @@ COMMANDS = {
     "graph": "Draw a flow as a graph.",
     "list": "List the flows of a file.",
     "mini": "Train and evaluate the bundled model.",
+    "models": "List the models at hand, and fetch others.",
     "new": "Write a small flow file to start from.",
     "plan": "Show what a run would compute and reuse.",
     "run": "Run a flow.",

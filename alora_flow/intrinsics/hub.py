@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,6 +28,10 @@ class HubReference:
     def __str__(self) -> str:
         inside, revision = self.inside and f"/{self.inside}", self.revision and f"@{self.revision}"
         return f"{self.repository}{inside}{revision or ''}"
+
+    def at(self, inside: str) -> HubReference:
+        """A file or folder of the same repository."""
+        return replace(self, inside=inside)
 
 
 def read_reference(text: str) -> HubReference | None:

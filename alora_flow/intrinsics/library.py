@@ -89,8 +89,8 @@ def _whole_folder(folder: Path) -> Path:
 
 
 def _from_hub(reference: str) -> ModelFiles:
-    snapshot = cached(reference)
-    if snapshot is None:
+    snapshot, read = cached(reference), read_reference(reference)
+    if snapshot is None or read is None:
         raise _not_found(reference)
     if snapshot.is_file():
         return ModelFiles(snapshot.stem, converted(snapshot), snapshot)
@@ -99,7 +99,7 @@ def _from_hub(reference: str) -> ModelFiles:
             names = ", ".join(file.name for file in files)
             raise BadModel(
                 f"model '{reference}' is {len(files)} GGUF files in the local hub cache: {names}",
-                f"name one of them: {read_reference(reference)}/{files[0].name}",
+                f"name one of them: {read.at(files[0].name)}",
             )
         return ModelFiles(files[0].stem, converted(files[0]), files[0])
     if missing := missing_from_snapshot(snapshot):
