@@ -82,7 +82,7 @@ def _whole_folder(folder: Path) -> Path:
     missing = missing_from_folder(folder)
     if missing:
         raise BadModel(
-            f"{folder} is not a whole model folder: it has no {' and no '.join(missing)}",
+            f"{folder} is not a model folder: it has no {' and no '.join(missing)}",
             "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
         )
     return folder
@@ -188,6 +188,9 @@ def _advice(reference: str, model: ModelFiles, near: Path) -> str:
         parts = {part for found in intrinsic.glob(f"*/*/{ADAPTER}") for part in found.relative_to(intrinsic).parts[:2]}
         if bases := sorted(parts.difference(TECHNOLOGIES)):
             return f"{intrinsic} is for {', '.join(bases)}, not for {model.name}"
+    bundled = [name for name, folder in BUNDLED.items() if os.path.isdir(folder.parent / "intrinsics" / reference)]
+    if bundled:
+        return f"an adapter fits one base: {bundled[0]} has this one, another model needs one that was trained for it"
     read = read_reference(reference)
     if read and _like_an_id(reference) and not cached_repository(read.repository):
         return f"an adapter folder holds {ADAPTER}; a hub id is brought by {PULL} {read.repository}"

@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from alora_flow.errors import BadInput
-from alora_flow.intrinsics.contract import resolve
+from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
+from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
 from alora_flow.language.checking.check import read
@@ -112,14 +112,18 @@ class Compilation:
 
     @cached_property
     def setup(self) -> Setup:
-        """Tokenizer, chat template and the contracts of all intrinsics, imported ones too."""
+        """Tokenizer, chat template and the contracts of all intrinsics, imported ones too; those that this model has no
+        adapter for are kept as what is wrong with them, which flows that don't call them need not care about."""
         tokenizer = Tokenizer(self.model.folder)
         prompter = Prompter(tokenizer, ChatTemplate(self.model.folder, tokenizer.control))
-        contracts = {
-            key: resolve(intrinsic, self.model, tokenizer, self.folder)
-            for key, intrinsic in self.program.intrinsics.items()
-        }
-        return Setup(self.model, prompter, contracts)
+        contracts: dict[str, Contract] = {}
+        unusable: dict[str, BadInput] = {}
+        for key, intrinsic in self.program.intrinsics.items():
+            try:
+                contracts[key] = resolve(intrinsic, self.model, tokenizer, self.folder)
+            except (AdapterNotFound, BadAdapter) as error:
+                unusable[key] = error
+        return Setup(self.model, prompter, contracts, unusable)
 
     def schedule(self, flow: FlowDecl, inputs: Mapping[str, Any]) -> Schedule:
         """The schedule of one flow, with the inputs that are known; parameters that are not stay holes."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.library import ModelFiles
+from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
@@ -21,12 +22,21 @@ from alora_runtime.errors import ConstraintError
 
 @dataclass(frozen=True)
 class Setup:
-    """What a graph needs to know of the model that it runs on; `contracts` by the intrinsic's key."""
+    """What a graph needs to know of the model that it runs on. contracts, unusable: by an intrinsic's key, what it
+    agrees to, or why it can't be called on this model."""
 
     model: ModelFiles
     prompter: Prompter
     contracts: Mapping[str, Contract]
+    unusable: Mapping[str, BadInput] = field(default_factory=dict)
     _forms: dict[Hashable, AnswerForm] = field(default_factory=dict, repr=False, compare=False)
+
+    def contract(self, intrinsic: Intrinsic) -> Contract:
+        """Raises AdapterNotFound or BadAdapter for one that can't be called."""
+        if intrinsic.key in self.unusable:
+            error = self.unusable[intrinsic.key]
+            raise type(error)(error.message, error.help)
+        return self.contracts[intrinsic.key]
 
     def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         """How a call's answer is limited and read; made once for all calls alike. Raises BadInput where its type has no
@@ -50,7 +60,7 @@ class Setup:
 
     def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         if isinstance(operation, g.Invoke):
-            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
+            return form_of_intrinsic(self.contract(operation.intrinsic), self.prompter.tokenizer)
         return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
 
 
@@ -95,7 +105,7 @@ def _prompt(operation: g.Generate | g.Invoke, thread: Thread, setup: Setup) -> P
     symbols = setup.prompter.thread_symbols(thread)
     if isinstance(operation, g.Generate):
         return Prompt(symbols + setup.prompter.generation_tokens(thread))
-    contract = setup.contracts[operation.intrinsic.key]
+    contract = setup.contract(operation.intrinsic)
     symbols += setup.prompter.closing_tokens(thread)
     tail = contract.invocation or setup.prompter.generation_tokens(thread)
     start = len(symbols) + contract.active_at if contract.adapter.activated else 0

@@ -68,7 +68,7 @@ def _parts(call: PromptedCall, setup: Setup) -> tuple[Hashable, ...]:
     if isinstance(operation, g.Generate):
         return (*map(_named, call.thread), g.Generate if operation.as_type else ("assistant", call.node.id))
     assert isinstance(operation, g.Invoke)
-    adapter = setup.contracts[operation.intrinsic.key].adapter
+    adapter = setup.contract(operation.intrinsic).adapter
     label = None if adapter.activated else adapter.digest
     return (*((label, _named(turn)) if label else _named(turn) for turn in call.thread), operation.intrinsic.key)
 

@@ -22,6 +22,7 @@ CALLS = {
     "graph": (["graph", "two.flow"], "flowchart TD"),
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
     "list": (["list", "two.flow"], "two() -> int"),
+    "models": (["models"], "smollm2"),
     "new": (["new", "three"], "wrote three.flow"),
     "plan": (["plan", "two.flow"], "two() -> int"),
     "run": (["run", "safety_rag.flow"], '"supported": true'),
