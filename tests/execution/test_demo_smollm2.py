@@ -18,5 +18,4 @@ def test_the_demo_keeps_its_promise() -> None:
     assert [reply.section for reply in result.value] == ["README.md: A flow", *["models.md: GGUF files"] * 2]
     assert all(reply.text for reply in result.value)
     assert result.trace.kept_promise
-    calls = {call.id: call.actual for call in result.trace.calls}
-    assert calls["replies[1].reply"].reused > 100
+    assert max(call.actual.reused for call in result.trace.calls if call.actual) > 100
