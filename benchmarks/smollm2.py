@@ -8,6 +8,7 @@ each round, as medians with the least and the most.
 from __future__ import annotations
 
 import os
+import sys
 
 # As the engine does, but before torch comes in with a peer: peers get the same.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -29,7 +30,7 @@ from alora_flow.intrinsics.library import packaged
 from alora_runtime.gguf.opening import model_folder
 from benchmarks.engine_timing import Row, Times, ratio, spread, table
 from benchmarks.llama_gguf import written_out
-from benchmarks.smollm2_peers import Calls, EngineItself, Peer, Transformers, llama_server
+from benchmarks.smollm2_peers import EngineItself, Peer, Transformers, llama_server
 
 ROOT = Path(__file__).parent.parent
 QUESTIONS = ["What is this about?", "What does one need for it?", "Who would use it?", "What can go wrong?"]
@@ -37,8 +38,8 @@ ENGINE, SAME, FILE, HF = "engine", "llama.cpp, float32", "llama.cpp, Q4_1", "tra
 PEERS = (SAME, FILE, HF)
 FIGURES = {
     "prefill of 1,024 tokens": (1, 1, 1),
-    "64 tokens, 1 row": (0.8, None, 1),
-    "64 tokens, 8 rows": (1, 1, 1),
+    "16 tokens, 1 row": (0.8, None, 1),
+    "16 tokens, 8 rows": (1, 1, 1),
     "flow of five calls": (1, 1, 1),
 }
 """How many times as long as the engine each of PEERS should take."""
@@ -46,52 +47,52 @@ FIGURES = {
 Work = Callable[[Peer], object]
 
 
-def work(round: int, ids: list[int], text: str, engine: EngineItself) -> tuple[dict[str, Work], Calls]:
+def work(round: int, ids: list[int], text: str, engine: EngineItself) -> dict[str, Work]:
     """The figures' work, with another text each round, so that nothing is cached of the last one."""
     start = 211 * round
     prompt = ids[start : start + 1024]
-    rows = [ids[start + 32 * row : start + 32 * row + 32] for row in range(8)]
-    calls = engine.record({"text": text[800 * round : 800 * round + 3000], "questions": QUESTIONS})
+    rows = [ids[start + 16 * row : start + 16 * row + 16] for row in range(8)]
+    calls = engine.record({"text": text[800 * round : 800 * round + 2000], "questions": QUESTIONS})
     jobs: tuple[Work, ...] = (
         lambda peer: peer.prefill(prompt),
-        lambda peer: peer.decode(rows[:1], 64),
-        lambda peer: peer.decode(rows, 64),
+        lambda peer: peer.decode(rows[:1], 16),
+        lambda peer: peer.decode(rows, 16),
         lambda peer: peer.flow(calls),
     )
-    return dict(zip(FIGURES, jobs, strict=True)), calls
+    return dict(zip(FIGURES, jobs, strict=True))
 
 
-def measure(peers: dict[str, Peer], repeats: int, ids: list[int], text: str) -> dict[str, dict[str, Times]]:
-    """By figure and peer: a round to warm up, then `repeats` in which they take turns, in another order each time."""
-    taken: dict[str, dict[str, list[float]]] = {figure: {name: [] for name in peers} for figure in FIGURES}
+Taken = dict[str, dict[str, list[tuple[float, float]]]]
+"""By figure and peer, for each round: seconds, and seconds of all cores together."""
+
+
+def measure(peers: dict[str, Peer], repeats: int, ids: list[int], text: str) -> Taken:
+    """A round to warm up, then `repeats` in which they take turns, in another order each time."""
+    taken: Taken = {figure: {name: [] for name in peers} for figure in FIGURES}
     engine = peers[ENGINE]
     assert isinstance(engine, EngineItself)
     for round in range(repeats + 1):
         names = list(peers)[round % len(peers) :] + list(peers)[: round % len(peers)]
-        jobs, calls = work(round, ids, text, engine)
-        for figure, job in jobs.items():
+        for figure, job in work(round, ids, text, engine).items():
             for name in names:
-                began = time.perf_counter()
-                job(peers[name])
-                taken[figure][name].append(time.perf_counter() - began)
-    print(
-        f"the flow's last round: a context of {len(calls.context)} tokens, {calls.written} written, then "
-        f"{', '.join(f'{len(more)} and {count}' for more, count in calls.branches)}\n"
-    )
-    return {
-        figure: {name: Times(tuple(seconds[1:])) for name, seconds in by_name.items()}
-        for figure, by_name in taken.items()
-    }
+                peer = peers[name]
+                worked, began = peer.processor_seconds(), time.perf_counter()
+                job(peer)
+                seconds = time.perf_counter() - began, peer.processor_seconds() - worked
+                print(f"{round} {figure}: {name} {seconds[0]:.3f} s, {seconds[1]:.3f} s of all cores", file=sys.stderr)
+                if round:
+                    taken[figure][name].append(seconds)
+    return taken
 
 
-def rows(times: dict[str, dict[str, Times]]) -> list[Row]:
-    """Peers over engine."""
+def rows(taken: Taken, place: int) -> list[Row]:
+    """Peers over engine; place: 0 for seconds, 1 for those of all cores."""
     found = []
     for figure, targets in FIGURES.items():
-        own = times[figure][ENGINE]
+        times = {name: Times(tuple(each[place] for each in rounds)) for name, rounds in taken[figure].items()}
         for peer, target in zip(PEERS, targets, strict=True):
-            ratios = ratio(times[figure][peer], own)
-            details = f"{peer} {times[figure][peer]}, engine {own}"
+            ratios = ratio(times[peer], times[ENGINE])
+            details = f"{peer} {times[peer]}, engine {times[ENGINE]}"
             met = None if target is None else ratios.middle >= target
             wanted = "" if target is None else f"≥ {target:g}x"
             found.append(Row(f"{figure}: {peer} / engine", wanted, spread(ratios), details, met))
@@ -127,7 +128,9 @@ def main() -> None:
             FILE: server(copy, True),
             HF: Transformers(folder),
         }
-        print(table(rows(measure(peers, options.repeats, ids, text))))
+        taken = measure(peers, options.repeats, ids, text)
+        print(f"{table(rows(taken, 0))}\n\nSeconds of all cores together, which other work on them changes least:\n")
+        print(table(rows(taken, 1)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -47,8 +48,18 @@ class Peer(Protocol):
     def flow(self, calls: Calls) -> object:
         """All calls of the flow, with nothing cached before."""
 
+    def processor_seconds(self) -> float:
+        """What its process has taken of all cores so far."""
 
-class EngineItself:
+
+class Here:
+    """In this process."""
+
+    def processor_seconds(self) -> float:
+        return time.process_time()
+
+
+class EngineItself(Here):
     """The flow is run as `alora-flow run` does it, with planning and ledger."""
 
     def __init__(self, module: Module) -> None:
@@ -90,9 +101,13 @@ class LlamaServer:
     """Of one server with a slot for each row. What a slot has cached it goes on from, so the calls of the flow are sent
     to one slot after another: side by side each slot would compute the context again."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
+    def __init__(self, server: Server, process: int) -> None:
+        self.server, self.process = server, process
         self.pool = ThreadPoolExecutor(SLOTS)
+
+    def processor_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system, by proc(5)
 
     def complete(self, prompt: Tokens, count: int, slot: int = 0, cached: bool = False) -> list[int]:
         body = {"prompt": list(prompt), "n_predict": count, "samplers": ["top_k"], "top_k": 1, "ignore_eos": True}
@@ -113,7 +128,7 @@ class LlamaServer:
         return [self.complete([*whole, *more], count, cached=True) for more, count in calls.branches]
 
 
-class Transformers:
+class Transformers(Here):
     """The flow with a cache that is carried by hand: computed once, and copied for the branches, which are a batch."""
 
     def __init__(self, folder: Path) -> None:
@@ -161,11 +176,10 @@ def llama_server(file: Path, binary: str | None, threads: int, own_types: bool) 
         command += ["--threads", str(threads), "--threads-batch", str(threads), "--no-webui"]
         command += [] if own_types else ["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]
     size = ["--ctx-size" if binary else "--context", str(SLOTS * SLOT_TOKENS)]
-    settings = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     pipe, log = subprocess.PIPE, file.with_suffix(".log")
     with (
         open(log, "w") as said,
-        subprocess.Popen([*command, *size], stdin=pipe, stdout=pipe, stderr=said, env=settings) as process,
+        subprocess.Popen([*command, *size], stdin=pipe, stdout=pipe, stderr=said) as process,
     ):
         assert process.stdout
         try:
@@ -173,6 +187,6 @@ def llama_server(file: Path, binary: str | None, threads: int, own_types: bool) 
                 port = int(process.stdout.readline().decode().rpartition(":")[2] or 0)
             server = Server(port, [])
             wait_for(server, process, log)
-            yield LlamaServer(server)
+            yield LlamaServer(server, process.pid)
         finally:
             process.terminate()

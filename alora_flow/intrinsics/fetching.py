@@ -59,7 +59,7 @@ class _Repository:
             wanted.repository, revision=self.revision, files_metadata=True, timeout=PATIENCE
         )
         found = [RemoteFile(each.rfilename, each.size or 0, _hash(each)) for each in info.siblings or []]
-        self.commit = str(info.sha)
+        self.commit = _hexadecimal(str(info.sha), "commit")
         self.files = select(found, wanted)
         self.home = hub_cache() / f"{PREFIX}{wanted.repository.replace('/', '--')}"
         self.folder = self.home / "snapshots" / self.commit
@@ -133,17 +133,23 @@ class _Repository:
         return part
 
     def _refer(self) -> None:
-        """The revision means this commit from now on."""
+        """The revision means this commit from now on; a hash needs nobody to say so."""
+        if self.commit.startswith(self.revision):
+            return
         ref = self.home / "refs" / self.revision
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text(self.commit, encoding="utf-8")
 
 
 def _hash(sibling: Any) -> str:
-    """Of a large file its SHA-256, of another git's name of its blob. Raises FetchFailed for what is neither."""
-    found = str(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id)
+    """Of a large file its SHA-256, of another git's name of its blob."""
+    return _hexadecimal(str(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id), sibling.rfilename)
+
+
+def _hexadecimal(found: str, name: str) -> str:
+    """It becomes a file's name here, so it is looked at before. Raises FetchFailed for what is no hash."""
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", found):
-        raise FetchFailed(f"the hub gives no hash of {sibling.rfilename}, but {found!r}")
+        raise FetchFailed(f"the hub gives {found!r} as the hash of {name}", "see whether HF_ENDPOINT is a hub")
     return found
 
 

@@ -102,6 +102,8 @@ def _from_hub(reference: str) -> ModelFiles:
                 f"name one of them: {read.at(files[0].name)}",
             )
         return ModelFiles(files[0].stem, converted(files[0]), files[0])
+    if not (snapshot / "config.json").exists() and any(snapshot.rglob(ADAPTER)):
+        raise BadModel(f"'{reference}' holds adapters and no model", "name the model that they were trained for")
     if missing := missing_from_snapshot(snapshot):
         raise BadModel(
             f"model '{reference}' is not whole in the local hub cache: {snapshot} has no {' and no '.join(missing)}",
@@ -156,7 +158,7 @@ def find_adapter(reference: str, model: ModelFiles, near: Path) -> Path:
         if os.path.isfile(folder / ADAPTER):
             return folder
     known = sorted({entry.name for library in model.libraries if library.is_dir() for entry in library.iterdir()})
-    close = get_close_matches(reference, known, n=1)
+    close = get_close_matches(reference, [*known, *_in_hub_library(reference)], n=1)
     raise AdapterNotFound(
         f"adapter '{reference}' is neither a folder nor in the intrinsics library of model '{model.name}'"
         + (f" ({', '.join(known)})" if known else ", which has none"),
@@ -180,6 +182,14 @@ def _intrinsics(reference: str, model: ModelFiles, near: Path) -> Iterator[Path]
     places = [library / reference for library in model.libraries]
     places += [*local_places(reference, near), *filter(None, [cached(reference)])]
     return (place for place in places if os.path.isdir(place))
+
+
+def _in_hub_library(reference: str) -> list[str]:
+    """What else could have been meant by `ORG/LIBRARY/INTRINSIC`."""
+    read = read_reference(reference)
+    folder = read and cached(str(read.at("")))
+    names = [str(read.at(entry.name)) for entry in folder.iterdir() if entry.is_dir()] if read and folder else []
+    return [name for name in names if name != reference]
 
 
 def _advice(reference: str, model: ModelFiles, near: Path) -> str:

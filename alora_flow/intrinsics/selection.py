@@ -40,6 +40,7 @@ class RemoteFile:
 
 def select(files: Sequence[RemoteFile], wanted: HubReference) -> list[RemoteFile]:
     """The files to fetch, small ones first. Raises BadModel where they would be no model, adapter or library."""
+    files = [file for file in files if ".." not in file.name.split("/") and not file.name.startswith("/")]
     if wanted.inside.endswith(".gguf"):
         found = [file for file in files if file.name == wanted.inside]
     else:

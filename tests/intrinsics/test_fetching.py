@@ -117,6 +117,17 @@ def test_what_comes_damaged_is_thrown_away(hub: Hub) -> None:
     assert pull("org/name").code == 0
 
 
+def test_a_commit_is_fetched_by_its_hash(hub: Hub, tmp_path: Path) -> None:
+    assert pull("org/name", "--revision", COMMIT).code == 0
+    assert not (tmp_path / "hub" / "models--org--name" / "refs").exists()
+    assert find_model(f"org/name@{COMMIT[:8]}", ANYWHERE).folder.name == COMMIT
+
+
+def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
+    hub.files["org/odd"] = {"../../../adapter_config.json": b"{}", "/adapter_config.json": b"{}"}
+    assert "org/odd has nothing to fetch" in pull("org/odd").stderr
+
+
 @pytest.mark.parametrize(
     ("refused", "code", "message", "help"),
     [

@@ -128,6 +128,11 @@ def test_a_library_finds_its_base_by_name_by_folder_and_by_hub_id(
         find_adapter("org/library/guard", ModelFiles("other", tmp_path / "models" / "name"), tmp_path)
     assert caught.value.help == f"{library / 'guard'} is for name, not for other"
     with pytest.raises(AdapterNotFound) as caught:
+        find_adapter("org/library/gaurd", by_id, tmp_path)
+    assert caught.value.help == "did you mean 'org/library/guard'?"
+    with pytest.raises(BadModel, match="'org/library' holds adapters and no model"):
+        find_model("org/library", tmp_path)
+    with pytest.raises(AdapterNotFound) as caught:
         find_adapter("org/granitelib/guard", by_id, tmp_path)
     assert str(caught.value.help).endswith("alora-flow models pull org/granitelib")
 

@@ -78,7 +78,7 @@ def _fill(path: Path, folder: Path, progress: Progress | None) -> None:
             made = Path(part) / "model"
             made.mkdir()
             conversion.convert(path, made, progress)
-            (made / SOURCE).write_text(json.dumps({"file": str(path.resolve())}), encoding="utf-8")
+            (made / SOURCE).write_text(json.dumps({"file": str(path.absolute())}), encoding="utf-8")
             made.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # else another process has converted it meanwhile
