@@ -7,6 +7,7 @@ FlowError
 │   ├── AdapterNotFound, BadAdapter     likewise for an adapter
 │   ├── BadValue                        an input value does not fit the flow's parameter
 │   └── BudgetTooSmall                  a flow's worst case is more than its budget
+├── FetchFailed                         the hub can't be reached, breaks off, or the disk is full: exit code 3
 ├── BadUsage                            a request that makes no sense, like a wrong option: exit code 2
 │   └── ModuleClosed                    a module was closed, and is used all the same
 └── RunFailed                           the program was right and the run was not: exit code 3
@@ -69,6 +70,12 @@ class BadValue(BadInput):
 
 class BudgetTooSmall(BadInput):
     """The worst case of a flow is known before it runs, and is more than its budget."""
+
+
+class FetchFailed(FlowError):
+    """A model could not be fetched from the hub, and it may be possible another time."""
+
+    exit_code = 3
 
 
 class BadUsage(FlowError):

@@ -98,3 +98,20 @@ def write_adapter(path: Path, adapter: Path, model: Path) -> Path:
         else:
             tensors[f"{name}.lora_b"] = layout.order(f"{layer}.weight", weight)
     return write(path, writer, tensors)
+
+
+def written_out(file: Path, target: Path) -> Path:
+    """A GGUF file once more, its metadata untouched, with all tensors in float32."""
+    reader = gguf.GGUFReader(file)
+    writer = gguf.GGUFWriter(target, "llama")
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            inner = field.types[1] if len(field.types) > 1 else None
+            writer.add_key_value(name, field.contents(), field.types[0], inner)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, gguf.dequantize(tensor.data, tensor.tensor_type))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target

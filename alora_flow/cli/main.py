@@ -20,6 +20,7 @@ COMMANDS = {
     "intrinsics": "List, show and check the intrinsics of a library.",
     "list": "List the flows of a file.",
     "mini": "Train and evaluate the bundled model.",
+    "models": "List the models at hand, and fetch others.",
     "new": "Write a small flow file to start from.",
     "plan": "Show what a run would compute and reuse.",
     "run": "Run a flow.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from alora_flow.errors import BadAdapter
+from alora_flow.errors import AdapterNotFound, BadAdapter
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
 from alora_flow.intrinsics.shapes import misfit, shown
@@ -79,7 +79,10 @@ class Contract:
 
 def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near: Path) -> Contract:
     """Read the adapter's files. Raises AdapterNotFound and BadAdapter; `near` is the flow file's folder."""
-    folder = find_adapter(intrinsic.adapter or intrinsic.from_library or "", model, near)
+    try:
+        folder = find_adapter(intrinsic.adapter or intrinsic.from_library or "", model, near)
+    except AdapterNotFound as error:
+        raise AdapterNotFound(f"intrinsic '{intrinsic.name}': {error.message}", error.help) from error
     contract = contract_of(intrinsic, folder, tokenizer)
     if contract.io_yaml is not None:
         _check_declaration(intrinsic, contract.io_yaml)

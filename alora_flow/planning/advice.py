@@ -27,7 +27,7 @@ def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
     """For a chat template that costs the flow reuse, at the first call."""
     template = made.setup.prompter.template if made.steps else None
     if template and template.rewriting:
-        message = f"the chat template of {made.setup.model.folder.name} {template.rewriting}"
+        message = f"the chat template of {made.setup.model.name} {template.rewriting}"
         again = _computed_again(made)
         cost = f": {again} tokens of this flow" if again != Amount() else ""
         help = f"nothing goes wrong; what it rewrites is computed again{cost}"
@@ -55,7 +55,7 @@ def _computed_again(made: Schedule) -> Amount:
 def _forms(made: Schedule) -> Iterator[Diagnostic]:
     """For all that the template has no form for, at the first call."""
     for note in made.setup.prompter.notes if made.steps else ():
-        message = f"the chat template of {made.setup.model.folder.name} {note}"
+        message = f"the chat template of {made.setup.model.name} {note}"
         yield Diagnostic(
             "W0903", message, made.steps[0].call.node.span, "docs/errors.md says how it is written instead"
         )

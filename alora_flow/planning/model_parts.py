@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from alora_flow.errors import BadInput
+from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
 from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.language.meaning.program import Program
+from alora_flow.language.meaning.program import Intrinsic, Program
 from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
 from alora_flow.planning.evaluate import Values, known
 from alora_flow.planning.graph import nodes as g
@@ -26,11 +26,20 @@ from alora_runtime.errors import ConstraintError
 
 @dataclass(frozen=True)
 class ModelParts:
-    """A model's files, its tokenizer with its chat template, and its intrinsics' contracts by their keys."""
+    """A model's files, and its tokenizer with its chat template. contracts, unusable: by an intrinsic's key, what it
+    agrees to, or why it can't be called on this model."""
 
     model: ModelFiles
     prompter: Prompter
     contracts: Mapping[str, Contract]
+    unusable: Mapping[str, BadInput] = field(default_factory=dict)
+
+    def contract(self, intrinsic: Intrinsic) -> Contract:
+        """Raises AdapterNotFound or BadAdapter for one that can't be called."""
+        if intrinsic.key in self.unusable:
+            error = self.unusable[intrinsic.key]
+            raise type(error)(error.message, error.help)
+        return self.contracts[intrinsic.key]
 
     def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         """How a call's answer is limited and read. An answer that is not one of a few ends where the template ends a
@@ -56,7 +65,7 @@ class ModelParts:
         self, node: Node, operation: g.Invoke, thread: Thread, form: AnswerForm, values: Values
     ) -> PromptedCall:
         """An intrinsic is invoked behind the thread, as its library wants it."""
-        contract = self.contracts[operation.intrinsic.key]
+        contract = self.contract(operation.intrinsic)
         said = invoke(operation, thread, contract, self.prompter, values)
         start = said.active_from if contract.adapter.activated else 0
         if form.read is not None and (operation.arguments or said.sentences):
@@ -66,13 +75,20 @@ class ModelParts:
 
     def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         if isinstance(operation, g.Invoke):
-            return form_of_intrinsic(self.contracts[operation.intrinsic.key], self.prompter.tokenizer)
+            return form_of_intrinsic(self.contract(operation.intrinsic), self.prompter.tokenizer)
         return form_of_generation(operation.as_type, operation.settings, self.prompter.tokenizer)
 
 
 def open_parts(program: Program, model: ModelFiles, near: Path) -> ModelParts:
-    """Of all intrinsics of a program, imported ones too; `near` is its folder. Raises BadModel, BadAdapter."""
+    """With the contracts of all intrinsics of a program, imported ones too. What is wrong with one need not care flows
+    that don't call it. `near`: the program's folder. Raises BadModel."""
     tokenizer = Tokenizer(model.folder)
     prompter = Prompter(tokenizer, ChatTemplate(model.folder, tokenizer.control))
-    contracts = {key: resolve(item, model, tokenizer, near) for key, item in program.intrinsics.items()}
-    return ModelParts(model, prompter, contracts)
+    contracts: dict[str, Contract] = {}
+    unusable: dict[str, BadInput] = {}
+    for key, intrinsic in program.intrinsics.items():
+        try:
+            contracts[key] = resolve(intrinsic, model, tokenizer, near)
+        except (AdapterNotFound, BadAdapter) as error:
+            unusable[key] = error
+    return ModelParts(model, prompter, contracts, unusable)

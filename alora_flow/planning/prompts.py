@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
@@ -48,6 +49,10 @@ class Setup:
     @property
     def contracts(self) -> Mapping[str, Contract]:
         return self._find().contracts
+
+    def contract(self, intrinsic: Intrinsic) -> Contract:
+        """Raises AdapterNotFound or BadAdapter for one that can't be called."""
+        return self._find().contract(intrinsic)
 
     def form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         """How a call's answer is limited and read; made once for all calls alike. Raises BadInput where its type has no

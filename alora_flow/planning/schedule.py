@@ -82,7 +82,7 @@ def _end(call: PromptedCall, setup: Setup, places: Places) -> int:
             return places.of(None, call.thread.then(reply_turn(call)))
         return places.of(None, call.thread, g.Generate)
     assert isinstance(operation, g.Invoke)
-    adapter = setup.contracts[operation.intrinsic.key].adapter
+    adapter = setup.contract(operation.intrinsic).adapter
     own = (operation.intrinsic.key, call.prompt.added)
     return places.of(None if adapter.activated else adapter.digest, call.thread, own)
 

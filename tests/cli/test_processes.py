@@ -23,6 +23,7 @@ CALLS = {
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
     "intrinsics": (["intrinsics", "check"], "checked 5 intrinsics: no errors"),
     "list": (["list", "two.flow"], "two() -> int"),
+    "models": (["models"], "smollm2"),
     "new": (["new", "three"], "wrote three.flow"),
     "plan": (["plan", "two.flow"], "two() -> int"),
     "run": (["run", "safety_rag.flow"], '"supported": true'),

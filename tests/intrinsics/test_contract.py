@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from alora_flow.errors import AdapterNotFound, BadAdapter, ModelNotFound
+from alora_flow.errors import AdapterNotFound, BadAdapter
 from alora_flow.intrinsics.contract import Contract, resolve
-from alora_flow.intrinsics.library import ModelFiles, find_adapter, find_model
+from alora_flow.intrinsics.library import ModelFiles, find_adapter
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Choices, Intrinsic, Text
 from alora_flow.language.report.source import Source
@@ -138,17 +138,6 @@ def test_a_missing_adapter_is_an_error_with_a_suggestion(model: ModelFiles) -> N
     with pytest.raises(AdapterNotFound, match="neither a folder nor in the intrinsics library") as caught:
         find_adapter("gaurd", model, model.folder)
     assert caught.value.help == "did you mean 'guard'?"
-
-
-def test_a_hub_id_is_read_from_the_local_cache_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    entry = tmp_path / "models--org--name"
-    snapshot = tiny.write_model_folder(entry / "snapshots" / "abc")
-    (entry / "refs").mkdir()
-    (entry / "refs" / "main").write_text("abc\n")
-    assert find_model("org/name", Path("/")).folder == snapshot
-    with pytest.raises(ModelNotFound, match="'org/other' is neither"):
-        find_model("org/other", Path("/"))
 
 
 def test_only_the_flow_file_spells_control_tokens(model: ModelFiles, tokenizer: Tokenizer, safety: int) -> None:

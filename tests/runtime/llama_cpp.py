@@ -16,12 +16,15 @@ from benchmarks.llama_server import Server
 needs_llama_cpp = pytest.mark.skipif(find_spec("xllamacpp") is None, reason="needs xllamacpp: pip install xllamacpp")
 
 
+ROOT = Path(__file__).parent.parent.parent
+
+
 @contextmanager
 def llama_cpp(file: Path, context: int = 512) -> Iterator[Server]:
     """It runs on one thread, and keeps keys and values in float32."""
-    command = [sys.executable, str(Path(__file__).with_name("llama_cpp_process.py")), str(file), str(context)]
+    command = [sys.executable, "-m", "benchmarks.llama_process", str(file), "--context", str(context)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr

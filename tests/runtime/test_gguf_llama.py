@@ -18,6 +18,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from alora_runtime import Engine, Request, Run
 from alora_runtime.gguf.opening import model_folder
 from alora_runtime.gguf.splitting import BY_NAME
+from benchmarks.llama_gguf import written_out
 from benchmarks.llama_server import Server, distance
 from tests.runtime.checkpoints import ARCHITECTURES, PADDED, make_checkpoint
 from tests.runtime.gguf_files import write_file
@@ -234,20 +235,3 @@ def test_smollm2_computes_what_llama_cpp_does(tmp_path: Path) -> None:
 
 
 PROMPT = "<|im_start|>user\nWhat is the capital of France, and for what is it known?<|im_end|>\n<|im_start|>assistant\n"
-
-
-def written_out(file: Path, target: Path) -> Path:
-    """The same file, its metadata untouched, with all tensors in float32."""
-    reader = gguf.GGUFReader(file)
-    writer = gguf.GGUFWriter(target, "llama")
-    for name, field in reader.fields.items():
-        if not name.startswith("GGUF.") and name != "general.architecture":
-            inner = field.types[1] if len(field.types) > 1 else None
-            writer.add_key_value(name, field.contents(), field.types[0], inner)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, gguf.dequantize(tensor.data, tensor.tensor_type))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target

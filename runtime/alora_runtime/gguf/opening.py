@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,6 +20,9 @@ Progress = Callable[[int, int], None]
 CONVERSION = 1
 """Counts up when the same file is converted to something else: what older versions made is not used then."""
 
+SOURCE = "converted.json"
+"""Names the file, for whoever looks through the folders."""
+
 PART, STALE = ".part-", 24 * 3600
 """What an unfinished conversion is called after, and the seconds until one is taken to have been killed."""
 
@@ -33,10 +37,15 @@ def model_folder(path: str | Path, progress: Progress | None = None) -> Path:
         raise ModelError(f"GGUF file {path} does not exist")
     if not path.is_file():
         return path
-    folder = cache_folder() / "gguf" / f"{path.stem[:80]}-{_key(path)}"
+    folder = converted_folder(path)
     if not folder.is_dir():
         _fill(path, folder, progress)
     return folder
+
+
+def converted_folder(path: Path) -> Path:
+    """Where what is made of this file lies, once it is made."""
+    return cache_folder() / "gguf" / f"{path.stem[:80]}-{_key(path)}"
 
 
 def cache_folder() -> Path:
@@ -69,6 +78,7 @@ def _fill(path: Path, folder: Path, progress: Progress | None) -> None:
             made = Path(part) / "model"
             made.mkdir()
             conversion.convert(path, made, progress)
+            (made / SOURCE).write_text(json.dumps({"file": str(path.absolute())}), encoding="utf-8")
             made.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # else another process has converted it meanwhile
