@@ -62,7 +62,7 @@ def outline_config(raw: Mapping[str, Any]) -> OutlineConfig | None:
         return None
     heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
     dim = raw.get("head_dim") or hidden // heads
-    if raw["hidden_act"] != "silu" or hidden % heads or dim % 2:
+    if raw["hidden_act"] != "silu" or hidden % heads or dim % 2 or _windowed(kind, raw):
         return None
     multipliers = {"attention_multiplier": dim**-0.5, **dict.fromkeys(MULTIPLIERS[1:], 1.0)}
     return OutlineConfig(
@@ -73,6 +73,11 @@ def outline_config(raw: Mapping[str, Any]) -> OutlineConfig | None:
         biased=_biased(kind, raw),
         normed_heads=kind == "qwen3",
     )
+
+
+def _windowed(kind: str, raw: Mapping[str, Any]) -> bool:
+    """Mistral has a window unless it is null, Qwen where one is switched on."""
+    return bool(raw.get("use_sliding_window") or (kind == "mistral" and raw.get("sliding_window", 1) is not None))
 
 
 def _theta(raw: Mapping[str, Any]) -> float | None:
