@@ -179,15 +179,18 @@ def refusal(raw: Raw) -> str | None:
 
 
 def _max_positions(raw: Raw) -> int:
-    """max_position_embeddings, or what the rope stretches the original length to. Up to there KV means the same in
-    sequences of all lengths: longrope turns otherwise beyond its original length, so that is where it ends."""
-    positions = raw.get("max_position_embeddings") or 2048
-    for rope in _ropes(raw):
-        original = rope.get("original_max_position_embeddings") or raw.get("original_max_position_embeddings")
-        if _rope_type(rope) in ("longrope", "su"):
-            return int(original or positions)
-        positions = max(positions, int((original or 0) * (rope.get("factor") or 1)))
-    return int(positions)
+    """max_position_embeddings, or what the rope stretches the original length to. Longrope turns otherwise in sequences
+    beyond its original length, from their first token on: KV means the same up to there only."""
+    positions: int = raw.get("max_position_embeddings") or 2048
+    ropes, phi = _ropes(raw), raw["model_type"] == "phi3"
+    if len(ropes) != 1:  # none, or by kind of layer: of these not all are stretched
+        return positions
+    told = raw.get("original_max_position_embeddings") or (4096 if phi else None)  # which transformers prefers
+    original: int = told or ropes[0].get("original_max_position_embeddings") or positions
+    kind = _rope_type(ropes[0])
+    if kind in ("longrope", "su") or (kind == "yarn" and phi):
+        return min(original, positions)
+    return max(positions, int(original * (ropes[0].get("factor") or 1))) if kind != "default" else positions
 
 
 def _window(raw: Raw) -> int | None:
