@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,33 @@ def test_the_numbers_of_both_processors_agree(served: Served) -> None:
         assert (one.tokens, one.reused, one.prefilled) == (other.tokens, other.reused, other.prefilled)
         for left, right in zip(one.logprobs, other.logprobs, strict=True):
             assert left == pytest.approx(right, abs=1e-4)
+
+
+STRAY = {
+    "sliding_window": 3,
+    "final_logit_softcapping": 0.5,
+    "attn_logit_softcapping": 0.5,
+    "embedding_multiplier": 3.0,
+    "residual_multiplier": 0.5,
+    "logits_scaling": 4.0,
+}
+
+
+@pytest.mark.parametrize("attention", ["fast", "reference"])
+@pytest.mark.parametrize("architecture", ["llama", "llama3-rope", "qwen3", "gemma3"])
+def test_fields_of_other_architectures_mean_nothing(architecture: str, attention: str, tmp_path: Path) -> None:
+    base = make_checkpoint(tmp_path, architecture)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**STRAY, **config}))
+    engine = Engine.load(base, cache_tokens=256, attention=attention)
+    completion = engine.generate([Request([Run(CONTEXT)], max_tokens=4, logprobs=260, ignore_eos=True)])[0]
+    assert_close(completion, Oracle(base, {}), [Run(CONTEXT)])
+
+
+def test_half_precision(served: Served) -> None:
+    """Every part computes in the model's own type, or in float32: as near to the full numbers as rounding leaves it."""
+    request = Request([Run(CONTEXT), Run(INVOCATION, "one")], max_tokens=1, logprobs=260)
+    rows = [served.engine(dtype=dtype).generate([request])[0].logprobs[0] for dtype in ("float32", "bfloat16")]
+    assert rows[0] == pytest.approx(rows[1], abs=2.5)
+    best = sorted(rows[0], key=rows[0].__getitem__)[-5:]
+    assert [rows[1][token] for token in best] == pytest.approx([rows[0][token] for token in best], abs=1.0)

@@ -58,7 +58,8 @@ class Batch:
         there = iter(torch.split(torch.cat(sent).to(device), [len(part) for part in sent]))
         tokens, positions, slots, kept = (next(there) if isinstance(part, Tensor) else part for part in parts)
         routing = Routing(self.routing.labels, device)
-        clusters, windowed = ([part.to(device) for part in parts] for parts in (self.clusters, self.windowed))
+        clusters = [cluster.to(device) for cluster in self.clusters]
+        same = self.windowed is self.clusters
         return replace(
             self,
             tokens=tokens,  # type: ignore[arg-type]
@@ -66,7 +67,7 @@ class Batch:
             slots=slots,  # type: ignore[arg-type]
             kept=kept,  # type: ignore[arg-type]
             clusters=clusters,
-            windowed=windowed,
+            windowed=clusters if same else [cluster.to(device) for cluster in self.windowed],
             routing=routing,
             kept_routing=routing if kept is None else Routing(self.kept_routing.labels, device),
         )

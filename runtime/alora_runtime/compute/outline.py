@@ -36,6 +36,7 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
 class OutlineConfig:
     """What the decoder reads of a configuration. head_dim: numbers of a head."""
 
+    model_type: str
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
@@ -66,6 +67,7 @@ def outline_config(raw: Mapping[str, Any]) -> OutlineConfig | None:
         return None
     multipliers = {"attention_multiplier": dim**-0.5, **dict.fromkeys(MULTIPLIERS[1:], 1.0)}
     return OutlineConfig(
+        model_type=kind,
         **{field: raw[field] for field in REQUIRED if field != "hidden_act"},
         head_dim=dim,
         rope_theta=theta,

@@ -45,6 +45,7 @@ ROPE_NUMBERS = (
     *("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "partial_rotary_factor"),
 )
+PART = "partial_rotary_factor"
 
 LARGEST, HUGE = 2**31 - 1, 1e15
 
@@ -102,8 +103,12 @@ FIELDS: Mapping[str, tuple[str, Test]] = {
     **dict.fromkeys(
         ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window"), ("true or false", _flag)
     ),
+    PART: ("a number from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
     "layer_types": ("a list of names", _names),
-    "hidden_act": (f"one of {', '.join(ACTIVATIONS)}", lambda value: value in ACTIVATIONS),
+    **dict.fromkeys(
+        ("hidden_act", "hidden_activation"),
+        (f"one of {', '.join(ACTIVATIONS)}", lambda value: isinstance(value, str) and value in ACTIVATIONS),
+    ),
     "model_type": ("a name", lambda value: isinstance(value, str)),
     "eos_token_id": (
         "a token id, or a list of them",
@@ -148,6 +153,8 @@ def _checked(path: Path) -> Raw:
     for field, value in (item for rope in _ropes(raw) for item in rope.items()):
         if field in ROPE_NUMBERS and value is not None and not _positive(value):
             raise ModelError(f"{path}: {field} must be a number above 0, not {value!r}")
+        if field == PART and value is not None and value > 1:
+            raise ModelError(f"{path}: {field} must be {FIELDS[field][0]}, not {value!r}")
     return raw
 
 
@@ -159,6 +166,9 @@ def refusal(raw: Raw) -> str | None:
         return f"its layers are of kinds that cannot share KV token by token: {others}"
     if model_type not in CLASSES:
         return f"model_type {model_type!r} is not supported; supported are {', '.join(CLASSES)}"
+    layers, names = raw.get("num_hidden_layers"), _list(raw.get("layer_types"))
+    if names and layers is not None and len(names) != layers:
+        return f"its layer_types names {len(names)} layers, and num_hidden_layers is {layers}"
     if "sliding_attention" in kinds and model_type not in LAYERED:
         return f"its layer_types has sliding_attention, which model_type {model_type!r} has no layers of"
     if raw.get("use_bidirectional_attention"):
@@ -172,6 +182,9 @@ def refusal(raw: Raw) -> str | None:
             return f"its rope_type is {kind!r}; supported are {', '.join(ROPES)}"
     if raw.get("quantization_config"):
         return "its weights are quantized"
+    experts, active = raw.get("num_local_experts"), raw.get("num_experts_per_tok")
+    if experts is not None and active is not None and active > experts:
+        return f"num_experts_per_tok ({active}) is more than num_local_experts ({experts})"
     heads, groups = raw.get("num_attention_heads") or 1, raw.get("num_key_value_heads") or 1
     if heads % groups:
         return f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({groups})"

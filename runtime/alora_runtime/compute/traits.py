@@ -36,23 +36,29 @@ class Traits:
         return windows.pop() if windows else None
 
 
+EVERYWHERE = ("mistral", "phi3")
+"""Whose layers all have the window of the configuration; others name one themselves, or have none."""
+
+CAPPED = {"attn_logit_softcapping": ("gemma2",), "final_logit_softcapping": ("gemma2", "gemma3_text")}
+"""Who applies a field that others carry along, too."""
+
+
 def traits_of(model: Any) -> Traits:
     """Of a model of transformers, or of an outline."""
-    config = model.config
-    attentions = [layer.self_attn for layer in model.model.layers]
-    everywhere = getattr(config, "sliding_window", None)  # where attention names no window of its own
-    scale = getattr(config, "embedding_multiplier", 1.0)
+    config, kind = model.config, getattr(model.config, "model_type", None)
+    everywhere = getattr(config, "sliding_window", None) if kind in EVERYWHERE else None
+    scale = config.embedding_multiplier if kind == "granite" else 1.0
     if hasattr(model.model.embed_tokens, "scalar_embed_scale"):  # rounded as transformers rounds it
         scale = torch.tensor(model.model.embed_tokens.scalar_embed_scale).to(model.dtype)
+    caps = {field: getattr(config, field) if kind in kinds else None for field, kinds in CAPPED.items()}
     return Traits(
         heads=config.num_attention_heads,
         kv_heads=config.num_key_value_heads,
         dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
-        windows=tuple(getattr(attention, "sliding_window", everywhere) for attention in attentions),
-        # Gemma 3's attention names one, too, and does not apply it.
-        score_cap=config.attn_logit_softcapping if getattr(config, "model_type", "") == "gemma2" else None,
-        logit_cap=getattr(config, "final_logit_softcapping", None),
+        windows=tuple(getattr(layer.self_attn, "sliding_window", everywhere) for layer in model.model.layers),
+        score_cap=caps["attn_logit_softcapping"],
+        logit_cap=caps["final_logit_softcapping"],
         embedding_scale=float(scale),
-        residual=float(getattr(config, "residual_multiplier", 1.0)),
-        divisor=float(getattr(config, "logits_scaling", 1.0)),
+        residual=float(config.residual_multiplier) if kind == "granite" else 1.0,
+        divisor=float(config.logits_scaling) if kind == "granite" else 1.0,
     )
