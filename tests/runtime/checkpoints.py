@@ -169,8 +169,10 @@ def make_checkpoint(folder: Path, architecture: str = "llama", **shape: object) 
     torch.manual_seed(5)
     cls, config, extra = ARCHITECTURES[architecture]
     model = cls(config(**{**SHAPE, **extra, **shape}))
+    one = 0 if architecture.startswith("gemma") else 1  # whose norms are stored less one
     for parameter in model.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.3 if parameter.dim() > 1 else 0.1) + (parameter.dim() == 1)
+        noise = torch.randn_like(parameter)
+        parameter.data = noise * 0.3 if parameter.dim() > 1 else noise * 0.1 + one
     model.save_pretrained(folder)
     make_tokenizer().save(str(folder / "tokenizer.json"))
     return folder

@@ -27,6 +27,10 @@ WINDOWED = ("mistral-window", "ministral", "qwen2-window", "qwen3-window", "gemm
 CONTEXT = [7 * index % 256 for index in range(8 * WINDOW)]
 
 
+NEAR = 5e-4
+"""Random models this loud round by up to 1e-4, as chunks fall; one token more or less in a window is 1e-1."""
+
+
 class Served:
     """A windowed model with an activated adapter of all linear layers, a plain one, and its oracle."""
 
@@ -88,7 +92,7 @@ def test_mixed_batch(served: Served, attention: str, eager: bool, monkeypatch: p
     engine = served.engine(attention=attention, chunk_tokens=17)
     for _ in ("cold", "warm"):
         for own, completion in zip(runs, sound(engine, requests), strict=True):
-            assert_close(completion, served.oracle, own)
+            assert_close(completion, served.oracle, own, NEAR)
 
 
 TREES = st.lists(
@@ -154,7 +158,7 @@ def test_siblings_on_a_long_prefix(
     runs = [[Run(CONTEXT), Run((*range(length), index), "one")] for index, length in enumerate(lengths)]
     requests = [Request(own, max_tokens=2 * WINDOW, logprobs=260, ignore_eos=True) for own in runs]
     for own, completion in zip(runs, sound(served.engine(), requests), strict=True):
-        assert_close(completion, served.oracle, own)
+        assert_close(completion, served.oracle, own, NEAR)
     shared = [cluster for batch in batches for cluster in batch.windowed if cluster.prefix]
     assert any(cluster.last > cluster.first + 1 for cluster in shared) or len(set(lengths)) > 1
 
@@ -224,7 +228,7 @@ def test_fields_of_other_architectures_mean_nothing(architecture: str, attention
     (base / "config.json").write_text(json.dumps({**STRAY, **config}))
     engine = Engine.load(base, cache_tokens=256, attention=attention)
     completion = engine.generate([Request([Run(CONTEXT)], max_tokens=4, logprobs=260, ignore_eos=True)])[0]
-    assert_close(completion, Oracle(base, {}), [Run(CONTEXT)])
+    assert_close(completion, Oracle(base, {}), [Run(CONTEXT)], NEAR)
 
 
 def test_half_precision(served: Served) -> None:
