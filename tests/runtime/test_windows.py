@@ -28,7 +28,7 @@ CONTEXT = [7 * index % 256 for index in range(8 * WINDOW)]
 
 
 NEAR = 5e-4
-"""Random models this loud round by up to 1e-4, as chunks fall; one token more or less in a window is 1e-1."""
+"""Random models this loud round by up to 1e-4, as chunks fall; one token more or less in a window is 1 and more."""
 
 
 class Served:
