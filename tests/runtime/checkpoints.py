@@ -13,12 +13,22 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GptOssConfig,
+    GptOssForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MinistralConfig,
+    MinistralForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -27,6 +37,9 @@ from transformers import (
 
 VOCABULARY, PADDED, POSITIONS = 260, 272, 256
 EOS = 256
+
+WINDOW, ALTERNATING = 6, ["sliding_attention", "full_attention", "sliding_attention"]
+"""Of those that look over so many tokens only."""
 
 SHAPE = {
     "vocab_size": PADDED,
@@ -73,6 +86,81 @@ ARCHITECTURES = {
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 16}),
     "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
+    "mistral-window": (MistralForCausalLM, MistralConfig, {"sliding_window": WINDOW}),
+    "ministral": (
+        MinistralForCausalLM,
+        MinistralConfig,
+        {"head_dim": 8, "sliding_window": WINDOW, "layer_types": ALTERNATING},
+    ),
+    "qwen2-window": (
+        Qwen2ForCausalLM,
+        Qwen2Config,
+        {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    ),
+    "qwen3-window": (
+        Qwen3ForCausalLM,
+        Qwen3Config,
+        {"head_dim": 16, "use_sliding_window": True, "sliding_window": WINDOW, "layer_types": ALTERNATING},
+    ),
+    "gemma2": (
+        Gemma2ForCausalLM,
+        Gemma2Config,
+        {
+            "head_dim": 16,
+            "sliding_window": WINDOW,
+            "query_pre_attn_scalar": 24,
+            "attn_logit_softcapping": 3.0,
+            "final_logit_softcapping": 5.0,
+        },
+    ),
+    "gemma3": (
+        Gemma3ForCausalLM,
+        Gemma3TextConfig,
+        {
+            "head_dim": 16,
+            "sliding_window": WINDOW,
+            "sliding_window_pattern": 2,
+            "query_pre_attn_scalar": 24,
+            "final_logit_softcapping": 5.0,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 5e4, "factor": 2.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+            },
+        },
+    ),
+    "phi3": (Phi3ForCausalLM, Phi3Config, {"sliding_window": WINDOW}),
+    "phi3-longrope": (
+        Phi3ForCausalLM,
+        Phi3Config,
+        {
+            "original_max_position_embeddings": POSITIONS,
+            "max_position_embeddings": 4 * POSITIONS,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 1e4,
+                "partial_rotary_factor": 0.5,
+                "short_factor": [1.0, 1.5],
+                "long_factor": [2.0, 4.0],
+            },
+        },
+    ),
+    "gpt_oss": (
+        GptOssForCausalLM,
+        GptOssConfig,
+        {
+            "head_dim": 8,
+            "sliding_window": WINDOW,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1e4,
+                "factor": 4.0,
+                "original_max_position_embeddings": 32,
+                "truncate": False,
+            },
+        },
+    ),
 }
 
 
@@ -81,8 +169,10 @@ def make_checkpoint(folder: Path, architecture: str = "llama", **shape: object) 
     torch.manual_seed(5)
     cls, config, extra = ARCHITECTURES[architecture]
     model = cls(config(**{**SHAPE, **extra, **shape}))
+    one = 0 if architecture.startswith("gemma") else 1  # whose norms are stored less one
     for parameter in model.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.3 if parameter.dim() > 1 else 0.1) + (parameter.dim() == 1)
+        noise = torch.randn_like(parameter)
+        parameter.data = noise * 0.3 if parameter.dim() > 1 else noise * 0.1 + one
     model.save_pretrained(folder)
     make_tokenizer().save(str(folder / "tokenizer.json"))
     return folder

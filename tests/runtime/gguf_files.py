@@ -16,13 +16,43 @@ from benchmarks.llama_gguf import rotary
 Tokens = dict[str, Any]
 """Keys of `tokenizer.…` and their values."""
 
-ARCHITECTURES = {"llama": "LLAMA", "mistral": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3", "granite": "GRANITE"}
+ARCHITECTURES = {
+    "llama": "LLAMA",
+    "mistral": "LLAMA",
+    "qwen2": "QWEN2",
+    "qwen3": "QWEN3",
+    "granite": "GRANITE",
+    "gemma2": "GEMMA2",
+    "gemma3_text": "GEMMA3",
+}
+LOCAL = {"rope_type": "default", "rope_theta": 1e4}
+STORED: dict[str, dict[str, Any]] = {
+    **{name: {} for name in ("llama", "llama3-rope", "granite", "qwen2", "qwen3", "mistral")},
+    "gemma2": {"query_pre_attn_scalar": 16},
+    "gemma3": {
+        "query_pre_attn_scalar": 16,
+        "num_hidden_layers": 7,
+        "sliding_window_pattern": 6,
+        "final_logit_softcapping": None,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "rope_theta": 5e4, "factor": 2.0},
+            "sliding_attention": LOCAL,
+        },
+    },
+}
+"""Checkpoints that a GGUF file can hold, and what their shape must be for that: the file does not say it."""
+
 PAIRED = ("LLAMA", "GRANITE")
 GRANITE = {
     "attention.scale": "attention_multiplier",
     "embedding_scale": "embedding_multiplier",
     "residual_scale": "residual_multiplier",
     "logit_scale": "logits_scaling",
+}
+GEMMA = {
+    "attention.sliding_window": "sliding_window",
+    "attn_logit_softcapping": "attn_logit_softcapping",
+    "final_logit_softcapping": "final_logit_softcapping",
 }
 NUMBERS = {
     "block_count": "num_hidden_layers",
@@ -66,7 +96,8 @@ def write_file(
     architecture = ARCHITECTURES[config["model_type"]]
     name, number = architecture.lower(), gguf.MODEL_ARCH[architecture]
     dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    rope = config["rope_parameters"]
+    rope = config["rope_parameters"].get("full_attention", config["rope_parameters"])
+    gemma = GEMMA if architecture.startswith("GEMMA") else {}
     values: dict[str, Any] = {
         **{f"{name}.{key}": config[theirs] for key, theirs in NUMBERS.items()},
         f"{name}.attention.layer_norm_rms_epsilon": float(config["rms_norm_eps"]),
@@ -75,6 +106,7 @@ def write_file(
         f"{name}.rope.dimension_count": dim,
         f"{name}.rope.freq_base": float(rope["rope_theta"]),
         **{f"{name}.{key}": float(config[theirs]) for key, theirs in GRANITE.items() if architecture == "GRANITE"},
+        **{f"{name}.{key}": config[theirs] for key, theirs in gemma.items()},
         **{
             f"tokenizer.{key}": value
             for key, value in (tokens or byte_tokens(checkpoint, config["vocab_size"])).items()
@@ -99,7 +131,7 @@ def write_file(
         array = tensor.float().numpy()
         if architecture in PAIRED and (part := own.split(".")[-2]) in heads:
             array = rotary(array, heads[part])
-        _store(writer, own, array, kind)
+        _store(writer, own, array + 1 if gemma and own.endswith("norm.weight") else array, kind)
     if rope["rope_type"] == "llama3":
         _store(writer, "rope_freqs.weight", llama3_factors(rope, dim), Type.F32)
     for own, array in (extra or {}).items():

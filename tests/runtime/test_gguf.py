@@ -22,8 +22,8 @@ from alora_runtime import Engine, Request, Run
 from alora_runtime.errors import ModelError
 from alora_runtime.gguf import weights
 from alora_runtime.gguf.opening import model_folder
-from tests.runtime.checkpoints import ARCHITECTURES, PADDED, Oracle, make_checkpoint
-from tests.runtime.gguf_files import byte_tokens, write_file
+from tests.runtime.checkpoints import PADDED, Oracle, make_checkpoint
+from tests.runtime.gguf_files import STORED, byte_tokens, write_file
 
 PROMPT = [72, 101, 108, 108, 111, 32, 119, 111]
 
@@ -46,9 +46,9 @@ def answers_as(engine: Engine, checkpoint: Path) -> None:
             assert value == pytest.approx(float(row[token]), abs=2e-4)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", STORED)
 def test_every_family_computes_what_transformers_does(architecture: str, tmp_path: Path) -> None:
-    checkpoint = make_checkpoint(tmp_path / "model", architecture)
+    checkpoint = make_checkpoint(tmp_path / "model", architecture, **STORED[architecture])
     answers_as(Engine.load(write_file(tmp_path / "model.gguf", checkpoint), cache_tokens=64), checkpoint)
 
 
@@ -238,6 +238,31 @@ def test_what_cannot_be_read_right_is_refused_by_its_key(other: dict[str, object
     file = write_file(tmp_path / "model.gguf", make_checkpoint(tmp_path / "model"), other=other)
     with pytest.raises(ModelError, match=reason):
         model_folder(file)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"gemma3.attention.sliding_window": None}, "lacks gemma3.attention.sliding_window"),
+        ({"gemma3.attention.sliding_window": 0}, "sliding_window must be an integer from 1"),
+        ({"gemma3.attention.sliding_window_pattern": 0}, "sliding_window_pattern must be at least 1, not 0"),
+        ({"gemma3.attention.sliding_window_pattern": [True]}, "sliding_window_pattern must be a whole number"),
+        ({"gemma3.attn_logit_softcapping": 3.0}, "gemma3.attn_logit_softcapping is not supported"),
+    ],
+)
+def test_a_window_that_cannot_be_read_right_is_refused(other: dict[str, object], reason: str, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "model", "gemma3", **STORED["gemma3"])
+    file = write_file(tmp_path / "model.gguf", checkpoint, other={"gemma3.attn_logit_softcapping": None, **other})
+    with pytest.raises(ModelError, match=reason):
+        model_folder(file)
+
+
+def test_every_other_layer_of_a_gemma_looks_over_everything(tmp_path: Path) -> None:
+    """By the architecture's own rhythm, or by what the file says."""
+    shape = {**STORED["gemma3"], "sliding_window_pattern": 3}
+    checkpoint = make_checkpoint(tmp_path / "model", "gemma3", **shape)
+    rhythm = {"gemma3.attention.sliding_window_pattern": 3, "gemma3.rope.freq_base_swa": 1e4}
+    answers_as(Engine.load(write_file(tmp_path / "model.gguf", checkpoint, other=rhythm), cache_tokens=64), checkpoint)
 
 
 def test_a_layer_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from alora_runtime.compute import clusters
 from alora_runtime.compute.batch import Batch, Batcher
 from alora_runtime.compute.cpu import processor
 from alora_runtime.compute.cpu.matrix import Twice
+from alora_runtime.errors import RequestError
 from alora_runtime.requests import Completion
 from alora_runtime.schedule import scheduler, sequence
 from alora_runtime.schedule.sequence import Plan
@@ -34,7 +35,7 @@ def sound(engine: Engine, requests: list[Request]) -> list[Completion]:
     return answers
 
 
-def assert_close(completion: Completion, oracle: Oracle, runs: list[Run]) -> None:
+def assert_close(completion: Completion, oracle: Oracle, runs: list[Run], near: float = 1e-4) -> None:
     """The reported log-probabilities of every step, against full passes over (token, adapter) pairs."""
     sequence = labelled((run.tokens, run.adapter) for run in runs)
     first = len(sequence)
@@ -43,7 +44,7 @@ def assert_close(completion: Completion, oracle: Oracle, runs: list[Run]) -> Non
     for step, (token, row) in enumerate(zip(completion.tokens, completion.logprobs, strict=True)):
         assert len(row) == 260
         got = torch.tensor([row[index] for index in range(260)])
-        assert (got - expected[step]).abs().max() < 1e-4
+        assert (got - expected[step]).abs().max() < near
         assert token == int(expected[step].argmax())
 
 
@@ -221,3 +222,39 @@ def test_siblings_on_a_long_prefix(
     for own, completion in zip(runs, sound(engine, requests), strict=True):
         assert_close(completion, oracle, own)
     assert any(strides) == (len(set(lengths)) == 1)
+
+
+LENGTH = 48
+
+
+@pytest.mark.parametrize(
+    ("rope", "architecture"),
+    [
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": LENGTH}, "qwen2"),
+        ({"rope_type": "yarn", "factor": 4.0}, "llama"),
+        ({"rope_type": "linear", "factor": 3.0}, "llama"),
+    ],
+)
+@pytest.mark.parametrize("attention", ["fast", "reference"])
+def test_a_rope_goes_on_beyond_the_length_that_it_stretches(
+    rope: dict[str, object], architecture: str, attention: str, tmp_path: Path
+) -> None:
+    settings = {"max_position_embeddings": LENGTH, "rope_parameters": {"rope_theta": 1e4, **rope}}
+    base = make_checkpoint(tmp_path / "base", architecture, **settings)
+    engine, runs = Engine.load(base, cache_tokens=512, attention=attention), [Run([*range(LENGTH), *range(40)])]
+    completion = sound(engine, [Request(runs, max_tokens=20, logprobs=260, ignore_eos=True)])[0]
+    assert_close(completion, Oracle(base, {}), runs)
+    with pytest.raises(RequestError, match=f"more than the model's {int(LENGTH * rope['factor'])} positions"):  # type: ignore[call-overload]
+        engine.submit(Request(runs, max_tokens=200))
+
+
+def test_longrope_ends_where_it_would_turn_otherwise(tmp_path: Path) -> None:
+    """Beyond, transformers turns every token by other frequencies, and KV of shorter sequences is of no use."""
+    base = make_checkpoint(tmp_path / "base", "phi3-longrope", original_max_position_embeddings=LENGTH)
+    engine, oracle = Engine.load(base, cache_tokens=512), Oracle(base, {})
+    runs = [Run(range(LENGTH - 4))]
+    assert_close(engine.generate([Request(runs, max_tokens=5, logprobs=260, ignore_eos=True)])[0], oracle, runs)
+    with pytest.raises(RequestError, match=f"more than the model's {LENGTH} positions"):
+        engine.submit(Request(runs, max_tokens=6))
+    ids = [(token, None) for token in range(LENGTH + 1)]
+    assert (oracle.logits(ids)[: LENGTH - 4] - oracle.logits(ids[: LENGTH - 4])).abs().max() > 1e-2

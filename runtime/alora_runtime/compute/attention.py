@@ -29,16 +29,36 @@ def stores(arena: Tensor) -> list[Store]:
     return [Store(slots, slots.flatten(1), *sides(slots)) for slots in arena]
 
 
-def reference(query: Tensor, key: Tensor, value: Tensor, cluster: Cluster, scale: float) -> Tensor:
-    """Masked softmax in float32 over prefix and rest together, written plainly; query `[rows, heads, dim]`,
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How a layer makes weights out of queries and keys. scale: what their products are multiplied by. cap: scores x
+    become cap * tanh(x / cap). sinks: `[heads]` in float32, one more score of each head, whose value is zero."""
+
+    scale: float
+    cap: float | None = None
+    sinks: Tensor | None = None
+
+
+def reference(query: Tensor, key: Tensor, value: Tensor, cluster: Cluster, scoring: Scoring) -> Tensor:
+    """Masked softmax in float32 over prefix and rest together, written plainly; query `[1, heads, rows, dim]`,
     key and value `[1, kv_heads, slots, dim]` → shaped as query."""
     groups = query.shape[1] // key.shape[1]
     key, value = (side.float().repeat_interleave(groups, dim=1) for side in (key, value))
-    scores = query.float() @ key.transpose(-1, -2) * scale
+    scores = query.float() @ key.transpose(-1, -2) * scoring.scale
+    if scoring.cap is not None:
+        scores = capped(scores, scoring.cap)
     mask = cluster.whole_mask(scores.shape[-1], scores.dtype, scores.device)
     if mask is not None:
         scores += mask
-    return (scores.softmax(-1) @ value).to(query.dtype)
+    if scoring.sinks is None:
+        return (scores.softmax(-1) @ value).to(query.dtype)
+    sinks = scoring.sinks[:, None, None].expand(*scores.shape[1:-1], 1)[None]
+    return (torch.cat([scores, sinks], dim=-1).softmax(-1)[..., :-1] @ value).to(query.dtype)
+
+
+def capped(scores: Tensor, cap: float) -> Tensor:
+    """Between -cap and cap; about as it is far from them."""
+    return torch.tanh(scores / cap) * cap
 
 
 def read(arena: Tensor, cluster: Cluster) -> tuple[Tensor, Tensor]:

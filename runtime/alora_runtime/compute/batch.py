@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 from alora_runtime.adapters.routing import Routing, Rows
 from alora_runtime.cache.extents import Extent
 from alora_runtime.compute.attention import Store, stores
-from alora_runtime.compute.clusters import Cluster, Group, grouped
+from alora_runtime.compute.clusters import Cluster, Group, grouped, narrowed
 from alora_runtime.schedule.sequence import Live, Piece, Plan
 
 STEPS = 32
@@ -33,6 +33,8 @@ class Batch:
     tokens, positions: `[rows]`; longest: the largest position. slots: where their KV is written (the last slot of the
     arena for rows whose KV is in place already). kept: the rows whose hidden state is wanted, ascending; None: all.
     order: for each who keeps a row, in the plan's order, which of the kept rows it is.
+    clusters, windowed: who attends together, in layers that look over everything and in those that have a window; the
+    same object while no row is beyond it.
     routing, kept_routing: the adapters of all rows, and of the kept ones. stores: the arena layer by layer.
     """
 
@@ -43,6 +45,7 @@ class Batch:
     kept: Tensor | None
     order: list[int]
     clusters: list[Cluster]
+    windowed: list[Cluster]
     routing: Routing
     kept_routing: Routing
     arena: Tensor
@@ -55,13 +58,16 @@ class Batch:
         there = iter(torch.split(torch.cat(sent).to(device), [len(part) for part in sent]))
         tokens, positions, slots, kept = (next(there) if isinstance(part, Tensor) else part for part in parts)
         routing = Routing(self.routing.labels, device)
+        clusters = [cluster.to(device) for cluster in self.clusters]
+        same = self.windowed is self.clusters
         return replace(
             self,
             tokens=tokens,  # type: ignore[arg-type]
             positions=positions,  # type: ignore[arg-type]
             slots=slots,  # type: ignore[arg-type]
             kept=kept,  # type: ignore[arg-type]
-            clusters=[cluster.to(device) for cluster in self.clusters],
+            clusters=clusters,
+            windowed=clusters if same else [cluster.to(device) for cluster in self.windowed],
             routing=routing,
             kept_routing=routing if kept is None else Routing(self.kept_routing.labels, device),
         )
@@ -99,7 +105,7 @@ class _Steady:
         return self.left > 0 and places == self.places and used == self.used
 
     def next(self, lives: Sequence[Live]) -> Batch:
-        """One token further: the batch of the step before has been used up."""
+        """One token further, but for what `windowed` is: the batch of the step before has been used up."""
         batch = self.batch
         self.left -= 1
         self.used = [live.used for live in lives]
@@ -139,10 +145,10 @@ def _bits(mask: Tensor) -> NDArray[np.signedinteger[Any]]:
 class Batcher:
     """Builds batches for an arena. While the same requests go on token by token, only what has changed is made anew."""
 
-    def __init__(self, arena: Tensor, width: int, in_place: bool = True) -> None:
-        """width: numbers in all of a query's heads; it decides what attention costs. in_place: move a step's tensors on
-        where they are, which needs them in the memory of numpy."""
-        self.arena, self.width, self.stores = arena, width, stores(arena)
+    def __init__(self, arena: Tensor, width: int, window: int | None = None, in_place: bool = True) -> None:
+        """width: numbers in all of a query's heads; it decides what attention costs. window: how many tokens some
+        layers look over. in_place: move a step's tensors on where they are, which needs them in the memory of numpy."""
+        self.arena, self.width, self.window, self.stores = arena, width, window, stores(arena)
         self._in_place = in_place
         self._steady: _Steady | None = None
 
@@ -154,7 +160,9 @@ class Batcher:
             batch = self._pack([*(live.fed_piece(1) for live in lives), *plan.pieces])[0]
             return batch if self._in_place else batch.to(self.arena.device)
         if self._steady is not None and self._steady.follows(lives):
-            return self._steady.next(lives)
+            batch, ordered = self._steady.next(lives), self._steady.rows
+            batch.windowed = self._windowed(batch, lambda: [live.fed_piece(1) for live in ordered])
+            return batch
         batch, groups, rows = self._pack([live.fed_piece(1) for live in lives])
         self._steady = _Steady(lives, batch, groups, rows)
         return batch
@@ -190,12 +198,21 @@ class Batcher:
             kept=None if everything else torch.tensor(kept, dtype=torch.long),
             order=[places[row] for row in wanted],
             clusters=[group.cluster(self.arena.dtype) for group in groups],
+            windowed=[],
             routing=routing,
             kept_routing=routing if everything else Routing([labels[row] for row in kept]),
             arena=self.arena,
             stores=self.stores,
         )
+        batch.windowed = self._windowed(batch, lambda: ordered)
         return batch, groups, last
+
+    def _windowed(self, batch: Batch, pieces: Callable[[], Sequence[Piece]]) -> list[Cluster]:
+        """`pieces`: the batch's, in the order of its rows, asked for where they are needed."""
+        if self.window is None or batch.longest < self.window:
+            return batch.clusters
+        near = [near for piece in pieces() for near in narrowed(piece, self.window)]
+        return [group.cluster(self.arena.dtype) for group in grouped(near, self.width / 512, self.window)]
 
 
 def numbers(extents: Sequence[Extent]) -> list[int]:

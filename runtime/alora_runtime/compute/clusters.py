@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
-from alora_runtime.cache.extents import Extent, size, union, window
+from alora_runtime.cache.extents import Extent, size, union
+from alora_runtime.cache.extents import window as within
 from alora_runtime.schedule.sequence import Piece
 
 CALL, READ, PAIR, GATHER = 20_000, 60, 25, 180
@@ -24,6 +25,8 @@ HOLE = 64
 """Up to so many slots that no row looks at are read along, when that spares gathering. The arena starts as zeros, and
 nothing that is not finite stays in it (`isolation`), so that masked slots do no harm."""
 
+BLOCK = 128
+"""Rows from which on a piece beyond its window is cut, and each part reads its own slots."""
 
 END = 1 << 60
 """A position after all others."""
@@ -92,13 +95,30 @@ class Cluster:
         ]
 
 
-def grouped(pieces: Sequence[Piece], scale: float = 1.0) -> list[Group]:
+def narrowed(piece: Piece, window: int) -> list[Piece]:
+    """A piece without the slots that no row of it sees, whose positions are counted from the first one left; cut into
+    several where their windows together are smaller. For `grouped`, no piece of any sequence."""
+    parts, block = [piece], max(BLOCK, window // 4)
+    if piece.length > block:
+        near = max(0, window - piece.start)  # rows that see everything before them
+        cuts = [0, *range(near or block, piece.length, block), piece.length]
+        parts = [piece.part(first, last) for first, last in pairwise(cuts)]
+    hidden = [max(0, part.start + 1 - window) for part in parts]
+    return [
+        replace(part, start=part.start - before, context=within(part.context, before, END)) if before else part
+        for part, before in zip(parts, hidden, strict=True)
+    ]
+
+
+def grouped(pieces: Sequence[Piece], scale: float = 1.0, window: int | None = None) -> list[Group]:
     """Put neighbours together as long as that costs less than attending separately. `scale`: how wide queries are, over
-    those that costs were measured with."""
-    groups = [Group([pieces[0]], 0)]
+    those that costs were measured with. `window`: over how many slots a row looks, of pieces that are `narrowed` to
+    that; None: over all."""
+    groups = [Group([pieces[0]], 0, window=window)]
     for piece in pieces[1:]:
         group = groups[-1]
-        alone, together = Group([piece], group.last), Group([*group.pieces, piece], group.first, group)
+        alone = Group([piece], group.last, window=window)
+        together = Group([*group.pieces, piece], group.first, group, window)
         if together.cost(scale) <= group.cost(scale) + alone.cost(scale):
             groups[-1] = together
         else:
@@ -109,33 +129,39 @@ def grouped(pieces: Sequence[Piece], scale: float = 1.0) -> list[Group]:
 class Group:
     """Pieces that attend together, from row `first` on; `smaller`: the group without the last of them."""
 
-    def __init__(self, pieces: list[Piece], first: int, smaller: Group | None = None) -> None:
-        self.pieces, self.first = pieces, first
+    def __init__(
+        self, pieces: list[Piece], first: int, smaller: Group | None = None, window: int | None = None
+    ) -> None:
+        self.pieces, self.first, self.window = pieces, first, window
         self.rows: int = pieces[-1].length + (smaller.rows if smaller else 0)
         self.last = first + self.rows
         self.shared = self._shared(smaller)
         self.prefix = self._prefix()
         before = self.prefix.length if self.prefix else 0
-        exact = window(pieces[0].context, before, pieces[0].start + pieces[0].length) if len(pieces) == 1 else []
+        exact = within(pieces[0].context, before, pieces[0].start + pieces[0].length) if len(pieces) == 1 else []
         # One piece over one extent needs no mask: it sees all, or all up to itself.
-        self.plain = len(exact) == 1 and self.rows in (1, exact[0].length)
+        self.plain = len(exact) == 1 and self.rows in (1, exact[0].length) and not self._banded(pieces[0])
         if smaller and (smaller.plain or smaller.prefix != self.prefix):
             smaller = None
         if self.plain:
             self.rests = [exact]
         elif smaller:
-            self.rests = [*smaller.rests, window(pieces[-1].context, before, END)]
+            self.rests = [*smaller.rests, within(pieces[-1].context, before, END)]
         else:
-            self.rests = [window(piece.context, before, END) for piece in pieces]
+            self.rests = [within(piece.context, before, END) for piece in pieces]
         self.stride = self._stride(smaller)
         self.slots = [] if self.stride else self._slots(smaller)
         self.width = self.rests[0][0].length if self.stride else size(self.slots)
+
+    def _banded(self, piece: Piece) -> bool:
+        """Whether later rows of it no longer see what the first one does."""
+        return self.window is not None and piece.start + piece.length > self.window
 
     def _shared(self, smaller: Group | None) -> Extent | None:
         """Slots at the beginning of the context that all rows see."""
         piece = self.pieces[-1]
         start, length = piece.context[0]
-        own = Extent(start, min(length, piece.start))
+        own = Extent(start, 0 if self._banded(piece) else min(length, piece.start))
         if smaller is None:
             return own
         other = smaller.shared
@@ -209,7 +235,7 @@ class Group:
         width, before = self.width, self.prefix.length if self.prefix else 0
         own = [piece.start - before for piece in self.pieces]
         if not self.stride:
-            own = [self._column(window(rest, place, place + 1)[0]) for place, rest in zip(own, self.rests, strict=True)]
+            own = [self._column(within(rest, place, place + 1)[0]) for place, rest in zip(own, self.rests, strict=True)]
         return [row * width + column for row, column in enumerate(own)]
 
     def _column(self, extent: Extent) -> int:
@@ -239,7 +265,7 @@ class Group:
             for extent in rest:
                 whole = bisect_right(starts, extent.start) - 1
                 column = columns[whole] + extent.start - starts[whole]
-                _unmask(part[:, column : column + extent.length], position, piece.start)
+                _unmask(part[:, column : column + extent.length], position, piece.start, self.window)
                 position += extent.length
             row += piece.length
         return mask
@@ -252,11 +278,16 @@ def spanned(slots: list[Extent]) -> list[Extent]:
     return slots
 
 
-def _unmask(block: Tensor, position: int, start: int) -> None:
-    """Let rows of positions `start` … see columns of positions `position` … up to their own."""
+def _unmask(block: Tensor, position: int, start: int, window: int | None) -> None:
+    """Let rows of positions `start` … see columns of positions `position` … up to their own, the last `window` only."""
     rows, width = block.shape
-    if position + width <= start + 1:
+    hidden = 0 if window is None else start + rows - window  # positions that the last row no longer sees
+    if position + width <= start + 1 and position >= hidden:
         block.zero_()
     elif position < start + rows:
-        seen = torch.arange(start + 1, start + rows + 1)[:, None]
-        block.masked_fill_(torch.arange(position, position + width) < seen, 0.0)
+        row = torch.arange(start, start + rows)[:, None]
+        column = torch.arange(position, position + width)
+        seen = column <= row
+        if position < hidden:
+            seen &= column > row + hidden - start - rows
+        block.masked_fill_(seen, 0.0)

@@ -9,7 +9,7 @@ import torch
 from transformers.utils import logging
 
 from alora_runtime.compute.reference import NAME, register
-from alora_runtime.compute.support import CLASSES, ModelFolder
+from alora_runtime.compute.support import CLASSES, MODULES, ModelFolder
 from alora_runtime.compute.weights import check_layers, read_checked, stored_tensors
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
@@ -24,7 +24,8 @@ def transformers_model(source: ModelFolder, dtype: torch.dtype) -> Any:
     Raises ModelError with the reason when that cannot be.
     """
     register()
-    module = import_module(f"transformers.models.{source.model_type}.modeling_{source.model_type}")
+    name = MODULES.get(source.model_type, source.model_type)
+    module = import_module(f"transformers.models.{name}.modeling_{name}")
     cls, path = getattr(module, CLASSES[source.model_type]), source.folder / "config.json"
     bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()

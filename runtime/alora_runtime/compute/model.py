@@ -86,7 +86,8 @@ class LanguageModel:
 
     def batcher(self, arena: Tensor) -> Batcher:
         """Makes steps on an arena into tensors."""
-        return self.processor.batcher(arena, self.network.heads * self.network.dim)
+        network = self.network
+        return self.processor.batcher(arena, network.heads * network.dim, network.window)
 
     def rows(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""

@@ -36,6 +36,7 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
 class OutlineConfig:
     """What the decoder reads of a configuration. head_dim: numbers of a head."""
 
+    model_type: str
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
@@ -62,10 +63,11 @@ def outline_config(raw: Mapping[str, Any]) -> OutlineConfig | None:
         return None
     heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
     dim = raw.get("head_dim") or hidden // heads
-    if raw["hidden_act"] != "silu" or hidden % heads or dim % 2:
+    if raw["hidden_act"] != "silu" or hidden % heads or dim % 2 or _windowed(kind, raw):
         return None
     multipliers = {"attention_multiplier": dim**-0.5, **dict.fromkeys(MULTIPLIERS[1:], 1.0)}
     return OutlineConfig(
+        model_type=kind,
         **{field: raw[field] for field in REQUIRED if field != "hidden_act"},
         head_dim=dim,
         rope_theta=theta,
@@ -73,6 +75,11 @@ def outline_config(raw: Mapping[str, Any]) -> OutlineConfig | None:
         biased=_biased(kind, raw),
         normed_heads=kind == "qwen3",
     )
+
+
+def _windowed(kind: str, raw: Mapping[str, Any]) -> bool:
+    """Mistral has a window unless it is null, Qwen where one is switched on."""
+    return bool(raw.get("use_sliding_window") or (kind == "mistral" and raw.get("sliding_window", 1) is not None))
 
 
 def _theta(raw: Mapping[str, Any]) -> float | None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alora_runtime.adapters.routing import Routing
-from alora_runtime.compute.attention import Store, read
+from alora_runtime.compute.attention import Scoring, Store, read, reference
 from alora_runtime.compute.batch import Batcher
 from alora_runtime.compute.clusters import Cluster
 from alora_runtime.compute.processor import Update
@@ -63,8 +63,8 @@ class Plain:
     def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=self.device)
 
-    def batcher(self, arena: Tensor, width: int) -> Batcher:
-        return Batcher(arena, width, in_place=False)
+    def batcher(self, arena: Tensor, width: int, window: int | None = None) -> Batcher:
+        return Batcher(arena, width, window, in_place=False)
 
     def matrix(self, weight: Tensor) -> Weight:
         return Weight(weight.to(self.device))
@@ -75,19 +75,21 @@ class Plain:
     def adapters(self, outputs: int) -> AdaptersByRows:
         return AdaptersByRows()
 
-    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scale: float) -> Tensor:
+    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scoring: Scoring) -> Tensor:
         parts = [part for whole in clusters for part in whole.by_row()]
-        outputs = [_attended(query[part.first : part.last], store, part, scale) for part in parts]
+        outputs = [_attended(query[part.first : part.last], store, part, scoring) for part in parts]
         return torch.cat(outputs).reshape(len(query), -1)
 
     def threads(self, multiplications: int) -> AbstractContextManager[None]:
         return nullcontext()
 
 
-def _attended(query: Tensor, store: Store, cluster: Cluster, scale: float) -> Tensor:
+def _attended(query: Tensor, store: Store, cluster: Cluster, scoring: Scoring) -> Tensor:
     """`[rows, heads, dim]` → the same."""
     keys, values = read(store.slots, cluster)
-    mask = cluster.whole_mask(keys.shape[2], query.dtype, query.device)
     query = query.transpose(0, 1)[None]
-    output = F.scaled_dot_product_attention(query, keys, values, mask, scale=scale, enable_gqa=True)
+    if scoring.cap is not None or scoring.sinks is not None:  # which torch's function does not know
+        return reference(query, keys, values, cluster, scoring)[0].transpose(0, 1)
+    mask = cluster.whole_mask(keys.shape[2], query.dtype, query.device)
+    output = F.scaled_dot_product_attention(query, keys, values, mask, scale=scoring.scale, enable_gqa=True)
     return output[0].transpose(0, 1)

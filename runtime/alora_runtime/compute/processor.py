@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alora_runtime.adapters.routing import Routing
-from alora_runtime.compute.attention import Store
+from alora_runtime.compute.attention import Scoring, Store
 from alora_runtime.compute.batch import Batcher
 from alora_runtime.compute.clusters import Cluster
 
@@ -67,8 +67,8 @@ class Processor(Protocol):
         """An arena of zeros."""
         ...
 
-    def batcher(self, arena: Tensor, width: int) -> Batcher:
-        """Makes steps into tensors; `width`: numbers in all of a query's heads."""
+    def batcher(self, arena: Tensor, width: int, window: int | None = None) -> Batcher:
+        """Makes steps into tensors; `width`: numbers in all of a query's heads; `window`: of layers that have one."""
         ...
 
     def matrix(self, weight: Tensor) -> Matrix:
@@ -83,7 +83,7 @@ class Processor(Protocol):
         """Of a projection with so many outputs."""
         ...
 
-    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scale: float) -> Tensor:
+    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scoring: Scoring) -> Tensor:
         """query `[rows, heads, dim]` → `[rows, heads * dim]`."""
         ...
 

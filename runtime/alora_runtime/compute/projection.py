@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alora_runtime.adapters.routing import Routing
 from alora_runtime.adapters.weights import LowRank
+from alora_runtime.compute.attention import capped
 from alora_runtime.compute.processor import Processor, Update
 
 
@@ -84,13 +85,18 @@ class Projection:
 
 
 class Head:
-    """Hidden states to logits. `weight` is `[vocabulary, hidden]`, often the embedding's own."""
+    """Hidden states to logits. `weight` is `[vocabulary, hidden]`, often the embedding's own. `divisor`, `cap`: as in
+    Traits."""
 
-    def __init__(self, processor: Processor, weight: Tensor, bias: Tensor | None, divisor: float) -> None:
+    def __init__(
+        self, processor: Processor, weight: Tensor, bias: Tensor | None, divisor: float, cap: float | None = None
+    ) -> None:
         self._times = processor.output_matrix(weight, bias)
-        self.divisor = divisor
+        self.divisor, self.cap = divisor, cap
 
     def __call__(self, rows: Tensor) -> Tensor:
         """`[n, hidden]` → `[n, vocabulary]` in float32."""
         logits = self._times(rows).float()
-        return logits if self.divisor == 1.0 else logits / self.divisor
+        if self.divisor != 1.0:
+            logits = logits / self.divisor
+        return logits if self.cap is None else capped(logits, self.cap)

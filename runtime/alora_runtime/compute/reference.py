@@ -15,10 +15,11 @@ from transformers import AttentionInterface
 
 from alora_runtime.adapters.routing import Routing
 from alora_runtime.adapters.weights import LowRank
-from alora_runtime.compute.attention import read, reference
+from alora_runtime.compute.attention import Scoring, capped, read, reference
 from alora_runtime.compute.batch import Batch
 from alora_runtime.compute.decoder import linears
 from alora_runtime.compute.processor import Processor
+from alora_runtime.compute.traits import traits_of
 
 NAME = "alora_reference"
 """What transformers knows our attention by. It is unknown to its mask functions, so that no mask is built."""
@@ -47,14 +48,13 @@ class ReferenceNetwork:
     """A transformers model with its Linear layers wrapped; attributes as in Decoder."""
 
     def __init__(self, model: Any, vocabulary: int, processor: Processor) -> None:
-        config = model.config
+        traits = traits_of(model)
         self._device = processor.device
         model.to(self._device)
         self.model, self.vocabulary = model, vocabulary
         self.dtype: torch.dtype = model.dtype
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.divisor = float(getattr(config, "logits_scaling", 1.0))
+        self.heads, self.kv_heads, self.dim = traits.heads, traits.kv_heads, traits.dim
+        self.window, self.divisor, self.cap = traits.window, traits.divisor, traits.logit_cap
         self.wrapped = {name: AdaptedLinear(linear) for name, linear in list(linears(model))}
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.modules = {name: tuple(linear.weight.shape) for name, linear in self.wrapped.items()}
@@ -86,8 +86,8 @@ class ReferenceNetwork:
 
     def head(self, rows: Tensor) -> Tensor:
         """`[n, hidden]` → `[n, vocabulary]` in float32."""
-        logits: Tensor = self.model.lm_head(rows).float() / self.divisor
-        return logits[:, : self.vocabulary]
+        logits: Tensor = self.model.lm_head(rows).float()[:, : self.vocabulary] / self.divisor
+        return logits if self.cap is None else capped(logits, self.cap)
 
 
 def over_arena(
@@ -98,18 +98,24 @@ def over_arena(
     attention_mask: Tensor | None,
     scaling: float,
     batch: Batch,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Write this layer's K and V, then attend. query `[1, heads, rows, dim]` → `[1, rows, heads, dim]`.
+    s_aux: `[heads]`, what transformers calls sinks.
 
     All rows are written before any is read: pieces of one step may see each other's tokens.
     """
     arena = batch.arena[module.layer_idx]
     arena[batch.slots] = torch.stack([key[0], value[0]]).permute(2, 0, 1, 3)
     outputs = []
-    for cluster in (part for whole in batch.clusters for part in whole.by_row()):
+    scoring = Scoring(scaling, softcap, None if s_aux is None else s_aux.float())
+    clusters = batch.clusters if sliding_window is None else batch.windowed
+    for cluster in (part for whole in clusters for part in whole.by_row()):
         rows = query[:, :, cluster.first : cluster.last]
-        outputs.append(reference(rows, *read(arena, cluster), cluster, scaling))
+        outputs.append(reference(rows, *read(arena, cluster), cluster, scoring))
     return torch.cat(outputs, dim=2).transpose(1, 2), None
 
 

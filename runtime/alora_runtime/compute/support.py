@@ -20,15 +20,32 @@ CLASSES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "mistral": "MistralForCausalLM",
+    "ministral": "MinistralForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
+    "gpt_oss": "GptOssForCausalLM",
 }
 """model_type → class of transformers. All call one attention function with rotated queries and keys."""
 
+MODULES = {"gemma3_text": "gemma3"}
+"""model_type → transformers' module, where that is called otherwise."""
+
+LAYERED = ("qwen2", "qwen3", "ministral", "gemma2", "gemma3_text", "gpt_oss")
+"""Those whose layers are of the kinds that `layer_types` names."""
+
+KINDS = ("full_attention", "sliding_attention")
+"""What KV can be shared for token by token: a window is a mask, and KV is kept for all tokens."""
+
 ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "mish")
-ROPES = ("default", "linear", "llama3", "yarn")
+ROPES = ("default", "linear", "llama3", "yarn", "longrope", "su")
+"""The last two are one: `su` is the older name."""
+
 ROPE_NUMBERS = (
     *("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "partial_rotary_factor"),
 )
+PART = "partial_rotary_factor"
 
 LARGEST, HUGE = 2**31 - 1, 1e15
 
@@ -56,20 +73,42 @@ def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
 FIELDS: Mapping[str, tuple[str, Test]] = {
     **dict.fromkeys(
         (
             *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
-            *("head_dim", "vocab_size", "max_position_embeddings"),
+            *(
+                "head_dim",
+                "vocab_size",
+                "max_position_embeddings",
+                "original_max_position_embeddings",
+                "sliding_window",
+            ),
+            *("num_local_experts", "num_experts_per_tok"),
         ),
         (f"an integer from 1 to {LARGEST}", _size),
     ),
-    **dict.fromkeys(("rms_norm_eps", "rope_theta", "logits_scaling"), ("a number above 0", _positive)),
+    **dict.fromkeys(
+        (
+            *("rms_norm_eps", "rope_theta", "rope_local_base_freq", "logits_scaling", "query_pre_attn_scalar"),
+            *("attn_logit_softcapping", "final_logit_softcapping"),
+        ),
+        ("a number above 0", _positive),
+    ),
     **dict.fromkeys(("embedding_multiplier", "residual_multiplier", "attention_multiplier"), ("a number", _number)),
     **dict.fromkeys(
         ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window"), ("true or false", _flag)
     ),
-    "hidden_act": (f"one of {', '.join(ACTIVATIONS)}", lambda value: value in ACTIVATIONS),
+    PART: ("a number from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
+    "layer_types": ("a list of names", _names),
+    **dict.fromkeys(
+        ("hidden_act", "hidden_activation"),
+        (f"one of {', '.join(ACTIVATIONS)}", lambda value: isinstance(value, str) and value in ACTIVATIONS),
+    ),
     "model_type": ("a name", lambda value: isinstance(value, str)),
     "eos_token_id": (
         "a token id, or a list of them",
@@ -111,28 +150,41 @@ def _checked(path: Path) -> Raw:
     for field, (expected, fits) in FIELDS.items():
         if raw.get(field) is not None and not fits(raw[field]):
             raise ModelError(f"{path}: {field} must be {expected}, not {raw[field]!r}")
-    for field, value in _rope(raw).items():
-        if field in ROPE_NUMBERS and not _positive(value):
+    for field, value in (item for rope in _ropes(raw) for item in rope.items()):
+        if field in ROPE_NUMBERS and value is not None and not _positive(value):
             raise ModelError(f"{path}: {field} must be a number above 0, not {value!r}")
+        if field == PART and value is not None and value > 1:
+            raise ModelError(f"{path}: {field} must be {FIELDS[field][0]}, not {value!r}")
     return raw
 
 
 def refusal(raw: Raw) -> str | None:
     """Why a model of this configuration cannot be served; None when it can."""
-    kinds = {str(kind) for kind in _list(raw.get("layer_types"))} - {"full_attention"}
-    if kinds:
-        return f"its layers are of kinds that cannot share KV token by token: {', '.join(sorted(kinds))}"
-    model_type = raw.get("model_type")
+    model_type, kinds = raw.get("model_type"), {str(kind) for kind in _list(raw.get("layer_types"))}
+    others = ", ".join(sorted(kinds.difference(KINDS)))
+    if others:
+        return f"its layers are of kinds that cannot share KV token by token: {others}"
     if model_type not in CLASSES:
         return f"model_type {model_type!r} is not supported; supported are {', '.join(CLASSES)}"
-    if _sliding_window(raw):
-        return f"it attends through a sliding window of {_sliding_window(raw)} tokens"
-    if _rope_type(raw) in ("dynamic", "longrope"):
-        return f"its rope ({_rope_type(raw)}) changes with the length of the sequence, and old KV with it"
-    if _rope_type(raw) not in ROPES:
-        return f"its rope_type is {_rope_type(raw)!r}; supported are {', '.join(ROPES)}"
+    layers, names = raw.get("num_hidden_layers"), _list(raw.get("layer_types"))
+    if names and layers is not None and len(names) != layers:
+        return f"its layer_types names {len(names)} layers, and num_hidden_layers is {layers}"
+    if "sliding_attention" in kinds and model_type not in LAYERED:
+        return f"its layer_types has sliding_attention, which model_type {model_type!r} has no layers of"
+    if raw.get("use_bidirectional_attention"):
+        return "its tokens attend to later ones (use_bidirectional_attention)"
+    if "sliding_attention" in kinds and _window(raw) is None:
+        return "its layer_types has sliding_attention, and no window is given (sliding_window, use_sliding_window)"
+    for kind in map(_rope_type, _ropes(raw)):
+        if kind == "dynamic":
+            return "its rope (dynamic) changes with the length of the sequence, and old KV with it"
+        if kind not in ROPES:
+            return f"its rope_type is {kind!r}; supported are {', '.join(ROPES)}"
     if raw.get("quantization_config"):
         return "its weights are quantized"
+    experts, active = raw.get("num_local_experts"), raw.get("num_experts_per_tok")
+    if experts is not None and active is not None and active > experts:
+        return f"num_experts_per_tok ({active}) is more than num_local_experts ({experts})"
     heads, groups = raw.get("num_attention_heads") or 1, raw.get("num_key_value_heads") or 1
     if heads % groups:
         return f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({groups})"
@@ -140,24 +192,38 @@ def refusal(raw: Raw) -> str | None:
 
 
 def _max_positions(raw: Raw) -> int:
-    value = raw.get("max_position_embeddings", 2048)
-    return value if isinstance(value, int) else 2048
+    """max_position_embeddings, or what the rope stretches the original length to. Longrope turns otherwise in sequences
+    beyond its original length, from their first token on: KV means the same up to there only."""
+    positions: int = raw.get("max_position_embeddings") or 2048
+    ropes, phi = _ropes(raw), raw["model_type"] == "phi3"
+    if len(ropes) != 1:  # none, or by kind of layer: of these not all are stretched
+        return positions
+    told = raw.get("original_max_position_embeddings") or (4096 if phi else None)  # which transformers prefers
+    original: int = told or ropes[0].get("original_max_position_embeddings") or positions
+    kind = _rope_type(ropes[0])
+    if kind in ("longrope", "su") or (kind == "yarn" and phi):
+        return min(original, positions)
+    return max(positions, int(original * (ropes[0].get("factor") or 1))) if kind != "default" else positions
 
 
-def _sliding_window(raw: Raw) -> int | None:
-    # transformers' Mistral has a window of 4096 unless the configuration says null; Qwen needs it switched on.
-    default = 4096 if raw["model_type"] == "mistral" else None
-    window = raw.get("sliding_window", default) if raw.get("use_sliding_window", default is not None) else None
-    return window if isinstance(window, int) and window < _max_positions(raw) else None
+def _window(raw: Raw) -> int | None:
+    """What transformers takes as the window of layers that have one."""
+    if raw["model_type"] in ("qwen2", "qwen3") and not raw.get("use_sliding_window"):
+        return None
+    window: int | None = raw.get("sliding_window", 128 if raw["model_type"] == "gpt_oss" else 4096)
+    return window
 
 
-def _rope(raw: Raw) -> Raw:
+def _ropes(raw: Raw) -> list[Raw]:
+    """One for all layers, or one for each kind of them."""
     rope = raw.get("rope_parameters") or raw.get("rope_scaling")
-    return rope if isinstance(rope, dict) else {}
+    if not isinstance(rope, dict):
+        return []
+    by_kind: list[Raw] = [part for kind, part in rope.items() if kind in KINDS and isinstance(part, dict)]
+    return by_kind or [rope]
 
 
-def _rope_type(raw: Raw) -> object:
-    rope = _rope(raw)
+def _rope_type(rope: Raw) -> object:
     return rope.get("rope_type", rope.get("type", ROPES[0]))
 
 

@@ -7,17 +7,19 @@ from typing import Any
 
 from alora_runtime.errors import ModelError
 from alora_runtime.gguf.file import GgufFile
+from alora_runtime.gguf.gemma import GEMMA2, GEMMA3, Gemma, gemma_config
 from alora_runtime.gguf.rope import rope_parameters
 
 
 @dataclass(frozen=True)
 class Architecture:
     """model_type: transformers' name. paired: whether q and k rotate neighbouring rows, where transformers rotates the
-    halves of a head. numbers: keys that only this one has → fields of config.json."""
+    halves of a head. numbers: keys that only this one has → fields of config.json. gemma: what is Gemma's own."""
 
     model_type: str
     paired: bool
     numbers: dict[str, str] = field(default_factory=dict)
+    gemma: Gemma | None = None
 
 
 GRANITE = {
@@ -31,6 +33,8 @@ ARCHITECTURES = {
     "qwen2": Architecture("qwen2", paired=False),
     "qwen3": Architecture("qwen3", paired=False),
     "granite": Architecture("granite", paired=True, numbers=GRANITE),
+    "gemma2": Architecture("gemma2", paired=False, gemma=GEMMA2),
+    "gemma3": Architecture("gemma3_text", paired=False, gemma=GEMMA3),
 }
 """Mistral's files say that they are Llama, which computes the same."""
 
@@ -69,7 +73,8 @@ def read_config(file: GgufFile) -> dict[str, Any]:
     if dim < 2 or dim % 2:
         raise ModelError(f"{file.path}: a head must be of an even size, not of {dim}")
     rope, rope_keys = rope_parameters(file, prefix, dim, sizes["max_position_embeddings"])
-    _check(file, prefix, dim, sizes["max_position_embeddings"], {*rope_keys, *kind.numbers})
+    own = {*rope_keys, *kind.numbers, *(kind.gemma.keys if kind.gemma else ())}
+    _check(file, prefix, dim, None if kind.gemma else sizes["max_position_embeddings"], own)
     config = {
         "model_type": kind.model_type,
         **sizes,
@@ -87,7 +92,7 @@ def read_config(file: GgufFile) -> dict[str, Any]:
     for key, theirs in kind.numbers.items():
         value = file.get(f"{prefix}.{key}", float)
         config[theirs] = value or (dim**-0.5 if key == "attention.scale" else 1.0)
-    return config
+    return config | gemma_config(file, prefix, kind.gemma, config) if kind.gemma else config
 
 
 def _size(file: GgufFile, key: str) -> int:
@@ -103,14 +108,14 @@ def _rows(file: GgufFile, name: str) -> int:
     return int(file.tensors[name].shape[-1])
 
 
-def _check(file: GgufFile, prefix: str, dim: int, positions: int, own: set[str]) -> None:
-    """Whether nothing else is said that would change what is computed."""
+def _check(file: GgufFile, prefix: str, dim: int, positions: int | None, own: set[str]) -> None:
+    """Whether nothing else is said that would change what is computed. positions: of one without a window."""
     if file.get(f"{prefix}.attention.value_length", int) not in (None, dim):
         raise ModelError(f"{file.path}: {prefix}.attention.value_length must be its key_length, {dim}")
     if file.get(f"{prefix}.expert_count", int):
         raise ModelError(f"{file.path}: {prefix}.expert_count: mixtures of experts are not supported")
     window = file.get(f"{prefix}.attention.sliding_window", int)
-    if window and window < positions:
+    if window and positions and window < positions:
         raise ModelError(f"{file.path} attends through a sliding window of {window} tokens, which is not supported")
     known = {*SIZES, *OTHERS, *IDLE, *own}
     for key in sorted(file.keys):

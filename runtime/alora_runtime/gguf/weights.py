@@ -15,6 +15,7 @@ from gguf import GGMLQuantizationType, dequantize
 from alora_runtime.errors import ModelError
 from alora_runtime.gguf.architecture import Architecture
 from alora_runtime.gguf.file import GgufFile
+from alora_runtime.gguf.gemma import MODULES
 from alora_runtime.gguf.opening import Progress
 from alora_runtime.gguf.rope import FACTORS
 
@@ -32,7 +33,7 @@ LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-"""llama.cpp's names of modules → transformers'."""
+"""llama.cpp's names of modules → transformers'. Gemma has some of its own."""
 
 KEPT = {GGMLQuantizationType.F16: ("F16", 2), GGMLQuantizationType.BF16: ("BF16", 2)}
 """Types that safetensors has too, with their bytes a number; all others become float32, which holds them exactly."""
@@ -43,7 +44,8 @@ def write_weights(
 ) -> None:
     """Write all tensors under transformers' names, their rows in its order. Raises ModelError naming the tensor."""
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
-    names = {name: _name(file, name) for name in file.tensors if name != FACTORS}
+    layer = LAYER | MODULES if architecture.gemma else LAYER
+    names = {name: _name(file, name, layer) for name in file.tensors if name != FACTORS}
     _check_layers(file, config["num_hidden_layers"])
     header, total = _header(file, names)
     _check_room(file, target.parent, total)
@@ -55,14 +57,16 @@ def write_weights(
             values = _values(file, name)
             if architecture.paired and part in heads:
                 values = halves(file, name, values, heads[part])
+            if architecture.gemma and part.endswith("norm"):
+                values = _less_one(file, name, values)
             done += out.write(values.tobytes())
             if progress:
                 progress(done, total)
 
 
-def _name(file: GgufFile, name: str) -> str:
+def _name(file: GgufFile, name: str, layer: dict[str, str]) -> str:
     match = re.fullmatch(r"(?:blk\.(\d{1,9})\.)?(\w+)\.(weight|bias)", name)
-    module = (LAYER if match[1] else WHOLE).get(match[2]) if match else None
+    module = (layer if match[1] else WHOLE).get(match[2]) if match else None
     if match is None or module is None:
         raise ModelError(f"{file.path}: there is no place for the tensor {name} in a model of its architecture")
     return f"model.layers.{match[1]}.{module}.{match[3]}" if match[1] else f"{module}.{match[3]}"
@@ -113,6 +117,14 @@ def _values(file: GgufFile, name: str) -> np.ndarray:
         return np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32).reshape(shape)
     except (NotImplementedError, ValueError) as error:
         raise ModelError(f"{file.path}: {name} is of a type that cannot be read: {error}") from None
+
+
+def _less_one(file: GgufFile, name: str, values: np.ndarray) -> np.ndarray:
+    """Gemma's norms as transformers stores them."""
+    if values.dtype != np.float32:
+        raise ModelError(f"{file.path}: {name} is stored as {file.tensors[name].tensor_type.name}, not as F32")
+    less: np.ndarray = values - np.float32(1)
+    return less
 
 
 def halves(file: GgufFile, name: str, values: np.ndarray, heads: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from alora_runtime.compute.attention import Store, sides
+from alora_runtime.compute.attention import Scoring, Store, capped, read, sides
 from alora_runtime.compute.clusters import Cluster
 
 OPERATION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -17,19 +17,27 @@ OPERATION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 query `[1, heads, rows, dim]`, key and value `[1, kv_heads, slots, dim]`, mask `[rows, slots]` → shaped as query, but in
 memory `[1, rows, heads, dim]`; and `[1, heads, rows]`."""
 
+BLOCK = 256
+"""Rows whose capped scores are computed together."""
+
 FEW = 32
 """Rows up to which attention is bound by reading keys and values."""
 
 
-def attend(query: Tensor, store: Store, clusters: Sequence[Cluster], scale: float) -> Tensor:
+def attend(query: Tensor, store: Store, clusters: Sequence[Cluster], scoring: Scoring) -> Tensor:
     """query `[rows, heads, dim]` → `[rows, heads * dim]`."""
-    outputs = [_cluster(query[part.first : part.last], store, part, scale) for part in clusters]
+    if scoring.cap is not None:
+        clusters = [part for whole in clusters for part in whole.by_row()]
+        outputs = [_capped(query[part.first : part.last], store, part, scoring) for part in clusters]
+    else:
+        outputs = [_cluster(query[part.first : part.last], store, part, scoring) for part in clusters]
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output.reshape(len(query), -1)
 
 
-def _cluster(query: Tensor, store: Store, cluster: Cluster, scale: float) -> Tensor:
+def _cluster(query: Tensor, store: Store, cluster: Cluster, scoring: Scoring) -> Tensor:
     """`[rows, heads, dim]` → the same."""
+    scale = scoring.scale
     if cluster.stride is not None:
         output, weight = _each_its_own(query, store.slots, cluster, scale)
     else:
@@ -38,13 +46,37 @@ def _cluster(query: Tensor, store: Store, cluster: Cluster, scale: float) -> Ten
         else:
             keys, values = sides(store.slots.index_select(0, cluster.index))
         output, weight = flash(query, keys, values, cluster.mask, cluster.causal, scale)
-    if cluster.prefix is None:
+    if cluster.prefix is not None:
+        # Two softmaxes over parts of the slots are one over all, weighted by the sums of their exponentials.
+        keys, values = store.keys[:, :, cluster.prefix], store.values[:, :, cluster.prefix]
+        before, weight_before = flash(query, keys, values, None, False, scale)
+        share = torch.sigmoid(weight - weight_before)[..., None].to(output.dtype)
+        output = torch.lerp(before, output, share)
+        weight = torch.logaddexp(weight, weight_before) if scoring.sinks is not None else weight
+    if scoring.sinks is None:
         return output
-    # Two softmaxes over parts of the slots are one over all, weighted by the sums of their exponentials.
-    keys, values = store.keys[:, :, cluster.prefix], store.values[:, :, cluster.prefix]
-    before, weight_before = flash(query, keys, values, None, False, scale)
-    share = torch.sigmoid(weight - weight_before)[..., None].to(output.dtype)
-    return torch.lerp(before, output, share)
+    # A sink is a part with one score, whose value is zero.
+    return output * torch.sigmoid(weight - scoring.sinks)[..., None].to(output.dtype)
+
+
+def _capped(query: Tensor, store: Store, cluster: Cluster, scoring: Scoring) -> Tensor:
+    """`[rows, heads, dim]` → the same, where scores are capped, which the kernel can't. All scores of a block of rows
+    are in memory, in float32."""
+    assert scoring.cap is not None
+    assert scoring.sinks is None, "no architecture has both"
+    keys, values = (side[0].float() for side in read(store.slots, cluster))
+    mask = cluster.whole_mask(keys.shape[1], torch.float32, keys.device)
+    rows, heads, dim = query.shape
+    # The query heads of one KV head are further rows: `[kv_heads, heads / kv_heads * rows, dim]`.
+    packed = query.float().view(rows, len(keys), -1, dim).permute(1, 2, 0, 3) * scoring.scale
+    outputs = []
+    for first in range(0, rows, BLOCK):
+        part = packed[:, :, first : first + BLOCK]
+        scores = capped(part.flatten(1, 2) @ keys.transpose(1, 2), scoring.cap).view(*part.shape[:3], -1)
+        if mask is not None:
+            scores += mask[first : first + BLOCK]
+        outputs.append((scores.softmax(-1).flatten(1, 2) @ values).view(part.shape))
+    return torch.cat(outputs, dim=2).permute(2, 0, 1, 3).reshape(rows, heads, dim).to(query.dtype)
 
 
 def _each_its_own(query: Tensor, slots: Tensor, cluster: Cluster, scale: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alora_runtime.compute.attention import Store
+from alora_runtime.compute.attention import Scoring, Store
 from alora_runtime.compute.batch import Batcher
 from alora_runtime.compute.clusters import Cluster
 from alora_runtime.compute.cpu.adapters import FEW, JoinedAdapters
@@ -40,8 +40,8 @@ class Cpu:
         memory = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
         return torch.from_numpy(memory).view(dtype).view(shape)
 
-    def batcher(self, arena: Tensor, width: int) -> Batcher:
-        return Batcher(arena, width)
+    def batcher(self, arena: Tensor, width: int, window: int | None = None) -> Batcher:
+        return Batcher(arena, width, window)
 
     def matrix(self, weight: Tensor) -> Dense:
         return self._weights(weight)
@@ -60,8 +60,8 @@ class Cpu:
     def adapters(self, outputs: int) -> JoinedAdapters:
         return JoinedAdapters(outputs)
 
-    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scale: float) -> Tensor:
-        return attend(query, store, clusters, scale)
+    def attend(self, query: Tensor, store: Store, clusters: Sequence[Cluster], scoring: Scoring) -> Tensor:
+        return attend(query, store, clusters, scoring)
 
     def threads(self, multiplications: int) -> AbstractContextManager[None]:
         return threads_for(multiplications)
