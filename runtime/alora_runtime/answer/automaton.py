@@ -49,9 +49,9 @@ class Automaton:
 
 
 class Found(NamedTuple):
-    """Sequence number `index` stands at positions `start` … `end - 1`."""
+    """Sequence number `which` stands at positions `start` … `end - 1`."""
 
-    index: int
+    which: int
     start: int
     end: int
 
