@@ -90,7 +90,7 @@ class Task:
             return
         plain = self.matcher is None and self.request.temperature == 0.0 and self.request.repetition_penalty == 1.0
         place = len(self.live.generated)
-        known, plain = place < len(self.known), plain and best not in self._barred
+        known, plain = place < len(self.known), plain and best not in (*self.request.masked_tokens, self._barred)
         token = self.known[place] if known else best if plain else self._sample(logits[row])
         if self.request.logprobs:
             self.logprobs.append(top_logprobs(logits[row].log_softmax(-1), self.request.logprobs, token))
@@ -103,19 +103,20 @@ class Task:
         logits = self._penalised(logits, self.live.generated)
         if self.matcher is not None:
             logits = logits.masked_fill(~self._allowed(self.matcher, len(logits)), float("-inf"))
-        if barred := self._barred:
-            logits = logits.index_fill(0, torch.tensor(barred), float("-inf"))
+        if masked := self.request.masked_tokens:
+            logits = logits.index_fill(0, torch.tensor(masked), float("-inf"))
             if logits.max() == float("-inf"):
-                raise ConstraintError("no token can continue the answer: the only ones that could are masked")
+                raise ConstraintError("no token can continue the answer: all that could are in masked_tokens")
+        if (barred := self._barred) is not None:
+            others = logits.index_fill(0, torch.tensor(barred), float("-inf"))
+            logits = logits if others.max() == float("-inf") else others
         return self._drawn(logits, self.request.max_tokens - self._room)
 
     @property
-    def _barred(self) -> Sequence[int]:
-        """What must not be sampled here."""
-        masked, resumes = self.request.masked_tokens, self.request.resumes
-        if resumes is None or resumes.barred is None or self.live.generated:
-            return masked
-        return (*masked, resumes.barred)
+    def _barred(self) -> int | None:
+        """What must not come here, if anything else can."""
+        resumes = self.request.resumes
+        return resumes.barred if resumes and not self.live.generated else None
 
     @property
     def _room(self) -> int:
