@@ -49,7 +49,10 @@ def assert_enacted(oracle: Oracle, caller: Caller, exchange: Exchange) -> None:
         assert isinstance(exchange.completion.error, CallLimitError)
 
 
-PARTS = st.lists(st.integers(0, 3) | st.sampled_from([*WORDS.values(), (257,), (40, 258)]), max_size=6)
+WORD = st.sampled_from([*WORDS.values(), *WORDS.values(), (257,), (40, 258)])
+PARTS = st.lists(st.tuples(st.integers(0, 2), WORD), max_size=4).map(
+    lambda pairs: [part for pair in pairs for part in pair]
+)
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -65,10 +68,10 @@ SETTINGS = st.fixed_dictionaries(
 def callers(draw: st.DrawFn) -> Caller:
     """Programs of calls: who calls whom, with which words, how often, and what becomes of it."""
     callees = []
-    for name in draw(st.lists(st.sampled_from(sorted(WORDS)), min_size=1, unique=True)):
+    for name in draw(st.lists(st.sampled_from(sorted(WORDS)), min_size=2, unique=True)):
         answer = Request(
             (),
-            max_tokens=draw(st.integers(1, 6)),
+            max_tokens=draw(st.integers(1, 8)),
             ignore_eos=True,
             logprobs=VOCABULARY,
             constraint=script(*draw(PARTS)),
@@ -90,10 +93,10 @@ def callers(draw: st.DrawFn) -> Caller:
     ]
     request = Request(
         context,
-        max_tokens=draw(st.integers(1, 14)),
+        max_tokens=draw(st.integers(1, 18)),
         ignore_eos=True,
         logprobs=VOCABULARY,
-        constraint=script(*draw(PARTS)),
+        constraint=script(*draw(PARTS.filter(len))),
         **draw(SETTINGS),
     )
     backs: list[Return] = draw(st.lists(st.sampled_from(["keep", "keep", "drop", "stop"]), min_size=1, max_size=4))
@@ -101,7 +104,7 @@ def callers(draw: st.DrawFn) -> Caller:
     def handler(call: Called) -> Return:
         return backs[(call.depth + call.place) % len(backs)]
 
-    return Caller(request, callees, draw(st.integers(1, 5)), draw(st.integers(1, 3)), handler)
+    return Caller(request, callees, draw(st.sampled_from([6, 6, 1, 2])), draw(st.sampled_from([3, 3, 1])), handler)
 
 
 @given(
@@ -110,7 +113,7 @@ def callers(draw: st.DrawFn) -> Caller:
     chunk=st.sampled_from([3, 2048]),
     reuse=st.booleans(),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_programs_of_calls(
     make_engine: Callable[..., Engine], oracle: Oracle, programs: list[Caller], slots: int, chunk: int, reuse: bool
 ) -> None:

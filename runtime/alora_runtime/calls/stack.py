@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from alora_runtime.calls.records import Called, Callee, Caller, Exchange, Hearer, Return
-from alora_runtime.errors import CallError, CallLimitError
+from alora_runtime.errors import CallError, CallLimitError, EngineError
 from alora_runtime.requests import Completion, Delta, Finish, Request, Run, Suspended, Trigger
 
 SOON = 4
@@ -122,6 +122,9 @@ class CallStack:
     def fail(self, error: BaseException) -> None:
         """Nothing can come of what is wanted now, or a hearer failed, who hears no more."""
         self._hearer = None
+        if isinstance(error, EngineError) and not isinstance(error, CallError) and self.calls:
+            why = f"nothing can go on after the call of {self.calls[-1].name!r}: {error}; {self._bill()}"
+            error = _caused(CallError(why), error)
         if self.exchange is None:
             self._end("error", error)
         else:
@@ -199,9 +202,8 @@ class CallStack:
         in_time = monotonic() < self._levels[0].deadline
         if len(self._levels) > 1 and finish != "cancelled" and (in_time or finish != "timeout"):
             why = str(error) if finish == "error" else "it has taken longer than its time-out"
-            failed = CallError(f"{self.calls[level.number].name!r} was called and failed: {why}; {self._bill()}")
-            failed.__cause__ = error
-            finish, error = "error", failed
+            told = f"{self.calls[level.number].name!r} was called and failed: {why}; {self._bill()}"
+            finish, error = "error", _caused(CallError(told), error)
         self._end(finish, error)
 
     def _end(self, finish: Finish, error: BaseException | None) -> None:
@@ -231,3 +233,9 @@ class CallStack:
             f"{len(self.calls)} of {self.caller.budget} calls made, {spent['prefilled']} tokens computed, "
             f"{spent['generated'] + spent['forced']} written"
         )
+
+
+def _caused(error: BaseException, cause: BaseException | None) -> BaseException:
+    """As `raise error from cause` leaves it."""
+    error.__cause__ = cause
+    return error
