@@ -365,7 +365,7 @@ class Engine:
         top, best = self.model.best(logits)
         sound = all(map(isfinite, top))
         for (live, own), first in zip(ready, places, strict=True):
-            last = first + len(own)
+            last, place = first + len(own), len(live.generated)
             task = self._tasks.get(live.ticket)
             if task is None:  # a listener has just cancelled it
                 continue
@@ -376,6 +376,8 @@ class Engine:
             except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
                 self._end(task, "error", error)
                 continue
+            if task.begun == place:
+                task.row = self._work.kept(own[-1])
             raised = None if finish or task.listener is None else self._tell(task)
             if raised is not None and live.ticket in self._tasks:
                 self._end(task, "error", raised)
@@ -402,6 +404,8 @@ class Engine:
         if task.ending[0] in ("cancelled", "timeout", "error"):
             task.live.pin = None
         self._work.scheduler.cancel(task.live)
+        if task.suspended is not None and task.row is not None:
+            self._work.scheduler.keep_row(task.live, task.begun, task.row)
         self._close(task)
 
     def _close(self, task: Task) -> None:

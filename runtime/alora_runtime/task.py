@@ -14,7 +14,7 @@ from alora_runtime.answer.sampling import key_of, penalised, sample, top_logprob
 from alora_runtime.answer.watch import Invoked, Watch
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion, Delta, Finish, Listener, Matcher, Request, Suspended
-from alora_runtime.schedule.sequence import Live
+from alora_runtime.schedule.sequence import Live, Row
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +24,8 @@ class Task:
     stops: every token that ends it; stop: the one that is written where the grammar allows nothing more.
     text: kept token by token where somebody listens or it decides of the end. told: tokens and characters given out.
     watch: for invocations. suspended: what has been written before and after the one that came. earlier: the reply as
-    far as other requests wrote it.
+    far as other requests wrote it. begun: where it last wrote what may begin an invocation; row: that of the token
+    before, from which a caller goes on that drops its call.
     known: how the answer begins, where it was begun once before; these tokens are not chosen again.
     ending: how it ends, once that is decided, and by which error. result: what was given out at last.
     forced: places of the tokens that the grammar decided.
@@ -54,6 +55,8 @@ class Task:
     key: bytes = b""
     earlier: tuple[int, ...] = ()
     suspended: Suspended | None = None
+    begun: int = -1
+    row: Row | None = None
 
     def __post_init__(self) -> None:
         request = self.request
@@ -95,6 +98,8 @@ class Task:
         if self.request.logprobs:
             self.logprobs.append(top_logprobs(logits[row].log_softmax(-1), self.request.logprobs, token))
         self._append(token)
+        if self.watch is not None and self.watch.clear[0] == place:
+            self.begun = place
         if self.matcher and self.finish in (None, "length"):
             self.matcher.accept(token)
             self._force(self.matcher)
@@ -187,6 +192,7 @@ class Task:
         self.logprobs = kept + [{}] * len(found.rest) if self.request.logprobs else []
         resumes, key = self.request.resumes, self.key or key_of(self.request.seed, self.request.runs)
         everything = (*resumes.written, *written) if resumes else tuple(written)
+        self.row = self.row if self.begun == found.before else None
         self.suspended = Suspended(found.name, tuple(written[found.before :]), reply, everything, key)
         self.finish, self.watch = "invoked", None
 

@@ -48,6 +48,7 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
     for field, (low, high) in NUMBERS.items():
         if (value := getattr(request, field)) is not None or field != "timeout":
             changed[field] = _between(field, _number(field, value), low, high)
+    changed["ignore_eos"] = _truth("ignore_eos", request.ignore_eos)
     changed["runs"] = [_run(place, run, adapters, vocabulary) for place, run in enumerate(request.runs)]
     for field in ("stop_tokens", "masked_tokens"):
         changed[field] = _tokens(field, getattr(request, field), vocabulary)
@@ -184,6 +185,14 @@ def _integer(field: str, value: object) -> int:
         return index(_no_bool(value))
     except (TypeError, ValueError, RuntimeError):
         raise RequestError(f"{field} must be an integer, not {value!r}") from None
+
+
+def _truth(field: str, value: object) -> bool:
+    """An array of several has none."""
+    try:
+        return bool(value)
+    except Exception:
+        raise RequestError(f"{field} must be true or false, not {value!r}") from None
 
 
 def _number(field: str, value: object) -> float:

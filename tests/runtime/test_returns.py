@@ -195,7 +195,7 @@ def test_what_a_call_costs(
     known = min(active_at, len(word) - 1)
     assert (answer.prefilled, answer.generated) == (len(word) - known, 3)
     own = exchange.completion
-    kept = {"keep": 1 + 3 - (active_at == len(word)), "drop": 1, "stop": 0}[back]
+    kept = {"keep": 1 + 3 - (active_at == len(word)), "drop": 0, "stop": 0}[back]
     assert own.prefilled == len(CONTEXT) + kept
     written = 3 + len(word) if back == "stop" else 9
     assert own.generated + own.forced == written
