@@ -86,12 +86,13 @@ class TextTrigger:
 class Suspended:
     """An answer in the middle of which somebody is called; another request goes on with it (`Request.resumes`).
 
-    trigger: whose invocation was written. invocation: its tokens, as they were written. reply: the tokens before it,
-        and before every earlier call: they make the text, in which a character or a stop string may go across a call.
+    trigger: whose invocation was written. invocation: its tokens; of a text, those that it is tokenised to.
+    reply: the tokens before it, and before every earlier call: they make the text, in which a character or a stop
+        string may go across a call.
     written: all tokens that were written, invocations among them: they count for `max_tokens`, for the positions of
         random numbers, and for the constraint. key: what random numbers are made from.
-    barred: a token that must not be the next one, unless the constraint forces it: the first of an invocation that is
-        dropped, since the same context would only write it again.
+    first: the token that the invocation began with. dropped: whether that must not be the next one, unless nothing else
+        can be: where a call leaves nothing behind, the same context would only write it again.
     """
 
     trigger: str
@@ -99,7 +100,8 @@ class Suspended:
     reply: Sequence[int]
     written: Sequence[int]
     key: bytes
-    barred: int | None = None
+    first: int
+    dropped: bool = False
 
     def __post_init__(self) -> None:
         for name in ("invocation", "reply", "written"):

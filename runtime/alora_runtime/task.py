@@ -121,7 +121,7 @@ class Task:
     def _barred(self) -> int | None:
         """What must not come here, if anything else can."""
         resumes = self.request.resumes
-        return resumes.barred if resumes and not self.live.generated else None
+        return resumes.first if resumes and resumes.dropped and not self.live.generated else None
 
     @property
     def _room(self) -> int:
@@ -193,7 +193,8 @@ class Task:
         resumes, key = self.request.resumes, self.key or key_of(self.request.seed, self.request.runs)
         everything = (*resumes.written, *written) if resumes else tuple(written)
         self.row = self.row if self.begun == found.before else None
-        self.suspended = Suspended(found.name, tuple(written[found.before :]), reply, everything, key)
+        first = found.tokens[0] if found.rest else written[found.before]
+        self.suspended = Suspended(found.name, tuple(found.tokens), reply, everything, key, first)
         self.finish, self.watch = "invoked", None
 
     @property

@@ -147,8 +147,8 @@ def _suspended(resumes: object, vocabulary: int) -> Suspended:
     if not isinstance(resumes.key, bytes) or len(resumes.key) != KEY_BYTES:
         raise RequestError(f"the key of what is resumed must be {KEY_BYTES} bytes, not {resumes.key!r}")
     reply, written = (_tokens("what is resumed", own, vocabulary) for own in (resumes.reply, resumes.written))
-    barred = None if resumes.barred is None else _tokens("resumes.barred", [resumes.barred], vocabulary)[0]
-    return replace(resumes, reply=reply, written=written, barred=barred)
+    first = _tokens("what is resumed", [resumes.first], vocabulary)[0]
+    return replace(resumes, reply=reply, written=written, first=first, dropped=_truth("dropped", resumes.dropped))
 
 
 def _run(place: int, run: object, adapters: Collection[str], vocabulary: int) -> Run:

@@ -37,7 +37,7 @@ SOME = 120
 
 CONTEXT = tuple(11 * index % 256 for index in range(24))
 CALLS = [Trigger("one", INVOCATION), TextTrigger("text", "ab?")]
-HALF = Suspended("one", INVOCATION, (65, 66), (65, 66, *INVOCATION), b"k" * 16, barred=INVOCATION[0])
+HALF = Suspended("one", INVOCATION, (65, 66), (65, 66, *INVOCATION), b"k" * 16, INVOCATION[0], dropped=True)
 REQUESTS = [
     Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True),
     Request([Run(CONTEXT), Run(INVOCATION, "one")], choices=[(65, 66), (65, 67), (70,)]),

@@ -22,7 +22,7 @@ from alora_runtime.requests import KEY_BYTES
 
 CONTEXT = tuple(7 * index % 256 for index in range(30))
 GOOD = Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True)
-SUSPENDED = Suspended("a", (2,), (1,), (1, 2), b"k" * KEY_BYTES)
+SUSPENDED = Suspended("a", (2,), (1,), (1, 2), b"k" * KEY_BYTES, 2)
 TWO = Trigger("a", (1, 2))
 
 WRONG: dict[str, list[Any]] = {
@@ -60,7 +60,8 @@ WRONG: dict[str, list[Any]] = {
         *(replace(SUSPENDED, key=key) for key in (None, "k" * KEY_BYTES, b"k")),  # type: ignore[arg-type]
         *(replace(SUSPENDED, written=tokens) for tokens in ((1.5,), (-1,), (1, 2, 3, 4))),  # type: ignore[arg-type]
         *(replace(SUSPENDED, reply=tokens) for tokens in ((1.5,), ("a",), (10**9,))),  # type: ignore[arg-type]
-        *(replace(SUSPENDED, barred=token) for token in (1.5, "a", -1, True, (1,))),  # type: ignore[arg-type]
+        *(replace(SUSPENDED, first=token) for token in (None, 1.5, "a", -1, True, (1,))),  # type: ignore[arg-type]
+        replace(SUSPENDED, dropped=torch.tensor([1, 2])),  # type: ignore[arg-type]
     ],
 }
 

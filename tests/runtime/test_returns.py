@@ -11,9 +11,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alora_runtime import AsyncEngine, Completion, Constraint, Delta, Engine, Request, Run, Trigger
+from alora_runtime import (
+    AsyncEngine,
+    Completion,
+    Constraint,
+    Delta,
+    Engine,
+    Request,
+    Run,
+    Suspended,
+    TextTrigger,
+    Trigger,
+)
 from alora_runtime.calls.records import Called, Callee, Caller, Exchange, Return
 from alora_runtime.calls.serving import Switchboard, complete
+from alora_runtime.calls.stack import SOON, CallStack
 from alora_runtime.errors import CallError, CallLimitError, CapacityError, ConstraintError, RequestError
 from tests.runtime.checkpoints import VOCABULARY, Oracle
 from tests.runtime.scripts import LETTERS, Script, script
@@ -407,3 +419,29 @@ def test_what_is_wrong_is_told_before_anything_runs(engine: Engine, message: str
     with pytest.raises(RequestError, match=message):
         Switchboard(engine).submit(caller(1, **fields))
     assert not engine.busy
+
+
+@pytest.mark.parametrize("back", ["keep", "drop"])
+def test_a_text_calls(engine: Engine, back: Return) -> None:
+    """What was written is kept, the adapter's invocation is another one."""
+    asked = replace(callee(), trigger=TextTrigger("one", "xyz?"), invocation=ONE)
+    exchange = together(engine, caller("ab", "xyz?", 3, callees=[asked], handler=always(back)))[0]
+    answer, own = exchange.calls[0].answer, exchange.completion
+    assert answer is not None
+    prompt = Request([Run((*CONTEXT, *own.tokens[:2])), Run(ONE, "one")], max_tokens=3, ignore_eos=True)
+    assert engine.generate([prompt])[0].tokens == answer.tokens
+    kept = (*LETTERS.encode("xyz?").ids, *answer.tokens) if back == "keep" else ()
+    masked = LETTERS.encode("x").ids if back == "drop" else ()
+    after = Request([Run((*CONTEXT, *own.tokens[:2], *kept))], max_tokens=1, masked_tokens=masked)
+    assert engine.generate([after])[0].tokens[0] == own.tokens[2]
+
+
+def test_hints_for_eviction() -> None:
+    """Of what a caller leaves, until it goes on; of the branch of the one it calls, that nobody does."""
+    stack = CallStack(caller(2, ONE))
+    assert stack.request is not None
+    assert stack.request.next_use == SOON
+    suspended = Suspended("one", ONE, (1, 2), (1, 2, *ONE), b"k" * 16, ONE[0])
+    stack.receive(Completion((1, 2), "", "invoked", suspended=suspended))
+    assert stack.request is not None
+    assert stack.request.next_use == ((len(CONTEXT) + 2, SOON), (None, 0))

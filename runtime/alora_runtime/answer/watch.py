@@ -17,13 +17,14 @@ _automaton = lru_cache(maxsize=64)(Automaton)
 
 
 class Invoked(NamedTuple):
-    """Whose invocation it is. It ends before token `end` and begins behind token `before` and `rest`: the tokens of
-    what stands, in the one that follows, before the invocation."""
+    """Whose invocation it is, and its tokens. It ends before token `end` and begins behind `before` tokens and `rest`:
+    the tokens of what stands, in the one that follows, before the invocation."""
 
     end: int
     before: int
-    rest: tuple[int, ...]
+    rest: Sequence[int]
     name: str
+    tokens: Sequence[int]
 
 
 class Kind(Protocol):
@@ -50,7 +51,10 @@ class _InTokens:
     @property
     def found(self) -> Invoked | None:
         found = self._search.found
-        return found and Invoked(found.end, found.start, (), self._triggers[found.which].name)
+        if found is None:
+            return None
+        trigger = self._triggers[found.which]
+        return Invoked(found.end, found.start, (), trigger.name, trigger.tokens)
 
     @property
     def clear(self) -> tuple[int, int | None]:
@@ -74,9 +78,10 @@ class _InText:
             return None
         before = self._whole_tokens(found.start)
         letters = self._text.text[self._text.ends[before - 1] if before else 0 : found.start]
-        rest = tuple(self._vocabulary.spelled(letters)) if letters else ()
+        rest = self._vocabulary.spelled(letters) if letters else ()
+        trigger = self._triggers[found.which]
         end = self._text.tokens_of(found.end) - self._earlier
-        return Invoked(end, before - self._earlier, rest, self._triggers[found.which].name)
+        return Invoked(end, before - self._earlier, rest, trigger.name, self._vocabulary.spelled(trigger.text))
 
     @property
     def clear(self) -> tuple[int, int | None]:
@@ -117,7 +122,7 @@ class Watch:
     @property
     def found(self) -> Invoked | None:
         """What ends the answer, if nothing better follows."""
-        return min(filter(None, (kind.found for kind in self.kinds)), default=None)
+        return min(filter(None, (kind.found for kind in self.kinds)), key=lambda one: one[:2], default=None)
 
     @property
     def clear(self) -> tuple[int, int | None]:

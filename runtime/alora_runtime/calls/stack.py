@@ -12,9 +12,9 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from alora_runtime.calls.records import Called, Callee, Caller, Exchange, Hearer, Return
+from alora_runtime.calls.records import Called, Caller, Exchange, Hearer, Return
 from alora_runtime.errors import CallError, CallLimitError, EngineError
-from alora_runtime.requests import Completion, Delta, Finish, Request, Run, Suspended, Trigger
+from alora_runtime.requests import Completion, Delta, Finish, Request, Run, Suspended
 
 SOON = 4
 """So many requests later one goes on from what a caller leaves; those of others may come between."""
@@ -169,20 +169,17 @@ class CallStack:
             self._open(replace(callee.answer, runs=runs, next_use=later), callee.invokes)
 
     def _go_on(self, level: _Level, suspended: Suspended, call: Called, back: Return) -> None:
-        callee, runs = self._callees[call.name], level.context()
-        # A text may begin within a token: then what was written is more than the invocation.
-        invocation = suspended.invocation if isinstance(callee.trigger, Trigger) else callee.before
+        runs = level.context()
         if back == "keep":
-            runs.append(Run((*invocation, *self._answer(callee, call)), level.adapter))
-        else:
-            suspended = replace(suspended, barred=invocation[0])
-        self._send(replace(level.request, runs=runs, resumes=suspended))
+            runs.append(Run((*suspended.invocation, *self._answer(call)), level.adapter))
+        self._send(replace(level.request, runs=runs, resumes=replace(suspended, dropped=back == "drop")))
 
-    def _answer(self, callee: Callee, call: Called) -> Sequence[int]:
+    def _answer(self, call: Called) -> Sequence[int]:
         """Without the token that ended it."""
         assert call.answer is not None
-        tokens, stops = call.answer.tokens, set(callee.answer.stop_tokens)
-        if not callee.answer.ignore_eos:
+        limits, tokens = self._callees[call.name].answer, call.answer.tokens
+        stops = set(limits.stop_tokens)
+        if not limits.ignore_eos:
             stops.update(self._eos)
         return tokens[:-1] if call.answer.finish == "stop" and tokens[-1:] and tokens[-1] in stops else tokens
 
