@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import alora_runtime
 from alora_runtime import (
     AsyncEngine,
     Completion,
@@ -445,3 +448,13 @@ def test_hints_for_eviction() -> None:
     stack.receive(Completion((1, 2), "", "invoked", suspended=suspended))
     assert stack.request is not None
     assert stack.request.next_use == ((len(CONTEXT) + 2, SOON), (None, 0))
+
+
+def test_the_python_of_the_readme_runs(make_engine: Callable[..., Engine], adapters: dict[str, Path]) -> None:
+    engine, readme = make_engine(), Path(alora_runtime.__file__).parent.parent / "README.md"
+    engine.add_adapter("certainty", adapters["one"])
+    word = engine.generate([Request([Run(CONTEXT)], max_tokens=6)])[0].tokens[4:6]
+    names: dict[str, Any] = {"engine": engine, "prompt": CONTEXT, "invocation": word, "yes": (65,), "no": (66, 67)}
+    [shown] = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL)
+    exec(compile(shown, "README.md", "exec"), names)
+    assert names["exchange"].calls[0].name == "certainty"
