@@ -30,7 +30,7 @@ class Task:
     ending: how it ends, once that is decided, and by which error. result: what was given out at last.
     forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
-    key: what the random numbers are made from, once one is drawn.
+    room: most tokens that it may write. key: what the random numbers are made from, once one is drawn.
     plain: every token is simply the most likely one, and nobody looks at it before the end.
     """
 
@@ -50,6 +50,7 @@ class Task:
     forced: list[int] = field(default_factory=list)
     finish: Finish | None = None
     plain: bool = field(init=False)
+    room: int = field(init=False)
     choice: int | None = None
     choice_logprobs: tuple[float, ...] = ()
     key: bytes = b""
@@ -60,6 +61,7 @@ class Task:
 
     def __post_init__(self) -> None:
         request = self.request
+        self.room = request.room
         if request.resumes is not None:
             self.earlier, self.key = tuple(request.resumes.reply), request.resumes.key
             if self.told == (0, 0):  # by this request: the rest was told by those before
@@ -93,7 +95,8 @@ class Task:
             return
         plain = self.matcher is None and self.request.temperature == 0.0 and self.request.repetition_penalty == 1.0
         place = len(self.live.generated)
-        known, plain = place < len(self.known), plain and best not in (*self.request.masked_tokens, self._barred)
+        plain = plain and best not in self.request.masked_tokens and best != self._barred
+        known = place < len(self.known)
         token = self.known[place] if known else best if plain else self._sample(logits[row])
         if self.request.logprobs:
             self.logprobs.append(top_logprobs(logits[row].log_softmax(-1), self.request.logprobs, token))
@@ -115,18 +118,14 @@ class Task:
         if (barred := self._barred) is not None:
             others = logits.index_fill(0, torch.tensor(barred), float("-inf"))
             logits = logits if others.max() == float("-inf") else others
-        return self._drawn(logits, self.request.max_tokens - self._room)
+        written = len(self.request.resumes.written) if self.request.resumes else 0
+        return self._drawn(logits, written + len(self.live.generated))
 
     @property
     def _barred(self) -> int | None:
         """What must not come here, if anything else can."""
         resumes = self.request.resumes
         return resumes.first if resumes and resumes.dropped and not self.live.generated else None
-
-    @property
-    def _room(self) -> int:
-        """Most tokens that may still be written."""
-        return self.request.room - len(self.live.generated)
 
     def _penalised(self, logits: Tensor, written: Iterable[int]) -> Tensor:
         request = self.request
@@ -160,7 +159,7 @@ class Task:
             self.finish = "stop"
         elif self.text is not None and self.text.cut is not None:
             self.finish = "stop_string"
-        elif not self.finish and not self._room:
+        elif not self.finish and len(self.live.generated) == self.room:
             self.finish = "length"
 
     def _cut(self) -> None:
@@ -237,17 +236,18 @@ class Task:
         """Append what must come; whether that was anything. An answer that is whole is not cut, even where there is no
         room for its stop token."""
         tokens = matcher.forced()
-        room = self._room
+        room = self.room - len(self.live.generated)
         whole = matcher.done and len(tokens) <= room
         if matcher.done and self.stop is not None:
             tokens.append(self.stop)
         for token in tokens[:room]:
+            if self.finish is not None:
+                break
             if token in self.request.masked_tokens and token != self.stop:
                 raise ConstraintError(f"the constraint leaves nothing but token {token}, which is in masked_tokens")
-            if self.finish is None:
-                self.forced.append(len(self.live.generated))
-                self._append(token)
-                self.logprobs += [{}] if self.request.logprobs else []
+            self.forced.append(len(self.live.generated))
+            self._append(token)
+            self.logprobs += [{}] if self.request.logprobs else []
         if whole and self.finish in (None, "length"):
             self.finish = "stop"
         return bool(tokens) or matcher.done

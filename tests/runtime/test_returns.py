@@ -321,6 +321,25 @@ def test_a_handler_that_fails(engine: Engine) -> None:
     assert told == "the handler of a call of 'one' must return keep, drop or stop, not 'forget'"
 
 
+def test_an_interrupt_ends_its_own_exchange_and_is_raised(engine: Engine) -> None:
+    def handler(_: Called) -> Return:
+        raise KeyboardInterrupt
+
+    board = Switchboard(engine)
+    interrupted, other = board.submit(caller(2, ONE, 2, handler=handler)), board.submit(caller(2, ONE, 2))
+    done: dict[int, Any] = {}
+    raised = 0
+    while board.busy:
+        try:
+            done |= board.step()
+        except KeyboardInterrupt:
+            raised += 1
+        engine.check()
+    assert raised == 1
+    assert isinstance(done[interrupted].completion.error, KeyboardInterrupt)
+    assert done[other].completion.finish == "length"
+
+
 @pytest.mark.parametrize("steps", range(12))
 def test_cancelled_at_any_moment(engine: Engine, steps: int) -> None:
     board = Switchboard(engine)
@@ -398,6 +417,8 @@ def test_tasks(engine: Engine) -> None:
     assert engine.inspect().held == 0
 
 
+SUSPENDED = Suspended("one", ONE, (), ONE, b"k" * 16, ONE[0])
+
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("budget must be a whole number of at least 1, not 0", {"budget": 0}),
     ("budget must be a whole number of at least 1, not True", {"budget": True}),
@@ -411,6 +432,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("callee 'one': its answer must have no runs", {"callees": [callee(answer={"runs": [Run((1,))]})]}),
     ("callee 'one': its triggers are those", {"callees": [callee(answer={"triggers": [Trigger("a", (1,))]})]}),
     ("the caller's request: two triggers are named 'one'", {"callees": [callee(), callee()]}),
+    ("callee 'one': it resumes another", {"callees": [callee(answer={"resumes": SUSPENDED})]}),
+    ("the caller's request: it resumes another", {"resumes": SUSPENDED}),
     ("callees must be Callee, not str", {"callees": ["one"]}),
     ("the caller's request: top_p must be between", {"top_p": 2.0}),
     ("trigger 'one' has token id 999", {"callees": [callee("one", (999,))]}),

@@ -52,6 +52,8 @@ def _check_callee(callee: Callee, caller: Caller, adapters: Collection[str], voc
 def _check(who: str, request: Request, written: Request, adapters: Collection[str], vocabulary: int) -> None:
     if written.triggers:
         raise RequestError(f"{who}: its triggers are those of whom it may invoke; leave them out")
+    if written.resumes is not None:
+        raise RequestError(f"{who}: it resumes another request; only requests of the engine can")
     try:
         checked(request, adapters, vocabulary)
     except RequestError as error:

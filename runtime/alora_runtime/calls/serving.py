@@ -49,13 +49,15 @@ class Switchboard:
         """One step of the engine; callers that are done, and requests of others, by ticket."""
         self._arrived.extend(self.engine.step())
         while self._arrived:
-            self._receive(*self._arrived[0])
-            self._arrived.popleft()
+            self._receive(*self._arrived.popleft())
         done, self._done = self._done, []
         return done
 
     def generate(self, callers: Sequence[Caller]) -> list[Exchange]:
-        """Serve callers together, each going on as soon as it can; in the order given. Raises what they end with."""
+        """Serve callers together, each going on as soon as it can; in the order given. Raises what they end with.
+
+        What else is raised cancels all of them: `step` still returns them.
+        """
         tickets: list[int] = []
         try:
             tickets += (self.submit(caller) for caller in callers)
@@ -92,10 +94,13 @@ class Switchboard:
                 stack.decide(checked_return(stack.call, stack.caller.handler(stack.call)))
             if stack.request is not None:
                 self._under_way[self._send(stack)] = own, stack
-        except Exception as error:  # of a handler or a hearer, or there is no room for what is kept
+        except BaseException as error:  # of a handler or a hearer, or there is no room for what is kept
             stack.fail(error)
-        if stack.exchange is not None:
-            self._done.append((own, stack.exchange))
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if stack.exchange is not None:
+                self._done.append((own, stack.exchange))
 
 
 async def complete(served: AsyncEngine, caller: Caller, hearer: Hearer | None = None) -> Exchange:
