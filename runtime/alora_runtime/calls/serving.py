@@ -59,21 +59,23 @@ class Switchboard:
         What else is raised cancels all of them: `step` still returns them.
         """
         tickets: list[int] = []
+        results: dict[int, Any] = {}
+        others: list[tuple[int, Completion | Exchange]] = []
         try:
-            tickets += (self.submit(caller) for caller in callers)
-            results: dict[int, Any] = {}
-            others: list[tuple[int, Completion | Exchange]] = []
+            for caller in callers:
+                tickets.append(self.submit(caller))
             while not results.keys() >= set(tickets):
                 for ticket, result in self.step():
                     if ticket in tickets:
                         results[ticket] = result
                     else:
                         others.append((ticket, result))
-            self._done += others
         except BaseException:
             for ticket in tickets:
                 self.cancel(ticket)
             raise
+        finally:
+            self._done += others
         for ticket in tickets:
             if results[ticket].completion.error:
                 raise results[ticket].completion.error
