@@ -1,6 +1,6 @@
 """What calls by the model itself cost: `python -m benchmarks.calls [--repeats N] [--threads N] [--processor-time]`.
 
-A base model reads 2,048 tokens and writes 76, with four calls of an adapter in between; each call is an invocation of
+A base model reads 2,048 tokens and writes 88, with four calls of an adapter in between; each call is an invocation of
 three tokens, an answer of four, and both stay in the context. Prints a Markdown table of medians with their extremes.
 """
 
