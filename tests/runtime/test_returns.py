@@ -383,6 +383,17 @@ def test_preempted_and_evicted_in_the_middle(make_engine: Callable[..., Engine],
     assert engine.stats.evicted > 0
 
 
+def test_preempted_while_one_calls_and_is_called(make_engine: Callable[..., Engine], oracle: Oracle) -> None:
+    """Short prompts that are admitted together and have no room to grow together."""
+    engine = make_engine(cache_tokens=64)
+    callees = [callee(answer={"max_tokens": 8}), callee("plain", PAD)]
+    long = caller(6, ONE, 6, PAD, 6, callees=callees, max_tokens=26)
+    many = [replace(long, request=replace(long.request, runs=[Run((index, 7, 9))])) for index in range(4)]
+    for one, exchange in zip(many, together(engine, *many), strict=True):
+        assert_enacted(oracle, one, exchange)
+    assert engine.stats.preempted > 0
+
+
 def test_tasks(engine: Engine) -> None:
     """The same for asyncio; a handler may be waited for, a task cancelled, others use the engine."""
 
