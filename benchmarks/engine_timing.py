@@ -29,16 +29,18 @@ class Times:
         return f"{self.middle * 1e3:.4g} ms ({low:.4g} … {high:.4g})"
 
 
-def side_by_side(jobs: Mapping[str, Prepared], repeats: int) -> dict[str, Times]:
+def side_by_side(
+    jobs: Mapping[str, Prepared], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Times]:
     """Each job once to warm up, then `repeats` rounds of all in turn."""
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     gc.collect()
     for _ in range(repeats + 1):
         for name, prepare in jobs.items():
             job = prepare()
-            began = time.perf_counter()
+            began = clock()
             job()
-            taken[name].append(time.perf_counter() - began)
+            taken[name].append(clock() - began)
     return {name: Times(tuple(seconds[1:])) for name, seconds in taken.items()}
 
 

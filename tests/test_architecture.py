@@ -53,7 +53,7 @@ def imports(path: Path) -> list[tuple[str, ast.AST]]:
 
 ROOMS = {
     "alora_flow/language": ["report", "syntax", "meaning", "checking", "printing"],
-    "runtime/alora_runtime": ["cache", "answer", "schedule", "adapters", "compute", "gguf"],
+    "runtime/alora_runtime": ["cache", "answer", "schedule", "adapters", "compute", "gguf", "calls"],
 }
 """Folders whose rooms have an order of their own, each may import from those before it."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alora_runtime.aio import AsyncEngine
     from alora_runtime.answer.constraints import Constraint
     from alora_runtime.engine import Engine
-    from alora_runtime.requests import Completion, Delta, Request, Run
+    from alora_runtime.requests import Completion, Delta, Request, Run, Suspended, TextTrigger, Trigger
 
 # Before torch is imported, which reads it once: OpenMP threads that spin while they wait make every step up to 30 times
 # slower as soon as anything else wants the cores.
@@ -20,7 +20,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Weights are read from end to end in every step: in pages of 2 MiB, where the system has them, up to 40 % faster.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-__all__ = ["AsyncEngine", "Completion", "Constraint", "Delta", "Engine", "Request", "Run"]
+__all__ = [
+    "AsyncEngine",
+    "Completion",
+    "Constraint",
+    "Delta",
+    "Engine",
+    "Request",
+    "Run",
+    "Suspended",
+    "TextTrigger",
+    "Trigger",
+]
 
 _HOME = {
     "AsyncEngine": "aio",
@@ -30,6 +41,9 @@ _HOME = {
     "Engine": "engine",
     "Request": "requests",
     "Run": "requests",
+    "Suspended": "requests",
+    "TextTrigger": "requests",
+    "Trigger": "requests",
 }
 
 

@@ -25,11 +25,12 @@ from alora_runtime.adapters.library import Library
 from alora_runtime.answer.choices import ChoiceTrie
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
+from alora_runtime.answer.watch import Watch
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
 from alora_runtime.gguf.opening import Progress, model_folder
 from alora_runtime.inspection import CachedRun, Inspection
-from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request
+from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, TextTrigger
 from alora_runtime.schedule.pace import Pace
 from alora_runtime.schedule.sequence import Live, Row
 from alora_runtime.stats import EngineStats
@@ -195,14 +196,14 @@ class Engine:
         if listener is not None and not callable(listener):
             raise RequestError(f"a listener must be callable, and {listener!r} is not")
         trie = ChoiceTrie(request.choices) if request.choices is not None else None
-        room = len(trie.tokens) if trie else request.max_tokens - 1
-        longest = max(map(len, trie.choices)) if trie else request.max_tokens
+        room = len(trie.tokens) if trie else request.room - 1
+        longest = max(map(len, trie.choices)) if trie else request.room
         check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
-        matcher = self._matcher(request)
         live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
         text = self._detokenizer(request, listener is not None)
-        return Task(request, live, frozenset(stops), stops[0] if stops else None, matcher, text, listener)
+        watch, matcher = self._watch(request, text), self._matcher(request)
+        return Task(request, live, frozenset(stops), stops[0] if stops else None, matcher, text, listener, watch)
 
     @exclusive(by_listeners=True)
     def cancel(self, ticket: int) -> None:
@@ -303,15 +304,23 @@ class Engine:
             return None
         if self._vocabulary is None:
             raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
-        return request.constraint.matcher(self._vocabulary)
+        matcher = request.constraint.matcher(self._vocabulary)
+        for token in request.resumes.written if request.resumes else ():
+            matcher.accept(token)
+        return matcher
+
+    def _watch(self, request: Request, text: Detokenizer | None) -> Watch | None:
+        return Watch(request.triggers, text, self._vocabulary) if request.triggers else None
 
     def _detokenizer(self, request: Request, listened: bool) -> Detokenizer | None:
-        """Where somebody listens or a string may stop the answer; without a tokenizer there is no text to hear of."""
+        """Where somebody listens or the text may end the answer; without a tokenizer there is no text to hear of."""
         if self.model.tokenizer is None and request.stop_strings:
             raise RequestError("stop strings need a tokenizer, and the model folder has no tokenizer.json")
-        if self.model.tokenizer is None or request.choices is not None or not (listened or request.stop_strings):
+        decides = request.stop_strings or any(isinstance(trigger, TextTrigger) for trigger in request.triggers)
+        if self.model.tokenizer is None or request.choices is not None or not (listened or decides):
             return None
-        return Detokenizer(self.model.tokenizer, request.stop_strings)
+        earlier = request.resumes.reply if request.resumes else ()
+        return Detokenizer(self.model.tokenizer, request.stop_strings, earlier)
 
     # ---------------------------------------------------------------- a step
 
@@ -356,7 +365,7 @@ class Engine:
         top, best = self.model.best(logits)
         sound = all(map(isfinite, top))
         for (live, own), first in zip(ready, places, strict=True):
-            last = first + len(own)
+            last, place = first + len(own), len(live.generated)
             task = self._tasks.get(live.ticket)
             if task is None:  # a listener has just cancelled it
                 continue
@@ -367,6 +376,8 @@ class Engine:
             except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
                 self._end(task, "error", error)
                 continue
+            if task.begun == place:
+                task.row = self._work.kept(own[-1])
             raised = None if finish or task.listener is None else self._tell(task)
             if raised is not None and live.ticket in self._tasks:
                 self._end(task, "error", raised)
@@ -393,6 +404,8 @@ class Engine:
         if task.ending[0] in ("cancelled", "timeout", "error"):
             task.live.pin = None
         self._work.scheduler.cancel(task.live)
+        if task.suspended is not None and task.row is not None:
+            self._work.scheduler.keep_row(task.live, task.begun, task.row)
         self._close(task)
 
     def _close(self, task: Task) -> None:
@@ -401,7 +414,7 @@ class Engine:
         finish, error = task.ending
         completion = task.result
         if completion is None:
-            completion = task.completion(finish, self.model.text(task.live.generated), error)
+            completion = task.completion(finish, self.model.text(task.reply), error)
             raised = self._tell(task, completion)
             if raised is not None:
                 completion = task.result = replace(completion, finish="error", error=error or raised)
@@ -438,7 +451,7 @@ class Engine:
         text = self._detokenizer(request, task.listener is not None)
         begin = partial(Task, request, live, task.stops, task.stop, text=text, listener=task.listener, told=task.told)
         try:
-            return begin(known=known, matcher=self._matcher(request))
+            return begin(known=known, matcher=self._matcher(request), watch=self._watch(request, text))
         except Exception as error:  # a constraint of one's own that works only once
             return begin(ending=("error", error))
 

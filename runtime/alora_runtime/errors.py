@@ -5,6 +5,8 @@ EngineError
 ├── AdapterError     an adapter folder is incomplete, uses an unsupported field, or belongs to another base
 ├── RequestError     a request is wrong in itself: empty prompt, unknown adapter, token out of range, too long
 │   └── ConstraintError   a grammar does not compile, or no token can continue it
+├── CallError        an adapter that a generation called did not answer
+│   └── CallLimitError    one call more than a budget or a depth allows
 ├── CapacityError    one request needs more cache than the whole arena has
 └── BusyError        the engine is used by another thread, from inside itself, or after a fork
 """
@@ -33,6 +35,14 @@ class RequestError(EngineError):
 
 class ConstraintError(RequestError):
     """The constraint does not compile, or the text so far has no continuation under it."""
+
+
+class CallError(EngineError):
+    """Somebody was called and gave no answer; the message says why, and what was spent."""
+
+
+class CallLimitError(CallError):
+    """One call more than its caller allows; the message states the limit, and what was spent."""
 
 
 class CapacityError(EngineError):

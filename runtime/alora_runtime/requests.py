@@ -9,7 +9,10 @@ from typing import Any, Literal, Protocol
 
 from alora_runtime.errors import RequestError
 
-Finish = Literal["stop", "stop_string", "length", "choice", "cancelled", "timeout", "error"]
+Finish = Literal["stop", "stop_string", "length", "choice", "invoked", "cancelled", "timeout", "error"]
+
+KEY_BYTES = 16
+"""Of what a request's random numbers are made from."""
 
 
 class Matcher(Protocol):
@@ -60,6 +63,52 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """Tokens that end a generation when it has written them: somebody is to be called, under this name."""
+
+    name: str
+    tokens: Sequence[int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
+
+
+@dataclass(frozen=True)
+class TextTrigger:
+    """The same for a text, wherever tokens begin and end: for an invocation that the model may spell in other tokens.
+    The token that it begins in the middle of is replaced by those of what stands before it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Suspended:
+    """An answer in the middle of which somebody is called; another request goes on with it (`Request.resumes`).
+
+    trigger: whose invocation was written. invocation: its tokens; of a text, those that it is tokenised to.
+    reply: the tokens before it, and before every earlier call: they make the text, in which a character or a stop
+        string may go across a call.
+    written: all tokens that were written, invocations among them: they count for `max_tokens`, for the positions of
+        random numbers, and for the constraint. key: what random numbers are made from.
+    first: the token that the invocation began with. dropped: whether that must not be the next one, unless nothing else
+        can be: where a call leaves nothing behind, the same context would only write it again.
+    """
+
+    trigger: str
+    invocation: Sequence[int]
+    reply: Sequence[int]
+    written: Sequence[int]
+    key: bytes
+    first: int
+    dropped: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("invocation", "reply", "written"):
+            object.__setattr__(self, name, _listed(name, getattr(self, name)))
+
+
+@dataclass(frozen=True)
 class Request:
     """One sequence to go on from. What is generated carries the adapter of the last run, which may be empty: then the
     adapter is active from the first generated token on.
@@ -82,6 +131,13 @@ class Request:
     pin: a name under which the sequence stays in the cache when it is done (unless it fails, times out or is
         cancelled), never evicted, until `Engine.release` of that name.
     timeout: seconds after submission at which the request ends with what it has.
+    triggers: invocations that may be written here. One that is whole ends the answer as "invoked": of several the one
+        that begins first, of these the longest, which is known when no longer one can follow. What ends an answer
+        otherwise (a stop token or string, the length, the constraint) comes too late for one that is whole; written
+        together with one by the same token, a stop string counts where it begins before. Not with `choices`.
+    masked_tokens: never sampled: the invocations of all adapters, where none may be called.
+    resumes: the answer that this one goes on with, as the completion of an "invoked" request has it. The runs are what
+        it goes on from; the other fields stay those of the request that began it.
     """
 
     runs: Sequence[Run]
@@ -101,10 +157,13 @@ class Request:
     timeout: float | None = None
     next_use: int | Sequence[tuple[int | None, int | None]] | None = None
     pin: str | None = None
+    triggers: Sequence[Trigger | TextTrigger] = ()
+    masked_tokens: Sequence[int] = ()
+    resumes: Suspended | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "runs", _listed("runs", self.runs))
-        object.__setattr__(self, "stop_tokens", _listed("stop_tokens", self.stop_tokens))
+        for name in ("runs", "stop_tokens", "triggers", "masked_tokens"):
+            object.__setattr__(self, name, _listed(name, getattr(self, name)))
         strings = self.stop_strings
         object.__setattr__(
             self, "stop_strings", (strings,) if isinstance(strings, str) else _listed("stop_strings", strings)
@@ -117,6 +176,11 @@ class Request:
     def prompt_length(self) -> int:
         """Tokens in all runs."""
         return sum(len(run.tokens) for run in self.runs)
+
+    @property
+    def room(self) -> int:
+        """Most tokens that it may still write."""
+        return self.max_tokens - (len(self.resumes.written) if self.resumes else 0)
 
     def samples(self, n: int) -> list[Request]:
         """The same request `n` times, with seeds of their own, made from `seed`; their prompt is computed once."""
@@ -136,12 +200,17 @@ class Completion:
         allows nothing more, unless the model has none or the answer has `max_tokens` tokens without it. With
         "stop_string" there are as many as `text` needs: the last one may reach into the stop string, and there is none
         where the text is empty. The cache keeps all of them but the last.
+        With "invoked" they are what stands before the invocation. Of a request that resumes they are the whole reply,
+        from its beginning on, and so is `text`.
     text: the same without special tokens, and without the stop string and what follows it.
     logprobs: one mapping (token id → natural log-probability before any mask, penalty or temperature) per generated
-        token when asked for; empty for tokens that the constraint forced, because no row was computed for them.
+        token when asked for; empty for tokens that the constraint forced, because no row was computed for them. Those
+        of what a request resumes are with the completion that wrote it.
     choice, choice_logprobs: index taken, and for each choice the log-probability of its tokens before any mask.
     reused + prefilled == prompt length: prompt tokens found in the cache, and computed for this request.
-    generated + forced == len(tokens): tokens decided by the model, and by the constraint alone.
+    generated + forced: tokens decided by the model, and by the constraint alone; len(tokens) in all, or with "invoked"
+        as many more as the invocation has, and without what a request resumes.
+    suspended: with "invoked", what a request needs that goes on with the answer.
     error: set with finish "error"; the other requests go on.
     """
 
@@ -155,12 +224,14 @@ class Completion:
     prefilled: int = 0
     generated: int = 0
     forced: int = 0
+    suspended: Suspended | None = None
     error: BaseException | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What an answer has grown by. All tokens and texts of a request's deltas, put together, are its completion's.
+    """What an answer has grown by. All tokens and texts of a request's deltas, put together, are its completion's: but
+    what a stop string after a call could still take back of an "invoked" one is told by the request that resumes it.
 
     text: whole characters that nothing will take back, and which may lag behind `tokens`' own.
     completion: given with the last one.

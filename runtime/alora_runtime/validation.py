@@ -11,7 +11,7 @@ from typing import Any
 
 from alora_runtime.cache.tree import Uses
 from alora_runtime.errors import CapacityError, RequestError, hint
-from alora_runtime.requests import Request, Run
+from alora_runtime.requests import KEY_BYTES, Request, Run, Suspended, TextTrigger, Trigger
 
 INTEGERS = {
     "max_tokens": (1, math.inf),
@@ -48,14 +48,22 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
     for field, (low, high) in NUMBERS.items():
         if (value := getattr(request, field)) is not None or field != "timeout":
             changed[field] = _between(field, _number(field, value), low, high)
+    changed["ignore_eos"] = _truth("ignore_eos", request.ignore_eos)
     changed["runs"] = [_run(place, run, adapters, vocabulary) for place, run in enumerate(request.runs)]
-    changed["stop_tokens"] = _tokens("stop_tokens", request.stop_tokens, vocabulary)
+    for field in ("stop_tokens", "masked_tokens"):
+        changed[field] = _tokens(field, getattr(request, field), vocabulary)
+    if request.triggers:
+        changed["triggers"] = tuple(_trigger(trigger, vocabulary) for trigger in request.triggers)
+    if request.resumes is not None:
+        changed["resumes"] = _suspended(request.resumes, vocabulary)
     if request.choices is not None:
         changed["choices"] = [_tokens(f"choice {place}", own, vocabulary) for place, own in enumerate(request.choices)]
     if not any(run.tokens for run in changed["runs"]):
         raise RequestError("the prompt is empty: a request needs at least one token")
     changed = {field: value for field, value in changed.items() if value is not getattr(request, field)}
-    return replace(request, **changed)
+    request = replace(request, **changed)
+    _check_calls(request)
+    return request
 
 
 def uses_of(request: Request) -> Uses:
@@ -86,6 +94,63 @@ def check_length(prompt: int, answer: int, room: int, positions: int, slots: int
         )
     if prompt + room > slots:
         raise CapacityError(f"the request needs {prompt + room} cache tokens, and the arena has {slots}")
+
+
+def _check_calls(request: Request) -> None:
+    """Raises RequestError where what is named for calls contradicts itself, or the rest."""
+    masked = set(request.masked_tokens)
+    for told, field in (("triggers", request.triggers), ("resumes", request.resumes)):
+        if field and request.choices is not None:
+            raise RequestError(f"a request with choices writes nothing that {told} could be for: leave one of them out")
+    for place, choice in enumerate(request.choices or ()):
+        if not masked.isdisjoint(choice):
+            raise RequestError(f"choice {place} has token id {min(masked & set(choice))}, which is in masked_tokens")
+    if request.room < 1:
+        raise RequestError(f"max_tokens is {request.max_tokens}, and the answer that is resumed has that many already")
+    names: set[str] = set()
+    written: dict[object, str] = {}
+    for trigger in request.triggers:
+        whole = trigger.text if isinstance(trigger, TextTrigger) else trigger.tokens
+        if trigger.name in names:
+            raise RequestError(f"two triggers are named {trigger.name!r}")
+        if written.setdefault(whole, trigger.name) != trigger.name:
+            raise RequestError(f"triggers {written[whole]!r} and {trigger.name!r} are the same: {whole!r}")
+        if isinstance(trigger, Trigger):
+            _check_writable(trigger, masked, set(request.stop_tokens))
+        names.add(trigger.name)
+
+
+def _check_writable(trigger: Trigger, masked: Collection[int], stops: Collection[int]) -> None:
+    for token in trigger.tokens:
+        if token in masked:
+            raise RequestError(f"trigger {trigger.name!r} has token id {token}, which is in masked_tokens")
+    for token in trigger.tokens[:-1]:
+        if token in stops:
+            raise RequestError(f"trigger {trigger.name!r} goes on after token id {token}, which is in stop_tokens")
+
+
+def _trigger(trigger: object, vocabulary: int) -> Trigger | TextTrigger:
+    if not isinstance(trigger, Trigger | TextTrigger):
+        raise RequestError(f"triggers must be Trigger or TextTrigger, not {type(trigger).__name__}")
+    if not isinstance(trigger.name, str) or not trigger.name:
+        raise RequestError(f"a trigger's name must be a text, not {trigger.name!r}")
+    if isinstance(trigger, TextTrigger):
+        if not isinstance(trigger.text, str) or not trigger.text:
+            raise RequestError(f"trigger {trigger.name!r} must have a text, not {trigger.text!r}")
+        return trigger
+    if not trigger.tokens:
+        raise RequestError(f"trigger {trigger.name!r} has no tokens")
+    return replace(trigger, tokens=_tokens(f"trigger {trigger.name!r}", trigger.tokens, vocabulary))
+
+
+def _suspended(resumes: object, vocabulary: int) -> Suspended:
+    if not isinstance(resumes, Suspended):
+        raise RequestError(f"resumes must be a Suspended, not a {type(resumes).__name__}")
+    if not isinstance(resumes.key, bytes) or len(resumes.key) != KEY_BYTES:
+        raise RequestError(f"the key of what is resumed must be {KEY_BYTES} bytes, not {resumes.key!r}")
+    reply, written = (_tokens("what is resumed", own, vocabulary) for own in (resumes.reply, resumes.written))
+    first = _tokens("what is resumed", [resumes.first], vocabulary)[0]
+    return replace(resumes, reply=reply, written=written, first=first, dropped=_truth("dropped", resumes.dropped))
 
 
 def _run(place: int, run: object, adapters: Collection[str], vocabulary: int) -> Run:
@@ -122,6 +187,14 @@ def _integer(field: str, value: object) -> int:
         return index(_no_bool(value))
     except (TypeError, ValueError, RuntimeError):
         raise RequestError(f"{field} must be an integer, not {value!r}") from None
+
+
+def _truth(field: str, value: object) -> bool:
+    """An array of several has none."""
+    try:
+        return bool(value)
+    except Exception:
+        raise RequestError(f"{field} must be true or false, not {value!r}") from None
 
 
 def _number(field: str, value: object) -> float:

@@ -69,6 +69,10 @@ class Workspace:
         work = sum(pace.cost(piece.start, piece.start + piece.length) for piece in plan.pieces)
         pace.note(work + len(plan.decoding), seconds)
 
+    def kept(self, row: Row) -> Row:
+        """A row of the last step for longer than that."""
+        return self._rows[row].clone() if isinstance(row, int) else row
+
     def gathered(self, owned: Sequence[Sequence[Row]]) -> tuple[Tensor, Sequence[int]]:
         """All rows as `[n, hidden]`, and where each owner's begin. A row is a tensor, or a number among the last
         step's, which are taken as they lie when each has one owner."""

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 import alora_runtime
-from alora_runtime import Completion, Constraint, Delta, Engine, Request, Run
+from alora_runtime import Completion, Constraint, Delta, Engine, Request, Run, Suspended, TextTrigger, Trigger
 from alora_runtime.errors import RequestError
 from tests.runtime.conftest import INVOCATION
+from tests.runtime.scripts import script
 
 HOME = str(Path(alora_runtime.__file__).parent)
 KINDS: tuple[type[BaseException], ...] = (
@@ -35,12 +36,17 @@ SOME = 120
 """Faults of a test, spread over all lines."""
 
 CONTEXT = tuple(11 * index % 256 for index in range(24))
+CALLS = [Trigger("one", INVOCATION), TextTrigger("text", "ab?")]
+HALF = Suspended("one", INVOCATION, (65, 66), (65, 66, *INVOCATION), b"k" * 16, INVOCATION[0], dropped=True)
 REQUESTS = [
     Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True),
     Request([Run(CONTEXT), Run(INVOCATION, "one")], choices=[(65, 66), (65, 67), (70,)]),
     Request([Run(CONTEXT[:9])], max_tokens=6, constraint=Constraint.regex("[a-c]{3}")),
     Request([Run(CONTEXT[:15])], max_tokens=4, temperature=1.0, seed=3, ignore_eos=True, stop_strings=["@@"]),
+    Request([Run(CONTEXT[:12])], max_tokens=6, constraint=script("ab", INVOCATION), triggers=CALLS, masked_tokens=(1,)),
+    Request([Run(CONTEXT[:12])], max_tokens=8, resumes=HALF, triggers=CALLS, ignore_eos=True, temperature=1.0),
 ]
+MINE = [*REQUESTS[:2], REQUESTS[4]]
 
 
 class Listener:
@@ -120,7 +126,8 @@ def judge(
             continue
         right = alone[REQUESTS.index(request)]
         assert (answer.tokens, answer.text, answer.finish) == (right.tokens, right.text, right.finish)
-        assert tuple(listener.tokens) == answer.tokens
+        earlier = request.resumes.reply if request.resumes else ()
+        assert (*earlier, *listener.tokens) == answer.tokens
     assert engine.inspect().held == 0
 
 
@@ -197,7 +204,7 @@ def test_a_fault_at_every_line_of_cancel(shared: Engine, expected: list[Completi
 def test_a_fault_at_every_line_of_generate(shared: Engine, expected: list[Completion]) -> None:
     """It takes its own requests back and leaves those of others."""
     under_way = prepared(shared)
-    total = lines(lambda: shared.generate(REQUESTS[:2]))
+    total = lines(lambda: shared.generate(MINE))
     given = dict(shared.step()) if shared.busy else {}
     judge(shared, under_way, given, expected)
     for at in places(total):
@@ -205,7 +212,7 @@ def test_a_fault_at_every_line_of_generate(shared: Engine, expected: list[Comple
         kind = KINDS[at % len(KINDS)]
         try:
             with fault(at, kind):
-                shared.generate(REQUESTS[:2])
+                shared.generate(MINE)
         except (kind, RequestError):
             pass
         judge(shared, under_way, {}, expected)

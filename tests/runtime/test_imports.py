@@ -18,6 +18,8 @@ MODULES = (
     "alora_runtime.compute.support",
     "alora_runtime.gguf.opening",
     "alora_runtime.cache.tree",
+    "alora_runtime.calls.checking",
+    "alora_runtime.calls.stack",
     "alora_runtime.validation",
 )
 

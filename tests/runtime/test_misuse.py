@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alora_runtime import Constraint, Delta, Engine, Request, Run
+from alora_runtime import Constraint, Delta, Engine, Request, Run, Suspended, TextTrigger, Trigger
 from alora_runtime.errors import BusyError, EngineError, RequestError
+from alora_runtime.requests import KEY_BYTES
 
 CONTEXT = tuple(7 * index % 256 for index in range(30))
 GOOD = Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True)
+SUSPENDED = Suspended("a", (2,), (1,), (1, 2), b"k" * KEY_BYTES, 2)
+TWO = Trigger("a", (1, 2))
 
 WRONG: dict[str, list[Any]] = {
     "runs": [[Run((1.5,))], [Run("ab")], [3], ["ab"], [Run((True,))], [Run((1,), 7)]],  # type: ignore[arg-type, list-item]
@@ -38,7 +42,39 @@ WRONG: dict[str, list[Any]] = {
     "timeout": [10**400, "1", float("nan"), -1.0, [1]],
     "next_use": [1.5, "1", [(3.5, 1)], [(3, 1.5)], [3], [(1, 2, 3)], [(None, "a")], -1, object()],
     "pin": [[1], 3, {}, ("a",)],
+    "ignore_eos": [torch.tensor([1, 2]), np.array([1, 2])],
+    "triggers": [
+        *([one] for one in (3, "ab", None, (1, 2), Run((1,)))),
+        *([Trigger(name, (1,))] for name in (3, "", None, b"a")),  # type: ignore[arg-type]
+        *([Trigger("a", tokens)] for tokens in ((), (1.5,), ("a",), (None,), (-1,), (10**9,))),  # type: ignore[arg-type]
+        *([TextTrigger("a", text)] for text in ("", 3, None, b"a", ("a",))),  # type: ignore[arg-type]
+        [Trigger("a", (1,)), Trigger("a", (2,))],
+        [Trigger("a", (1, 2)), Trigger("b", [1, 2])],
+        [TextTrigger("a", "x"), TextTrigger("b", "x")],
+    ],
+    "masked_tokens": [(1.5,), ("a",), (-1,), (10**9,), (None,)],
+    "resumes": [
+        3,
+        "ab",
+        ((1,), (1,)),
+        *(replace(SUSPENDED, key=key) for key in (None, "k" * KEY_BYTES, b"k")),  # type: ignore[arg-type]
+        *(replace(SUSPENDED, written=tokens) for tokens in ((1.5,), (-1,), (1, 2, 3, 4))),  # type: ignore[arg-type]
+        *(replace(SUSPENDED, reply=tokens) for tokens in ((1.5,), ("a",), (10**9,))),  # type: ignore[arg-type]
+        *(replace(SUSPENDED, first=token) for token in (None, 1.5, "a", -1, True, (1,))),  # type: ignore[arg-type]
+        replace(SUSPENDED, dropped=torch.tensor([1, 2])),  # type: ignore[arg-type]
+    ],
 }
+
+TOGETHER: list[tuple[str, dict[str, Any]]] = [
+    ("max_tokens is 4, and the answer", {"resumes": replace(SUSPENDED, written=(1, 2, 3, 4))}),
+    ("leave one of them out", {"choices": [(1,)], "triggers": [Trigger("a", (1,))]}),
+    ("leave one of them out", {"choices": [(1,)], "resumes": SUSPENDED}),
+    ("choice 1 has token id 3", {"choices": [(1,), (2, 3)], "masked_tokens": (3,)}),
+    ("trigger 'a' has token id 2, which is in masked_tokens", {"triggers": [TWO], "masked_tokens": (2,)}),
+    ("trigger 'a' goes on after token id 1", {"triggers": [TWO], "stop_tokens": (1,)}),
+    ("two triggers are named 'a'", {"triggers": [TWO, Trigger("a", (5,))]}),
+    ("triggers 'a' and 'b' are the same", {"triggers": [TWO, Trigger("b", (1, 2))]}),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +83,7 @@ def shared(make_engine: Callable[..., Engine]) -> Engine:
 
 
 def test_every_field_is_tried() -> None:
-    assert WRONG.keys() | {"ignore_eos"} == {field.name for field in fields(Request)}
+    assert WRONG.keys() == {field.name for field in fields(Request)}
 
 
 @pytest.mark.parametrize("field", WRONG)
@@ -62,9 +98,16 @@ def test_wrong_types_are_refused_at_once(shared: Engine, field: str) -> None:
     shared.check()
 
 
+def test_what_suits_nothing_else_is_refused(shared: Engine) -> None:
+    for message, together in TOGETHER:
+        with pytest.raises(RequestError, match=message):
+            shared.submit(replace(GOOD, **together))
+    assert not shared.busy
+
+
 @pytest.mark.parametrize("value", [3, "ab", None, object()])
 def test_what_is_no_list_is_refused_where_it_is_written(value: object) -> None:
-    for make in (Run, Request):
+    for make in (Run, Request, partial(Trigger, "a")):
         if value != "ab":
             with pytest.raises(RequestError, match="must be a list"):
                 make(value)  # type: ignore[operator]

@@ -38,6 +38,15 @@ class Vocabulary:
         """The tokens that are a space, where decoding drops the one that an answer begins with; else none."""
         return self._plain.spaces
 
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Tokens that are no text."""
+        return frozenset(self._plain.special_token_ids)
+
+    def spelled(self, text: str) -> list[int]:
+        """The tokens of a text that stands behind other text; no control token among them, however it is spelled."""
+        return self._plain(text)
+
 
 class _PlainText:
     """A tokenizer that llguidance calls: no text is ever a control token, however it is spelled. What ends an answer is

@@ -41,22 +41,29 @@ def _cut_bytes(tokenizer: Tokenizer, tokens: Sequence[int]) -> int:
 class Detokenizer:
     """Text that never ends within a character and, once given out, never changes; without special tokens.
 
-    text: the stable text. ends[i]: its length once token i is there. cut: where the first stop string begins.
+    text: the stable text. ends[i]: its length once tokens[i] is there. cut: where the first stop string begins.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop_strings: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop_strings: Sequence[str] = (), tokens: Sequence[int] = ()) -> None:
+        """`tokens`: those that are there already."""
         self.text = ""
+        self.tokens: list[int] = []
         self.ends: list[int] = []
         self.cut: int | None = None
         self._tokenizer, self._stops = tokenizer, tuple(stop_strings)
         self._reach = max(map(len, self._stops), default=1)
         self._stream = DecodeStream(skip_special_tokens=True)
-        self._tokens: list[int] = []
+        for token in tokens:
+            self.push(token)
+
+    def of(self, tokens: Sequence[int]) -> Detokenizer:
+        """The same for other tokens."""
+        return Detokenizer(self._tokenizer, self._stops, tokens)
 
     def push(self, token: int) -> None:
         """One more token."""
         searched = max(0, len(self.text) - self._reach + 1)
-        self._tokens.append(token)
+        self.tokens.append(token)
         self.text += self._stream.step(self._tokenizer, token) or ""
         self.ends.append(len(self.text))
         found = [at for stop in self._stops if (at := self.text.find(stop, searched)) >= 0]
@@ -66,7 +73,7 @@ class Detokenizer:
     @property
     def whole(self) -> str:
         """All text so far, with a mark for bytes that are not a character yet, up to the stop string."""
-        return whole_text(self._tokenizer, self._tokens)[: self.cut]
+        return whole_text(self._tokenizer, self.tokens)[: self.cut]
 
     @property
     def safe(self) -> int:

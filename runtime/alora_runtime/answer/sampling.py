@@ -10,12 +10,12 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from alora_runtime.requests import Request, Run
+from alora_runtime.requests import KEY_BYTES, Request, Run
 
 
 def key_of(seed: int, runs: Sequence[Run]) -> bytes:
     """What a request's random numbers are made from: another prompt draws others, however it is cut into runs."""
-    digest = blake2b(str(seed).encode(), digest_size=16)
+    digest = blake2b(str(seed).encode(), digest_size=KEY_BYTES)
     adapter: str | None = None
     for run in runs:
         if run.adapter != adapter:

@@ -6,7 +6,7 @@ transformers is imported only for what needs it: a model that `outline` does not
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ class LanguageModel:
         values, tokens = logits.max(-1)
         return values.tolist(), tokens.tolist()
 
-    def text(self, tokens: list[int]) -> str:
+    def text(self, tokens: Sequence[int]) -> str:
         """Decoded, without special tokens; empty without a tokenizer."""
         return whole_text(self.tokenizer, tokens) if self.tokenizer else ""
 

@@ -199,6 +199,14 @@ class Scheduler:
         else:
             self.finish(live)
 
+    def keep_row(self, live: Live, count: int, row: Row) -> None:
+        """Of the last of the first `count` tokens that one has generated who has left: for a request that goes on from
+        there."""
+        end = live.prompt + count
+        node = self.tree.find(cut(live.sequence(), 0, end)) if self.tree.keep else self.tree.root
+        if node.end == end:
+            node.row = row
+
     def _admit(self) -> bool:
         live = self.waiting[0]
         self.tree.order.turn(live.ticket)

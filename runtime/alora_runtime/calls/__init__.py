@@ -1,0 +1,1 @@
+"""Generations that call adapters by themselves: caller, answer, return."""
