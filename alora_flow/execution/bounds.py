@@ -10,29 +10,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alora_flow.execution.events import Tokens
+from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Thread
 
 
 @dataclass
 class Crowd:
-    """Of all runs. tokens: in the cache, that calls under way add, or that later calls go on from. tails: what calls
-    under way may still write. overfull: has anything been pushed out since the cache was empty; overcommitted: even
-    what is gone on from may have been."""
+    """Of all runs. tails: what calls under way may still write. overfull: has anything been pushed out since the cache
+    was empty; overcommitted: even what is gone on from may have been, since it was more than half of the cache at a
+    time. broken_off: has a call been, which left what no ledger knows."""
 
-    tokens: int = 0
     tails: int = 0
     overfull: bool = False
     overcommitted: bool = False
+    broken_off: bool = False
 
-    def look(self, known: int, cache_tokens: int) -> None:
-        """A call begins, and the ledger knows so many tokens."""
-        self.overfull |= known + self.tails > cache_tokens
-        self.overcommitted |= self.tokens > cache_tokens
+    @property
+    def unsure(self) -> bool:
+        """Does the ledger know no more what the cache holds?"""
+        return self.overfull or self.broken_off
+
+    def look(self, ledger: Ledger, cache_tokens: int) -> None:
+        """A call begins, which is in the ledger."""
+        self.overfull |= ledger.size + self.tails > cache_tokens
+        self.overcommitted |= ledger.held + self.tails > cache_tokens // 2
 
     def clear(self) -> None:
         """The cache was emptied, and no call is under way."""
-        self.overfull = self.overcommitted = False
+        self.overfull = self.overcommitted = self.broken_off = False
 
 
 class Left:

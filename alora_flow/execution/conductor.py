@@ -168,7 +168,8 @@ class Conductor:
         for run in list(self._active):
             self._try(run, run.tell_text)
         for ticket, completion in back:
-            self._spoilt |= completion.finish in INCOMPLETE
+            if completion.finish in INCOMPLETE:
+                self._doubt()
             # Nobody's, where its run has failed by another call that ended in the same step.
             if (owner := self._calls.pop(ticket, None)) in self._active:
                 self._try(owner, partial(owner.take, ticket, completion))
@@ -225,17 +226,25 @@ class Conductor:
         """A run is ended; a failed one takes back its calls, which the next step tells of."""
         self._active.remove(run)
         self.shared.hints.leave(id(run))
+        if run.calls:
+            self._doubt()
         run.withdraw()
         if not self._active:
             self._settle()
         with self._turn:
             self._turn.notify_all()
 
+    def _doubt(self) -> None:
+        """A call is broken off, and leaves in the cache what the ledger does not know."""
+        self._spoilt = self.shared.crowd.broken_off = True
+        for run in self._active:
+            run.doubt()
+
     def _settle(self) -> None:
         """Nobody is left: see the last calls out."""
         while self.backend.busy:
             self.backend.step()
-            self._spoilt = True
+            self._doubt()
         self._calls.clear()
 
     def _may_begin(self, run: FlowRun) -> bool:
@@ -277,7 +286,7 @@ class Conductor:
             run.withdraw()
         self._active.clear()
         self._waiting.clear()
-        self._spoilt = True
+        self._doubt()
         self._settle()
 
 

@@ -85,7 +85,8 @@ class CallSubmitted:
 @dataclass(frozen=True)
 class CallCompleted:
     """`generated` tokens were chosen by the model, `forced` ones by a grammar. `actual` is None where the backend does
-    not count."""
+    not count. `predicted`: takes the place of what was said when the call began, where another run was broken off
+    meanwhile, and with it what this call would have shared."""
 
     at: float
     node: str
@@ -94,6 +95,7 @@ class CallCompleted:
     generated: int
     forced: int
     finish: str
+    predicted: Tokens | None = None
 
 
 @dataclass(frozen=True)

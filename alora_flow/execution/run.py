@@ -70,11 +70,13 @@ class Shared(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A model call under way: the `number`-th of its node, and where its prompt ends in the ledger."""
+    """A model call under way: the `number`-th of its node, where its prompt ends in the ledger, and what is predicted
+    where that is not what it was when it began."""
 
     call: PromptedCall
     number: int
     end: Stem
+    predicted: Tokens | None = None
 
 
 class FlowRun:
@@ -103,7 +105,9 @@ class FlowRun:
         self.for_a_tool = in_a_tool()
         self._written: list[TextWritten] = []  # that the listener has not been told of
         self.calls: dict[int, Started] = {}
-        self._held: dict[str, int] = {}  # by the call that reads them last: tokens in the cache
+        self._held: dict[
+            str, list[tuple[Stem, int]]
+        ] = {}  # by the call that reads them last: tokens before stems' ends
         self._adding: dict[str, tuple[int, bool]] = {}  # of calls that wait: tokens, and whether they go on from others
         self._log: list[Event] = []
         self._left = Left()
@@ -174,15 +178,15 @@ class FlowRun:
     def _fits(self, node: Node) -> bool:
         """Has the cache room for a call? Half of it is for new threads, what is left is for what goes on from them, up
         to an eighth that absorbs what nobody can know. Where nothing is under way, one call may always begin."""
-        crowd, total = self.shared.crowd, self.shared.backend.cache_tokens
-        if not self.shared.backend.busy or crowd.tokens <= total // 2:
+        needed, total = self.shared.ledger.held + self.shared.crowd.tails, self.shared.backend.cache_tokens
+        if not self.shared.backend.busy or needed <= total // 2:
             return True
         if node.id not in self._adding:
             call = call_of(node, self.state.setup, self.state.values)
             adds = self._computed(call, self.shared.ledger.known(call.prompt)).prefilled + call.form.most_tokens
             self._adding[node.id] = adds, 2 * adds <= len(call.prompt)
         adds, goes_on = self._adding[node.id]
-        return goes_on and crowd.tokens + adds <= total - total // 8
+        return goes_on and needed + adds <= total - total // 8
 
     def tell_text(self) -> None:
         """Let the listener have what was written since the last time; not while the backend is at work."""
@@ -193,13 +197,15 @@ class FlowRun:
 
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
-        call, number, end = self.calls.pop(ticket)
+        call, number, end, predicted = self.calls.pop(ticket)
         adapter = call.prompt.adapter_at(len(call.prompt))
-        self.shared.ledger.write(end, completion.tokens[:-1], adapter)
+        end = self.shared.ledger.write(end, completion.tokens[:-1], adapter)
         self.shared.crowd.tails -= call.form.most_tokens
+        if call.node.id not in self.state.status:
+            self._hold(call.node, end)
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
-        counts = (actual, completion.generated, completion.forced, completion.finish)
+        counts = (actual, completion.generated, completion.forced, completion.finish, predicted)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
         value = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
         self._finish(call.node, value, call if number < call.form.retry else None)
@@ -210,6 +216,12 @@ class FlowRun:
     def lose(self) -> None:
         """The cache was emptied while the run waits for tools: nothing is left of its calls."""
         self._left = Left()
+        self._held.clear()
+
+    def doubt(self) -> None:
+        """Another run was broken off: what its calls would have computed for those under way is not known."""
+        for ticket, started in self.calls.items():
+            self.calls[ticket] = started._replace(predicted=Tokens(0, len(started.call.prompt), at_most=True))
 
     def withdraw(self) -> None:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
@@ -220,16 +232,17 @@ class FlowRun:
         for reader in list(self._held):
             self._let_go(reader)
 
-    def _hold(self, node: Node, tokens: int) -> None:
-        """A call adds tokens, which are needed until the last call that goes on from them is done."""
+    def _hold(self, node: Node, end: Stem) -> None:
+        """What a call needs of the cache, and no earlier one of this run did, is needed until the last one that goes on
+        from it is done."""
         step = self._steps.get(node.id)
         last = self.state.schedule.steps[step.until].call.node.id if step else node.id
         reader = node.id if last in self.state.status else last
-        self._held[reader] = self._held.get(reader, 0) + tokens
-        self.shared.crowd.tokens += tokens
+        self._held.setdefault(reader, []).append((end, self.shared.ledger.hold(end, id(self))))
 
     def _let_go(self, reader: str) -> None:
-        self.shared.crowd.tokens -= self._held.pop(reader, 0)
+        for end, tokens in self._held.pop(reader, ()):
+            self.shared.ledger.release(end, tokens, id(self))
 
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
@@ -308,11 +321,11 @@ class FlowRun:
         found, end = self.shared.ledger.enter(call.prompt)
         self._submitted[node.id] = number + 1
         self.calls[ticket] = Started(call, number, end)
+        self._hold(node, end)
         crowd.tails += call.form.most_tokens
-        crowd.look(self.shared.ledger.size, self.shared.backend.cache_tokens)
+        crowd.look(self.shared.ledger, self.shared.backend.cache_tokens)
         computed = self._computed(call, found)
         self._left.begun(call)
-        self._hold(node, computed.prefilled + call.form.most_tokens)
         predicted = computed if abilities.exact_accounting else None
         adapter = call.prompt.contract.name if call.prompt.contract else None
         seed = sent.request.seed if sent.request.temperature else None
@@ -320,7 +333,7 @@ class FlowRun:
 
     def _computed(self, call: PromptedCall, found: int) -> Tokens:
         """What a call finds and computes: what the ledger says, as long as nothing was pushed out of the cache."""
-        if not self.shared.crowd.overfull:
+        if not self.shared.crowd.unsure:
             return Tokens(found, len(call.prompt) - found)
         left = Left() if self.shared.crowd.overcommitted else self._left
         return left.prediction(call.prompt, call.thread)

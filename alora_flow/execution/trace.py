@@ -179,5 +179,6 @@ def _calls(node: str, kind: str, events: list[Event]) -> tuple[CallTrace, ...]:
             name = node if event.call == 0 else f"{node}#{event.call + 1}"
             done = back.get(event.call)
             counts = (done.actual, done.generated, done.forced) if done else (None, 0, 0)
-            made.append(CallTrace(name, kind, event.adapter, event.predicted, *counts))
+            predicted = done.predicted if done and done.predicted else event.predicted
+            made.append(CallTrace(name, kind, event.adapter, predicted, *counts))
     return tuple(made)

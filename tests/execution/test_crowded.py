@@ -73,4 +73,4 @@ def test_a_run_that_fails_in_a_crowd_holds_nobody_back(tmp_path: Path) -> None:
         module.failing(texts=[*TEXTS[:3], "house " * 120, *TEXTS[3:]])
     assert not module.backend.busy
     assert module.chained(texts=TEXTS).value == alora_flow.load(file, share=False).chained(texts=TEXTS).value
-    assert module.conductor.shared.crowd.tokens == 0
+    assert module.conductor.ledger.held == module.conductor.shared.crowd.tails == 0

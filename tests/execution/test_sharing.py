@@ -23,7 +23,7 @@ from alora_runtime import Engine
 ADAPTERS = BUNDLED["mini"].parent / "intrinsics"
 
 PLAIN = """
-model base = "mini"
+model base = "./weights/base"
 flow told(q: str) -> str {
   let r = generate(max_tokens: 8) on user(q)
   return r.text
@@ -33,6 +33,8 @@ flow told(q: str) -> str {
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
+    """Two files on a copy of the bundled model, whose engine no other test has."""
+    shutil.copytree(BUNDLED["mini"].parent, tmp_path / "weights")
     (tmp_path / "a.flow").write_text(PLAIN)
     (tmp_path / "b.flow").write_text(PLAIN.replace("told", "said"))
     return tmp_path / "a.flow"
@@ -152,6 +154,7 @@ def test_adapters_of_one_name_and_other_content_stay_apart(tmp_path: Path) -> No
 
 def test_a_broken_adapter_of_one_is_no_trouble_for_the_other(file: Path, tmp_path: Path) -> None:
     broken = intrinsic_file(tmp_path / "broken", "safety")
+    broken.write_text(broken.read_text().replace('"mini"', '"../weights/base"'))
     (broken.parent / "mine" / "adapter_model.safetensors").write_bytes(b"nothing")
     with alora_flow.load(broken) as first, alora_flow.load(file) as second:
         assert first.conductor is second.conductor

@@ -23,7 +23,8 @@ Key: TypeAlias = tuple[Symbol, str | None]
 class Stem:
     """Some symbols under one adapter, behind those of another stem; it branches at its end only.
 
-    ends: a call's prompt ended here, so the engine kept what it takes to answer from here again.
+    ends: a call's prompt ended here, so the engine kept what it takes to answer from here again. holders: the runs
+    whose calls need it.
     """
 
     before: Stem | None = None
@@ -31,6 +32,7 @@ class Stem:
     adapter: str | None = None
     children: dict[Key, Stem] = field(default_factory=dict)
     ends: bool = False
+    holders: set[int] = field(default_factory=set)
 
 
 class Entered(NamedTuple):
@@ -50,7 +52,8 @@ class Ledger:
         """The cache was emptied."""
         self._root = Stem()
         self._met: WeakKeyDictionary[Writing, dict[str | None, Stem]] = WeakKeyDictionary()
-        self.size = 0  # tokens and holes held
+        self.size = 0  # tokens and holes in it
+        self.held = 0  # those that runs need
 
     def enter(self, prompt: Prompt) -> Entered:
         """How much of a prompt is there already; all of it is afterwards.
@@ -67,10 +70,30 @@ class Ledger:
         """How many leading tokens of a prompt are there."""
         return self._follow(prompt, add=False)[1]
 
-    def write(self, end: Stem, symbols: Sequence[Symbol], adapter: str | None) -> None:
-        """A call has written behind its prompt."""
+    def write(self, end: Stem, symbols: Sequence[Symbol], adapter: str | None) -> Stem:
+        """A call has written behind its prompt, up to the stem that is given."""
         end, found = self._walk(end, tuple(symbols), adapter)
-        self._grow(end, tuple(symbols[found:]), adapter)
+        return self._grow(end, tuple(symbols[found:]), adapter)
+
+    def hold(self, end: Stem, run: int) -> int:
+        """A run needs all up to here; how much of it, from its end, it did not need before."""
+        tokens = 0
+        while end.before is not None and run not in end.holders:
+            if not end.holders:
+                self.held += len(end.symbols)
+            end.holders.add(run)
+            tokens += len(end.symbols)
+            end = end.before
+        return tokens
+
+    def release(self, end: Stem, tokens: int, run: int) -> None:
+        """A run needs so many tokens up to here no more."""
+        while tokens > 0 and end.before is not None:
+            end.holders.discard(run)
+            if not end.holders:
+                self.held -= len(end.symbols)
+            tokens -= len(end.symbols)
+            end = end.before
 
     def _follow(self, prompt: Prompt, add: bool) -> tuple[Stem, int]:
         """Where that ends which is there of a prompt, and how much it is; with `add`, where the prompt ends."""
@@ -119,7 +142,7 @@ class Ledger:
 def _cut(stem: Stem, length: int) -> Stem:
     """A new stem for the beginning of one, which stays what it is to those who know where it ends."""
     assert stem.before is not None
-    upper = Stem(stem.before, stem.symbols[:length], stem.adapter)
+    upper = Stem(stem.before, stem.symbols[:length], stem.adapter, holders=set(stem.holders))
     stem.before.children[stem.symbols[0], stem.adapter] = upper
     stem.before, stem.symbols = upper, stem.symbols[length:]
     upper.children[stem.symbols[0], stem.adapter] = stem
