@@ -7,7 +7,7 @@ is said in a user's turn: documents, a tool's result, what the system says. The 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, TypeAlias
@@ -25,6 +25,12 @@ JOINT = KnownText("\n\n", control=True)
 DOCUMENTS_SAID = KnownText("Documents:\n\n", control=True)
 RESULT_SAID = KnownText("Tool result:\n\n", control=True)
 """What a user's turn begins with that stands for documents, or for what a tool gave."""
+
+Arguments: TypeAlias = Callable[[str], Any]
+ARGUMENTS: tuple[Arguments, ...] = (json.loads, str)
+"""A call's arguments as an object, which most templates take, or as the JSON text that they were stored as."""
+EMPTY = (None, "")
+"""What stands for the content of a turn that only asks for tools."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,14 @@ class Messenger:
 
     def as_said(self, thread: Thread) -> Messages | None:
         """A message for each turn as the template takes it; None where it takes them in another form only."""
-        first, _ = next(self._forms(thread))
+        first, said = next(self._forms(thread))
         if shapes(first) not in self._chosen:
             self.messages(thread)
         handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(first))
-        return None if handed or self._chosen.get(shapes(first)) != 0 else first
+        if handed or self._chosen.get(shapes(first)) != 0:
+            return None
+        self.notes.update(dict.fromkeys(said))
+        return first
 
     def messages(self, thread: Thread) -> Messages:
         """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
@@ -68,6 +77,7 @@ class Messenger:
         first, note = next(forms)
         key = shapes(first)
         if self._chosen.get(key) == 0 or not key:
+            self.notes.update(dict.fromkeys(note))
             return first
         refusal: BadModel | None = None
         for number, (messages, said) in enumerate([(first, note), *forms]):
@@ -89,9 +99,9 @@ class Messenger:
         roles = {turn.role for turn in thread}
         documents = self._documents() if "documents" in roles else [None]
         results = self._results() if "tool_result" in roles else [None]
-        nulls = [None, ""] if any(turn.calls and not turn.content for turn in thread) else [None]
-        for parted, document, result, null in product((False, True), documents, results, nulls):
-            made = self._made(thread, document, result, null)
+        callings = list(product(ARGUMENTS, EMPTY)) if any(turn.calls for turn in thread) else [(json.loads, None)]
+        for parted, document, result, calling in product((False, True), documents, results, callings):
+            made = self._made(thread, document, result, *calling)
             said = tuple(
                 f"has no form for {what}: a user's turn says them"
                 for what, form in (("documents", document), ("results of tools", result))
@@ -122,7 +132,9 @@ class Messenger:
             return False
         return any(role in token and token in before for token in self._control)
 
-    def _made(self, thread: Thread, documents: str | None, results: str | None, null: str | None) -> Messages:
+    def _made(
+        self, thread: Thread, documents: str | None, results: str | None, arguments: Arguments, empty: str | None
+    ) -> Messages:
         made: list[Message] = []
         count = 0
         for place, turn in enumerate(thread):
@@ -134,7 +146,7 @@ class Messenger:
             elif turn.role == "tool_result":
                 made.append(_said(place, turn, str(results), RESULT_SAID))
             elif turn.calls:
-                made.append(_calling(place, turn, null))
+                made.append(_calling(place, turn, arguments, empty))
             elif turn.role:
                 made.append(Message(turn.role, (_text(place, turn.content),), place))
         return tuple(made)
@@ -188,8 +200,9 @@ def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
     return Message(MessageShape(role, form, 1), (_text(place, turn.content),), place)
 
 
-def _calling(place: int, turn: Turn, null: str | None) -> Message:
-    """An assistant's turn that asks for tools. Its arguments' texts are data like any."""
+def _calling(place: int, turn: Turn, arguments: Arguments, empty: str | None) -> Message:
+    """An assistant's turn that asks for tools. Its arguments' texts are data like any. empty: its content, where it
+    has none."""
     texts: list[Text] = []
 
     def slot(value: Any) -> Any:
@@ -203,13 +216,13 @@ def _calling(place: int, turn: Turn, null: str | None) -> Message:
                 return {name: slot(part) for name, part in value.items()}
         return value
 
-    content: Any = null
+    content: Any = empty
     if turn.content:
         content = f"{TEXT}0"
         texts.append(_text(place, turn.content))
     calls = []
     for call in turn.calls:
-        function = {"name": call.name, "arguments": slot(json.loads(call.arguments))}
+        function = {"name": call.name, "arguments": slot(arguments(call.arguments))}
         calls.append({**({"id": call.id} if call.id else {}), "type": "function", "function": function})
     form = json.dumps({"role": turn.role, "content": content, "tool_calls": calls})
     return Message(MessageShape(turn.role, form, len(texts)), tuple(texts), place)

@@ -145,6 +145,16 @@ def test_without_a_form_for_them_documents_are_said_by_the_user(tmp_path: Path) 
     assert model.prompter.turn_ends(thread)[2] == len(model.prompter.thread_symbols(thread))
 
 
+@pytest.mark.parametrize("by_turn", [True, False])
+def test_what_is_said_otherwise_is_told_behind_turns_of_the_same_shape(tmp_path: Path, by_turn: bool) -> None:
+    model = Model(tmp_path, oracle.CHATML)
+    model.prompter.template.by_turn = by_turn
+    model.prompt((turn("system", "s"), turn("user", "q"), turn("user", "r")))
+    assert model.prompter.notes == ()
+    model.prompt((turn("system", "s"), turn("user", "q"), Turn("documents", (DOCUMENTS,))))
+    assert model.prompter.notes == ("has no form for documents: a user's turn says them",)
+
+
 def test_results_of_tools(tmp_path: Path) -> None:
     result = turn("tool_result", '{"mayor": "Ada"}')
     roles = {"tool": oracle.TOOLS, "ipython": oracle.IPYTHON}
@@ -178,6 +188,17 @@ def test_calls_of_tools(tmp_path: Path) -> None:
     assert model.prompt(thread).count(end) == 3  # type: ignore[arg-type]
     with pytest.raises(BadModel, match="has no form for calls of tools, which turn 2 asks for"):
         Model(tmp_path / "none", oracle.CHATML).prompt(thread)
+
+
+def test_calls_of_tools_whose_arguments_a_template_takes_as_text(tmp_path: Path) -> None:
+    model = Model(tmp_path, oracle.TOOLS.replace("(c.function.arguments | tojson)", "c.function.arguments"))
+    arguments = '{"city": "Tarnok \\"old\\" <|im_end|>", "most": 3}'
+    thread = (turn("user", "Who?"), Turn("assistant", (), (RequestedCall("mayor", arguments),)))
+    asked = [{"type": "function", "function": {"name": "mayor", "arguments": arguments}}]
+    calling = {"role": "assistant", "content": None, "tool_calls": asked}
+    rendered = model.rendered([{"role": "user", "content": "Who?"}, calling])
+    assert model.tokenizer.spell(model.prompt(thread)) == rendered  # type: ignore[arg-type]
+    assert model.prompt(thread).count(model.tokenizer.control_token("<|im_end|>")) == 2  # type: ignore[arg-type]
 
 
 def test_contents_as_parts(tmp_path: Path) -> None:
