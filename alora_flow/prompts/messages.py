@@ -31,6 +31,8 @@ ARGUMENTS: tuple[Arguments, ...] = (json.loads, str)
 """A call's arguments as an object, which most templates take, or as the JSON text that they were stored as."""
 EMPTY = (None, "")
 """What stands for the content of a turn that only asks for tools."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Fields in which templates look for an answer's thoughts."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,15 @@ class Messenger:
         documents = self._documents() if "documents" in roles else [None]
         results = self._results() if "tool_result" in roles else [None]
         callings = list(product(ARGUMENTS, EMPTY)) if any(turn.calls for turn in thread) else [(json.loads, None)]
-        for parted, document, result, calling in product((False, True), documents, results, callings):
-            made = self._made(thread, document, result, *calling)
-            said = tuple(
+        for parted, document, result, (arguments, empty) in product((False, True), documents, results, callings):
+            made = self._made(thread, document, result, arguments, empty)
+            said: tuple[str, ...] = tuple(
                 f"has no form for {what}: a user's turn says them"
                 for what, form in (("documents", document), ("results of tools", result))
                 if form == "user"
             )
+            if not self._thoughts and any(turn.thoughts for turn in thread):
+                said += ("has no form for thoughts beside an answer: they are left out",)
             form = _parted if parted else tuple
             yield form(made), said
             joined = _joined(made)
@@ -115,6 +119,10 @@ class Messenger:
             if "system" in roles:
                 by_user = _joined(map(_by_user, made))
                 yield form(by_user), (*said, "has no place for the system's turn: the user's says it")
+
+    @property
+    def _thoughts(self) -> str | None:
+        return next((field for field in THOUGHTS if field in self._mentioned), None)
 
     def _documents(self) -> list[str | None]:
         forms = ["documents"] if self._knows("documents") else []
@@ -145,8 +153,8 @@ class Messenger:
                 made.append(_said(place, turn, str(documents), DOCUMENTS_SAID))
             elif turn.role == "tool_result":
                 made.append(_said(place, turn, str(results), RESULT_SAID))
-            elif turn.calls:
-                made.append(_calling(place, turn, arguments, empty))
+            elif turn.calls or (turn.thoughts and self._thoughts):
+                made.append(_answering(place, turn, arguments, empty, self._thoughts if turn.thoughts else None))
             elif turn.role:
                 made.append(Message(turn.role, (_text(place, turn.content),), place))
         return tuple(made)
@@ -200,9 +208,9 @@ def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
     return Message(MessageShape(role, form, 1), (_text(place, turn.content),), place)
 
 
-def _calling(place: int, turn: Turn, arguments: Arguments, empty: str | None) -> Message:
-    """An assistant's turn that asks for tools. Its arguments' texts are data like any. empty: its content, where it
-    has none."""
+def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, thoughts: str | None) -> Message:
+    """An assistant's turn that asks for tools, or has thoughts. Their texts are data like any. empty: its content,
+    where it has none; thoughts: the field for these, if they are handed over."""
     texts: list[Text] = []
 
     def slot(value: Any) -> Any:
@@ -224,8 +232,11 @@ def _calling(place: int, turn: Turn, arguments: Arguments, empty: str | None) ->
     for call in turn.calls:
         function = {"name": call.name, "arguments": slot(arguments(call.arguments))}
         calls.append({**({"id": call.id} if call.id else {}), "type": "function", "function": function})
-    form = json.dumps({"role": turn.role, "content": content, "tool_calls": calls})
-    return Message(MessageShape(turn.role, form, len(texts)), tuple(texts), place)
+    fields: dict[str, Any] = {"tool_calls": calls} if calls else {}
+    if thoughts:
+        fields[thoughts] = slot(turn.thoughts)
+    form = json.dumps({"role": turn.role, "content": content, **fields})
+    return Message(MessageShape(turn.role, form, len(texts), optional=bool(thoughts)), tuple(texts), place)
 
 
 def _by_user(message: Message) -> Message:

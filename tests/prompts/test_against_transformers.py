@@ -201,6 +201,37 @@ def test_calls_of_tools_whose_arguments_a_template_takes_as_text(tmp_path: Path)
     assert model.prompt(thread).count(model.tokenizer.control_token("<|im_end|>")) == 2  # type: ignore[arg-type]
 
 
+THINKS_BESIDE = (  # as Qwen3: thoughts before the last question are left out
+    "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
+    "{% endif %}{% endfor %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.reasoning_content and loop.index0 > ns.last %}"
+    "{{ '<think>\n' + m.reasoning_content.strip('\n') + '\n</think>\n\n' }}{% endif %}{{ m.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+THINKS_ALWAYS = THINKS_BESIDE.replace(" and loop.index0 > ns.last", "")
+
+
+@pytest.mark.parametrize("source", [THINKS_BESIDE, THINKS_ALWAYS, oracle.CHATML])
+def test_thoughts_beside_answers(tmp_path: Path, source: str) -> None:
+    model = Model(tmp_path, source)
+    thread = Thread.of(())
+    said: list[dict[str, str]] = []
+    for role, text, thoughts in (
+        ("user", "2+2?", ""),
+        ("assistant", "Four.", "hm <|im_end|>"),
+        ("user", "Sure?", ""),
+        ("assistant", "Yes.", '\nof "course"\n'),
+    ):
+        thread = thread.then(Turn(role, (KnownText(text),), thoughts=thoughts))
+        said.append({"role": role, "content": text} | ({"reasoning_content": thoughts} if thoughts else {}))
+        for opened in (True, False):
+            own = model.prompt(thread) if opened else model.prompter.thread_symbols(thread)
+            assert model.tokenizer.spell(own) == model.rendered(said, opened=opened)  # type: ignore[arg-type]
+            assert own.count(model.tokenizer.control_token("<|im_end|>")) == len(thread)  # type: ignore[arg-type]
+    note = "has no form for thoughts beside an answer: they are left out"
+    assert model.prompter.notes == ((note,) if source == oracle.CHATML else ())
+
+
 def test_contents_as_parts(tmp_path: Path) -> None:
     model = Model(tmp_path, oracle.PARTS)
     expected = [{"role": "user", "content": [{"type": "text", "text": "Who?"}]}]
