@@ -25,6 +25,7 @@ JOINT = KnownText("\n\n", control=True)
 DOCUMENTS_SAID = KnownText("Documents:\n\n", control=True)
 RESULT_SAID = KnownText("Tool result:\n\n", control=True)
 """What a user's turn begins with that stands for documents, or for what a tool gave."""
+SYSTEM_BY_USER = "has no place for the system's turn: the user's says it"
 
 Arguments: TypeAlias = Callable[[str], Any]
 ARGUMENTS: tuple[Arguments, ...] = (json.loads, str)
@@ -117,8 +118,22 @@ class Messenger:
             if joined != made:
                 yield form(joined), (*said, "takes no two turns of a role in a row: they are joined")
             if "system" in roles:
+                if late := self._late(made):
+                    yield form(late), (*said, SYSTEM_BY_USER)
                 by_user = _joined(map(_by_user, made))
-                yield form(by_user), (*said, "has no place for the system's turn: the user's says it")
+                yield form(by_user), (*said, SYSTEM_BY_USER)
+
+    def _late(self, made: Messages) -> Messages | None:
+        """With the system's turn inside the last user's, where the template writes it as long as no answer follows: so
+        a thread goes on from the prompt of its last answer."""
+        last = max((place for place, message in enumerate(made) if message.shape == "user"), default=0)
+        try:
+            order = [frame.slot for frame in self._template.frames(shapes(made[: last + 1]))]
+        except BadModel:
+            return None
+        if made[0].shape != "system" or order[:1] == [0]:
+            return None
+        return _joined((*made[1:last], _by_user(made[0]), *made[last:]))
 
     @property
     def _thoughts(self) -> str | None:

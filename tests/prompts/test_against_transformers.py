@@ -68,6 +68,17 @@ def test_a_system_turn_inside_a_user_turn(
     assert ends[-1] == len(model.prompter.thread_symbols(thread))
 
 
+@pytest.mark.parametrize("name", oracle.ALTERNATING)
+def test_a_thread_goes_on_from_the_prompt_of_its_last_answer(models: dict[str, Model], name: str) -> None:
+    model, thread = models[name], Thread.of((turn("system", "s"),))
+    for number in range(3):
+        thread = thread.then(turn("user", f"question {number}"))
+        asked = model.prompt(thread)
+        thread = thread.then(turn("assistant", f"answer {number}"))
+        assert model.prompter.thread_symbols(thread)[: len(asked)] == asked
+        assert "s" in model.tokenizer.spell(asked)  # type: ignore[arg-type]
+
+
 THOUGHT, ANSWER = "<think>\nhm\n</think>\n\n", "Four."
 
 
