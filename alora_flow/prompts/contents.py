@@ -69,7 +69,8 @@ class RequestedCall:
 class Turn:
     """One chat turn; an unknown number of turns (a chat parameter before its value is known) has the role ''.
 
-    calls: of tools, that an assistant asks for; call_id, name: of the call that a tool's result answers.
+    calls: of tools, that an assistant asks for; call_id, name: of the call that a tool's result answers; thoughts: an
+    assistant's, where they are told beside what it said. They are data.
     """
 
     role: str
@@ -77,6 +78,7 @@ class Turn:
     calls: tuple[RequestedCall, ...] = ()
     call_id: str = ""
     name: str = ""
+    thoughts: str = ""
 
 
 class Thread(Sequence[Turn]):

@@ -16,7 +16,16 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from alora_flow.errors import BadModel
-from alora_flow.prompts.template import PLACE, ChatTemplate, TurnFrame, TurnShape, placeholder, role_of, texts_of
+from alora_flow.prompts.template import (
+    PLACE,
+    ChatTemplate,
+    TurnFrame,
+    TurnShape,
+    needed_of,
+    placeholder,
+    role_of,
+    texts_of,
+)
 
 Mask: TypeAlias = tuple[str | None, ...]
 """The parts of a text: one that is shown, or None for one that a placeholder stands for."""
@@ -170,11 +179,10 @@ def _complete(
     parts: Iterator[WrittenPart], turns: Sequence[TurnShape], masks: Sequence[Mask]
 ) -> tuple[WrittenPart, ...]:
     made = tuple(parts)
-    seen, start = {part.slot for part in made if part.kept}, 0
-    for turn in turns:
-        for slot in range(start, start + texts_of((turn,))):
+    seen = {part.slot for part in made if part.kept}
+    for turn, needed in needed_of(turns):
+        for slot in needed:
             plain = all(part is None or part.isspace() for part in masks[slot])
             if plain and None in masks[slot] and slot not in seen:
                 raise BadModel(f"the chat template does not write what {role_of(turn)} says")
-        start += texts_of((turn,))
     return made

@@ -7,7 +7,7 @@ is said in a user's turn: documents, a tool's result, what the system says. The 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, TypeAlias
@@ -25,6 +25,15 @@ JOINT = KnownText("\n\n", control=True)
 DOCUMENTS_SAID = KnownText("Documents:\n\n", control=True)
 RESULT_SAID = KnownText("Tool result:\n\n", control=True)
 """What a user's turn begins with that stands for documents, or for what a tool gave."""
+SYSTEM_BY_USER = "has no place for the system's turn: the user's says it"
+
+Arguments: TypeAlias = Callable[[str], Any]
+ARGUMENTS: tuple[Arguments, ...] = (json.loads, str)
+"""A call's arguments as an object, which most templates take, or as the JSON text that they were stored as."""
+EMPTY = (None, "")
+"""What stands for the content of a turn that only asks for tools."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Fields in which templates look for an answer's thoughts."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,14 @@ class Messenger:
 
     def as_said(self, thread: Thread) -> Messages | None:
         """A message for each turn as the template takes it; None where it takes them in another form only."""
-        first, _ = next(self._forms(thread))
+        first, said = next(self._forms(thread))
         if shapes(first) not in self._chosen:
             self.messages(thread)
         handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(first))
-        return None if handed or self._chosen.get(shapes(first)) != 0 else first
+        if handed or self._chosen.get(shapes(first)) != 0:
+            return None
+        self.notes.update(dict.fromkeys(said))
+        return first
 
     def messages(self, thread: Thread) -> Messages:
         """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
@@ -68,6 +80,7 @@ class Messenger:
         first, note = next(forms)
         key = shapes(first)
         if self._chosen.get(key) == 0 or not key:
+            self.notes.update(dict.fromkeys(note))
             return first
         refusal: BadModel | None = None
         for number, (messages, said) in enumerate([(first, note), *forms]):
@@ -89,22 +102,42 @@ class Messenger:
         roles = {turn.role for turn in thread}
         documents = self._documents() if "documents" in roles else [None]
         results = self._results() if "tool_result" in roles else [None]
-        nulls = [None, ""] if any(turn.calls and not turn.content for turn in thread) else [None]
-        for parted, document, result, null in product((False, True), documents, results, nulls):
-            made = self._made(thread, document, result, null)
-            said = tuple(
+        callings = list(product(ARGUMENTS, EMPTY)) if any(turn.calls for turn in thread) else [(json.loads, None)]
+        for parted, document, result, (arguments, empty) in product((False, True), documents, results, callings):
+            made = self._made(thread, document, result, arguments, empty)
+            said: tuple[str, ...] = tuple(
                 f"has no form for {what}: a user's turn says them"
                 for what, form in (("documents", document), ("results of tools", result))
                 if form == "user"
             )
+            if not self._thoughts and any(turn.thoughts for turn in thread):
+                said += ("has no form for thoughts beside an answer: they are left out",)
             form = _parted if parted else tuple
             yield form(made), said
             joined = _joined(made)
             if joined != made:
                 yield form(joined), (*said, "takes no two turns of a role in a row: they are joined")
             if "system" in roles:
+                if late := self._late(made):
+                    yield form(late), (*said, SYSTEM_BY_USER)
                 by_user = _joined(map(_by_user, made))
-                yield form(by_user), (*said, "has no place for the system's turn: the user's says it")
+                yield form(by_user), (*said, SYSTEM_BY_USER)
+
+    def _late(self, made: Messages) -> Messages | None:
+        """With the system's turn inside the last user's, where the template writes it as long as no answer follows: so
+        a thread goes on from the prompt of its last answer."""
+        last = max((place for place, message in enumerate(made) if message.shape == "user"), default=0)
+        try:
+            order = [frame.slot for frame in self._template.frames(shapes(made[: last + 1]))]
+        except BadModel:
+            return None
+        if made[0].shape != "system" or order[:1] == [0]:
+            return None
+        return _joined((*made[1:last], _by_user(made[0]), *made[last:]))
+
+    @property
+    def _thoughts(self) -> str | None:
+        return next((field for field in THOUGHTS if field in self._mentioned), None)
 
     def _documents(self) -> list[str | None]:
         forms = ["documents"] if self._knows("documents") else []
@@ -122,7 +155,9 @@ class Messenger:
             return False
         return any(role in token and token in before for token in self._control)
 
-    def _made(self, thread: Thread, documents: str | None, results: str | None, null: str | None) -> Messages:
+    def _made(
+        self, thread: Thread, documents: str | None, results: str | None, arguments: Arguments, empty: str | None
+    ) -> Messages:
         made: list[Message] = []
         count = 0
         for place, turn in enumerate(thread):
@@ -133,8 +168,8 @@ class Messenger:
                 made.append(_said(place, turn, str(documents), DOCUMENTS_SAID))
             elif turn.role == "tool_result":
                 made.append(_said(place, turn, str(results), RESULT_SAID))
-            elif turn.calls:
-                made.append(_calling(place, turn, null))
+            elif turn.calls or (turn.thoughts and self._thoughts):
+                made.append(_answering(place, turn, arguments, empty, self._thoughts if turn.thoughts else None))
             elif turn.role:
                 made.append(Message(turn.role, (_text(place, turn.content),), place))
         return tuple(made)
@@ -188,8 +223,9 @@ def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
     return Message(MessageShape(role, form, 1), (_text(place, turn.content),), place)
 
 
-def _calling(place: int, turn: Turn, null: str | None) -> Message:
-    """An assistant's turn that asks for tools. Its arguments' texts are data like any."""
+def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, thoughts: str | None) -> Message:
+    """An assistant's turn that asks for tools, or has thoughts. Their texts are data like any. empty: its content,
+    where it has none; thoughts: the field for these, if they are handed over."""
     texts: list[Text] = []
 
     def slot(value: Any) -> Any:
@@ -203,16 +239,19 @@ def _calling(place: int, turn: Turn, null: str | None) -> Message:
                 return {name: slot(part) for name, part in value.items()}
         return value
 
-    content: Any = null
+    content: Any = empty
     if turn.content:
         content = f"{TEXT}0"
         texts.append(_text(place, turn.content))
     calls = []
     for call in turn.calls:
-        function = {"name": call.name, "arguments": slot(json.loads(call.arguments))}
+        function = {"name": call.name, "arguments": slot(arguments(call.arguments))}
         calls.append({**({"id": call.id} if call.id else {}), "type": "function", "function": function})
-    form = json.dumps({"role": turn.role, "content": content, "tool_calls": calls})
-    return Message(MessageShape(turn.role, form, len(texts)), tuple(texts), place)
+    fields: dict[str, Any] = {"tool_calls": calls} if calls else {}
+    if thoughts:
+        fields[thoughts] = slot(turn.thoughts)
+    form = json.dumps({"role": turn.role, "content": content, **fields})
+    return Message(MessageShape(turn.role, form, len(texts), optional=bool(thoughts)), tuple(texts), place)
 
 
 def _by_user(message: Message) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,15 +29,16 @@ FEW, SOME = 2, 6
 
 class MessageShape(NamedTuple):
     """A turn that is more than a role and one text. `form`: JSON whose `texts` texts are numbers behind `TEXT`; a
-    message, or, where the role is DOCUMENTS, the list that a template takes as `documents=`."""
+    message, or, where the role is DOCUMENTS, the list that a template takes as `documents=`. `optional`: a template may
+    leave out its last text, the thoughts of an answer."""
 
     role: str
     form: str
     texts: int
+    optional: bool = False
 
 
-TurnShape: TypeAlias = str | MessageShape
-"""A role alone is a message with one text."""
+TurnShape: TypeAlias = str | MessageShape  # a role alone is a message with one text
 
 TEXT, DOCUMENTS = "\ue002", "documents="
 
@@ -189,14 +190,11 @@ class ChatTemplate:
 
     def _complete(self, framed: tuple[TurnFrame, ...], turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
         """The frames, if they hold every text of every turn."""
-        slots, start = {frame.slot for frame in framed}, 0
-        for turn in turns:
-            if not slots.issuperset(range(start, start + texts_of((turn,)))):
-                said = ", ".join(map(role_of, turns))
-                raise BadModel(
-                    f"the chat template of {self.folder} does not write what {role_of(turn)} says in the turns {said}"
-                )
-            start += texts_of((turn,))
+        slots = {frame.slot for frame in framed}
+        for turn, needed in needed_of(turns):
+            if not slots.issuperset(needed):
+                said = f"what {role_of(turn)} says in the turns {', '.join(map(role_of, turns))}"
+                raise BadModel(f"the chat template of {self.folder} does not write {said}")
         return framed
 
     # ---------------------------------------------------------------- answers
@@ -231,7 +229,6 @@ class ChatTemplate:
 PLACE = re.compile(r'\ue000(\d+)\.(\d+)(\\*)"\ue001')
 """Private-use characters, which no template writes or trims. The quotation mark shows how it is escaped."""
 
-
 END = '"\ue001'
 
 
@@ -261,6 +258,15 @@ def written(frames: Sequence[TurnFrame]) -> str:
 def texts_of(turns: Sequence[TurnShape]) -> int:
     """How many texts some turns hold."""
     return sum(1 if isinstance(turn, str) else turn.texts for turn in turns)
+
+
+def needed_of(turns: Sequence[TurnShape]) -> Iterator[tuple[TurnShape, range]]:
+    """Each turn, and which texts of the thread a template has to write of it."""
+    start = 0
+    for turn in turns:
+        end = start + texts_of((turn,))
+        yield turn, range(start, end - (not isinstance(turn, str) and turn.optional))
+        start = end
 
 
 def alike(role: str, turns: Sequence[TurnShape]) -> TurnShape:

@@ -103,6 +103,7 @@ def thread_of_chat(chat: Sequence[ChatTurn]) -> Thread:
             tuple(RequestedCall(call.name, call.arguments, call.id) for call in turn.tool_calls),
             turn.tool_call_id,
             turn.name if turn.role == "tool_result" else "",
+            turn.reasoning_content,
         )
         for turn in chat
     )
@@ -117,6 +118,7 @@ def chat_of_thread(thread: Thread) -> list[ChatTurn]:
             tool_calls=tuple(ChatCall(name=call.name, arguments=call.arguments, id=call.id) for call in turn.calls),
             tool_call_id=turn.call_id,
             name=turn.name,
+            reasoning_content=turn.thoughts,
         )
         for turn in thread
     ]

@@ -20,7 +20,10 @@ from alora_flow.values.text import UnicodeText
 ROLES = {"tool": "tool_result", "function": "tool_result", "ipython": "tool_result", "developer": "system"}
 """Others' names for the language's roles."""
 
-EMPTY = ("refusal", "annotations", "audio", "function_call", "tool_calls", "name", "tool_call_id", "type")
+EMPTY = (
+    *("refusal", "annotations", "audio", "function_call", "tool_calls", "name", "tool_call_id", "type"),
+    *("reasoning_content", "reasoning"),
+)
 """Fields that stored messages carry, and that say nothing where they are null or empty."""
 
 WORD = re.compile(r"[\w.:-]{0,128}")
@@ -61,7 +64,8 @@ class ChatTurn(BaseModel):
     """One turn of a `chat`, as data. Its role is one of the language's: a template writes a role as it is, so that one
     of a caller's choice could spell control tokens.
 
-    tool_calls: what an assistant asks for; tool_call_id, name: the call that a tool's result answers.
+    tool_calls: what an assistant asks for; tool_call_id, name: the call that a tool's result answers;
+    reasoning_content: an assistant's thoughts, where they are not in its content.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -71,6 +75,7 @@ class ChatTurn(BaseModel):
     tool_calls: SkipJsonSchema[tuple[ChatCall, ...]] = ()
     tool_call_id: SkipJsonSchema[Word] = ""
     name: SkipJsonSchema[Word] = ""
+    reasoning_content: SkipJsonSchema[UnicodeText] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -81,6 +86,8 @@ class ChatTurn(BaseModel):
         role = fields.get("role")
         if isinstance(role, str):
             fields["role"] = ROLES.get(role, role)
+        if "reasoning" in fields and "reasoning_content" not in fields:
+            fields["reasoning_content"] = fields.pop("reasoning")
         if "content" in fields or "tool_calls" in fields:
             fields["content"] = _content(fields.get("content"), bool(fields.get("tool_calls")))
         return fields
@@ -89,6 +96,8 @@ class ChatTurn(BaseModel):
     def _fits_its_role(self) -> ChatTurn:
         if self.tool_calls and self.role != "assistant":
             raise ValueError(f"tool_calls in a turn of role '{self.role}'; only an assistant asks for tools")
+        if self.reasoning_content and self.role != "assistant":
+            raise ValueError(f"reasoning_content in a turn of role '{self.role}'; only an assistant has thoughts")
         if self.tool_call_id and self.role != "tool_result":
             raise ValueError(f"tool_call_id in a turn of role '{self.role}'; only a tool's result has one")
         return self

@@ -60,6 +60,16 @@ def special_texts(folder: Path) -> Mapping[str, Any]:
     return found
 
 
+def end_token(folder: Path) -> tuple[int, ...]:
+    """The id of the tokenizer's `eos_token`: none where it names none, or has no readable file. Raises ModelError where
+    a small file beside it can't be read."""
+    text = special_texts(folder).get("eos_token")
+    if text is None or not (folder / "tokenizer.json").is_file():
+        return ()
+    number = load_tokenizer(folder).token_to_id(text)
+    return () if number is None else (number,)
+
+
 def read_settings(file: Path) -> dict[str, Any]:
     """The object of a JSON file, empty where there is none. Raises ModelError."""
     return read_object(file, ModelError) if file.is_file() else {}

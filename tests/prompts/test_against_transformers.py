@@ -68,6 +68,17 @@ def test_a_system_turn_inside_a_user_turn(
     assert ends[-1] == len(model.prompter.thread_symbols(thread))
 
 
+@pytest.mark.parametrize("name", oracle.ALTERNATING)
+def test_a_thread_goes_on_from_the_prompt_of_its_last_answer(models: dict[str, Model], name: str) -> None:
+    model, thread = models[name], Thread.of((turn("system", "s"),))
+    for number in range(3):
+        thread = thread.then(turn("user", f"question {number}"))
+        asked = model.prompt(thread)
+        thread = thread.then(turn("assistant", f"answer {number}"))
+        assert model.prompter.thread_symbols(thread)[: len(asked)] == asked
+        assert "s" in model.tokenizer.spell(asked)  # type: ignore[arg-type]
+
+
 THOUGHT, ANSWER = "<think>\nhm\n</think>\n\n", "Four."
 
 
@@ -145,6 +156,16 @@ def test_without_a_form_for_them_documents_are_said_by_the_user(tmp_path: Path) 
     assert model.prompter.turn_ends(thread)[2] == len(model.prompter.thread_symbols(thread))
 
 
+@pytest.mark.parametrize("by_turn", [True, False])
+def test_what_is_said_otherwise_is_told_behind_turns_of_the_same_shape(tmp_path: Path, by_turn: bool) -> None:
+    model = Model(tmp_path, oracle.CHATML)
+    model.prompter.template.by_turn = by_turn
+    model.prompt((turn("system", "s"), turn("user", "q"), turn("user", "r")))
+    assert model.prompter.notes == ()
+    model.prompt((turn("system", "s"), turn("user", "q"), Turn("documents", (DOCUMENTS,))))
+    assert model.prompter.notes == ("has no form for documents: a user's turn says them",)
+
+
 def test_results_of_tools(tmp_path: Path) -> None:
     result = turn("tool_result", '{"mayor": "Ada"}')
     roles = {"tool": oracle.TOOLS, "ipython": oracle.IPYTHON}
@@ -178,6 +199,48 @@ def test_calls_of_tools(tmp_path: Path) -> None:
     assert model.prompt(thread).count(end) == 3  # type: ignore[arg-type]
     with pytest.raises(BadModel, match="has no form for calls of tools, which turn 2 asks for"):
         Model(tmp_path / "none", oracle.CHATML).prompt(thread)
+
+
+def test_calls_of_tools_whose_arguments_a_template_takes_as_text(tmp_path: Path) -> None:
+    model = Model(tmp_path, oracle.TOOLS.replace("(c.function.arguments | tojson)", "c.function.arguments"))
+    arguments = '{"city": "Tarnok \\"old\\" <|im_end|>", "most": 3}'
+    thread = (turn("user", "Who?"), Turn("assistant", (), (RequestedCall("mayor", arguments),)))
+    asked = [{"type": "function", "function": {"name": "mayor", "arguments": arguments}}]
+    calling = {"role": "assistant", "content": None, "tool_calls": asked}
+    rendered = model.rendered([{"role": "user", "content": "Who?"}, calling])
+    assert model.tokenizer.spell(model.prompt(thread)) == rendered  # type: ignore[arg-type]
+    assert model.prompt(thread).count(model.tokenizer.control_token("<|im_end|>")) == 2  # type: ignore[arg-type]
+
+
+THINKS_BESIDE = (  # as Qwen3: thoughts before the last question are left out
+    "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
+    "{% endif %}{% endfor %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.reasoning_content and loop.index0 > ns.last %}"
+    "{{ '<think>\n' + m.reasoning_content.strip('\n') + '\n</think>\n\n' }}{% endif %}{{ m.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+THINKS_ALWAYS = THINKS_BESIDE.replace(" and loop.index0 > ns.last", "")
+
+
+@pytest.mark.parametrize("source", [THINKS_BESIDE, THINKS_ALWAYS, oracle.CHATML])
+def test_thoughts_beside_answers(tmp_path: Path, source: str) -> None:
+    model = Model(tmp_path, source)
+    thread = Thread.of(())
+    said: list[dict[str, str]] = []
+    for role, text, thoughts in (
+        ("user", "2+2?", ""),
+        ("assistant", "Four.", "hm <|im_end|>"),
+        ("user", "Sure?", ""),
+        ("assistant", "Yes.", '\nof "course"\n'),
+    ):
+        thread = thread.then(Turn(role, (KnownText(text),), thoughts=thoughts))
+        said.append({"role": role, "content": text} | ({"reasoning_content": thoughts} if thoughts else {}))
+        for opened in (True, False):
+            own = model.prompt(thread) if opened else model.prompter.thread_symbols(thread)
+            assert model.tokenizer.spell(own) == model.rendered(said, opened=opened)  # type: ignore[arg-type]
+            assert own.count(model.tokenizer.control_token("<|im_end|>")) == len(thread)  # type: ignore[arg-type]
+    note = "has no form for thoughts beside an answer: they are left out"
+    assert model.prompter.notes == ((note,) if source == oracle.CHATML else ())
 
 
 def test_contents_as_parts(tmp_path: Path) -> None:

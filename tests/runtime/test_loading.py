@@ -13,6 +13,7 @@ from time import monotonic
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 
 from alora_runtime import Engine, Request, Run
 from alora_runtime.adapters import config
@@ -137,6 +138,21 @@ def test_the_end_of_an_answer_may_be_token_0(folder: Path) -> None:
     changed(folder, "generation_config.json", eos_token_id=-1)
     with pytest.raises(ModelError, match=r"generation_config\.json: eos_token_id must be a token id"):
         Engine.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({"eos_token": "<eos>"}, (256,)), ({"eos_token": {"content": "b"}}, (98,)), ({}, ())]
+)
+def test_without_an_end_in_the_configuration_the_tokenizers_own_ends(
+    folder: Path, settings: dict[str, object], expected: tuple[int, ...]
+) -> None:
+    changed(folder, "config.json", eos_token_id=None)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    made = Tokenizer(models.BPE({chr(number): number for number in range(256)}, []))
+    made.add_special_tokens(["<eos>"])
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert Engine.load(folder, cache_tokens=64).model.source.eos == expected
 
 
 @pytest.fixture

@@ -51,6 +51,19 @@ def test_they_are_written_as_transformers_writes_them(tmp_path: Path) -> None:
     assert list(model.prompt(thread)) == model.tokens(model.rendered(expected))
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_beside_an_answer_stay(field: str) -> None:
+    chat = CHAT.validate_python([{"role": "assistant", "content": "Ada.", field: "Hm."}])
+    thread = thread_of_chat(chat)
+    assert thread[0].thoughts == "Hm."
+    assert chat_of_thread(thread) == chat
+    shown = CHAT.dump_python(chat, mode="json")
+    assert shown == [{"role": "assistant", "content": "Ada.", "reasoning_content": "Hm."}]
+    with pytest.raises(ValueError, match="only an assistant has thoughts"):
+        CHAT.validate_python([{"role": "user", "content": "Ada.", field: "Hm."}])
+    assert CHAT.validate_python([{"role": "user", "content": "Ada.", field: None}])[0].content == "Ada."
+
+
 def test_content_beside_calls_stays() -> None:
     (turn,) = thread_of_chat(CHAT.validate_python([{**STORED[2], "content": "Let me see."}]))
     assert turn.content == (KnownText("Let me see."),)

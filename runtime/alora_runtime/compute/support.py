@@ -13,6 +13,7 @@ from typing import Any
 
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import is_whole, read_object
+from alora_runtime.tokenizer_file import end_token
 
 CLASSES = {
     "llama": "LlamaForCausalLM",
@@ -141,8 +142,8 @@ def read_model_folder(folder: str | Path) -> ModelFolder:
         raise ModelError(f"{folder} cannot be served: {reason}")
     generation = folder / "generation_config.json"
     told = _checked(generation).get("eos_token_id") if generation.is_file() else None
-    eos = raw.get("eos_token_id") if told is None else told
-    return ModelFolder(folder, str(raw["model_type"]), _max_positions(raw), _tokens(eos))
+    eos = _tokens(raw.get("eos_token_id") if told is None else told) or end_token(folder)
+    return ModelFolder(folder, str(raw["model_type"]), _max_positions(raw), eos)
 
 
 def _checked(path: Path) -> Raw:
