@@ -111,7 +111,7 @@ def in_a_tool() -> bool:
     return _IN_A_TOOL.get()
 
 
-class Caller:
+class ToolCaller:
     """How one run calls its tools: each with a copy of the `context` variables of whoever wanted the run, async ones in
     his event `loop`, or in the one that all tools share."""
 
@@ -162,7 +162,7 @@ class Caller:
 class Bound:
     """A tool's function, and how a run calls it."""
 
-    def __init__(self, function: Callable[..., Any], caller: Caller) -> None:
+    def __init__(self, function: Callable[..., Any], caller: ToolCaller) -> None:
         self.function, self.caller = function, caller
 
     def __call__(self, **arguments: Any) -> Any:
@@ -180,7 +180,7 @@ def call_tool(tool: ToolDecl, function: Callable[..., Any], arguments: Mapping[s
     Waits `backoff` seconds before the second try, and twice as long before each further one.
     """
     arguments = {parameter_name(name): value for name, value in arguments.items()}
-    bound = function if isinstance(function, Bound) else Bound(function, Caller())
+    bound = function if isinstance(function, Bound) else Bound(function, ToolCaller())
     for attempt in range(tool.retry + 1):
         try:
             return _checked(tool, bound.caller.call(bound.function, arguments, tool.timeout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from alora_flow.execution.events import (
     event_json,
     event_of,
 )
+from alora_flow.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import takewhile
 from typing import TypeAlias
 
-from alora_flow.prompts.thread import Thread
+from alora_flow.prompts.contents import Thread
 
 Uses: TypeAlias = tuple[tuple[int, int | None], ...]
 """Of the places on the way to a call's end: (depth, number of the next call that passes them), for all up to that
