@@ -1,9 +1,10 @@
 """One run of a flow: every node as soon as it can, all model calls that are ready side by side.
 
 A node is *decided* when it is done, skipped or failed. It starts once everything that it reads is decided and its
-guards hold; a guard that does not hold skips it, and with it all that needs it. A node that fails ends the run, but
-for one of an *attempt*: then that is false, and what else belongs to it is skipped. A *speculative* node starts as soon
-as what it reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
+guards hold; a tool with effects, once those before it in the source are decided. A guard that does not hold skips a
+node, and with it all that needs it. A node that fails ends the run, but for one of an *attempt*: then that is false,
+and what else belongs to it is skipped. A *speculative* node starts as soon as what it reads has a value, whatever its
+guards; it is decided when they are, and discarded when one does not hold.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from alora_flow.execution.trace import Trace
 from alora_flow.execution.work import Decision, RunProgress, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.effects import effects_before
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prefix.ledger import Ledger, Stem
 from alora_flow.planning.prompts import PromptedCall, call_of
@@ -132,8 +134,16 @@ class FlowRun:
         self._eager = {node.id for node in graph.nodes.values() if node.speculative}
         self._gates = {node.id: graph.last(node.guards) for node in graph.nodes.values()}
         sources = {node.id: {source for source, _ in g.reads(node)} for node in graph.nodes.values()}
-        decided = {node.id: {guard.condition for guard in graph.gates(node)} for node in graph.nodes.values()}
-        self._readers = graph.readers
+        earlier = effects_before(graph)
+        decided = {
+            node.id: {*(guard.condition for guard in graph.gates(node)), *earlier.get(node.id, ())}
+            for node in graph.nodes.values()
+        }
+        later: dict[str, list[str]] = {}
+        for tool, others in earlier.items():
+            for other in others:
+                later.setdefault(other, []).append(tool)
+        self._readers = {i: (*readers, *later.get(i, ())) for i, readers in graph.readers.items()}
         self._needs = {i: sources[i] if i in self._eager else sources[i] | decided[i] for i in graph.nodes}
         self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
         heapify(self._ready)
