@@ -110,10 +110,13 @@ class NodeEnded:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """`error`: why the run has no result."""
+    """`error`: why the run has no result; `places`: where it failed, and the calls of flows that led there, innermost
+    first, as `file:line:column`; `traceback`: of a tool that raised."""
 
     at: float
     error: str | None = None
+    places: tuple[str, ...] = ()
+    traceback: str | None = None
 
 
 @dataclass(frozen=True)

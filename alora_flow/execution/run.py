@@ -19,7 +19,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend, ModelCall
-from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed, text_of
+from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
@@ -41,6 +41,7 @@ from alora_flow.execution.events import (
     quiet,
 )
 from alora_flow.execution.hints import Hints
+from alora_flow.execution.places import ended_by, say_where
 from alora_flow.execution.requests import fitted, model_call
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool, in_a_tool
@@ -259,7 +260,7 @@ class FlowRun:
         """It ends without a result; a FlowError takes the trace along."""
         self.error = error
         if self._log:
-            ended = RunEnded(self._now(), text_of(error))
+            ended = ended_by(error, self._now())
             self._log.append(ended)
             if isinstance(error, FlowError):
                 error.trace = self.trace
@@ -375,6 +376,7 @@ class FlowRun:
         attempt = self.state.graph.attempts.get(node.id)
         if attempt is None or isinstance(error, BadMock):
             self._tell(NodeEnded(self._now(), node.id, "failed", error=error.message))
+            say_where(error, node, self.state.graph)
             raise error
         self.state.failures[attempt] = error.said if isinstance(error, RequirementFailed) else error.message
         self._decide(node, "failed", error.message)

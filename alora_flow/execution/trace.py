@@ -18,6 +18,7 @@ from alora_flow.execution.events import (
     Event,
     NodeEnded,
     NodeStarted,
+    RunEnded,
     RunStarted,
     Status,
     Tokens,
@@ -103,6 +104,12 @@ class Trace:
     @property
     def seconds(self) -> float:
         return self.events[-1].at
+
+    @property
+    def end(self) -> RunEnded | None:
+        """How the run ended, with the places of its error; None where the log ends before."""
+        last = self.events[-1]
+        return last if isinstance(last, RunEnded) else None
 
     @property
     def calls(self) -> tuple[CallTrace, ...]:
