@@ -32,11 +32,15 @@ def text_of(error: BaseException) -> str:
 class FlowError(Exception):
     """Base of all: `message` says what is wrong and where, `help` what to do about it.
 
-    `trace`: what happened until then, of a run that failed (an `execution.trace.Trace`).
+    Of a run that failed, `trace`: what happened until then (an `execution.trace.Trace`); `places`: where it failed, and
+    the calls of flows that led there, innermost first (`language.report.source.Span`s); `traceback`: of a tool that
+    raised, in its own code.
     """
 
     exit_code = 1
     trace: Any = None
+    places: tuple[Any, ...] = ()
+    traceback: str | None = None
 
     def __init__(self, message: str, help: str | None = None) -> None:
         super().__init__(message)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from alora_flow.errors import FlowError
 from alora_flow.execution.events import MockAnswered
 from alora_flow.execution.expectations import ExpectationFailed
 from alora_flow.execution.trace import Trace
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Block, If, Match, Mock, TestDecl
 from alora_flow.module import Module
 from alora_flow.planning.schedule import schedule

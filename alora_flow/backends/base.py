@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
+from alora_flow.frozen import dataclass
 from alora_flow.planning.prompts import Prompt, Setup
 from alora_flow.prompts.contents import Thread
 from alora_flow.values.data import chat_of_thread

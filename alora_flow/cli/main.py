@@ -11,7 +11,7 @@ import click
 
 from alora_flow.errors import FlowError
 from alora_flow.language.report.diagnostics import FlowErrors
-from alora_flow.language.report.render import render
+from alora_flow.language.report.render import harmless, render, render_failure
 
 COMMANDS = {
     "check": "Report every mistake in flow files.",
@@ -86,9 +86,8 @@ def main() -> None:
         click.echo(render(error.diagnostics, color=sys.stderr.isatty() and not os.environ.get("NO_COLOR")), err=True)
         sys.exit(1)
     except FlowError as error:
-        click.echo(f"error: {error}", err=True)
-        if error.help:
-            click.echo(f"help: {error.help}", err=True)
+        said = render_failure(error)
+        click.echo(harmless(said) if sys.stderr.isatty() else said, err=True)
         sys.exit(error.exit_code)
 
 

@@ -22,15 +22,16 @@ from alora_flow.cli.options import (
     read_inputs,
     show_advice,
 )
-from alora_flow.errors import BadInput
+from alora_flow.errors import BadInput, FlowError, text_of
 from alora_flow.execution.events import Event, Listener, event_json
 from alora_flow.execution.events import quiet as tell_nobody
+from alora_flow.execution.trace import Trace
 from alora_flow.module import Flow, Module, Result
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.schedule import Schedule
 from alora_flow.views.progress import ProgressView
-from alora_flow.views.result import result_json, result_text, show_stats
+from alora_flow.views.result import failure_json, result_json, result_text, show_stats
 
 
 @click.command("run")
@@ -38,7 +39,10 @@ from alora_flow.views.result import result_json, result_text, show_stats
 @input_options
 @click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print result, statistics, calls and handled failures as one JSON object."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print result (or error), statistics, calls and handled failures as one JSON object.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 @backend_options
@@ -73,8 +77,8 @@ def command(
     if not quiet:
         show_advice(advise(schedule))
     # What tools print is not the result: it goes where progress goes.
-    with _log(trace) as write, redirect_stdout(sys.stderr):
-        result = _run(chosen, schedule, write, shown=sys.stderr.isatty() and not quiet)
+    with _told_as_json(chosen, as_json) as note, _log(trace) as write, redirect_stdout(sys.stderr):
+        result = _run(chosen, schedule, _both(note, write), shown=sys.stderr.isatty() and not quiet)
     if as_json:
         click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))
     else:
@@ -89,13 +93,30 @@ def _run(flow: Flow, schedule: Schedule, write: Listener, shown: bool) -> Result
     if not shown:
         return flow.perform([schedule], write)[0]
     view = ProgressView(flow.graph)
-
-    def tell(event: Event) -> None:
-        view.tell(event)
-        write(event)
-
     with Live(view, console=Console(stderr=True), transient=True, refresh_per_second=12):
-        return flow.perform([schedule], tell, view.tell_text)[0]
+        return flow.perform([schedule], _both(view.tell, write), view.tell_text)[0]
+
+
+def _both(one: Listener, other: Listener) -> Listener:
+    def tell(event: Event) -> None:
+        one(event)
+        other(event)
+
+    return tell
+
+
+@contextmanager
+def _told_as_json(flow: Flow, wanted: bool) -> Iterator[Listener]:
+    """Prints what is known of a run that fails or is interrupted, where JSON is `wanted`."""
+    events: list[Event] = []
+    try:
+        yield events.append
+    except (FlowError, KeyboardInterrupt) as error:
+        if wanted and events:
+            said = text_of(error) if isinstance(error, FlowError) else "interrupted"
+            found = failure_json(flow.declaration, Trace(tuple(events)), said)
+            click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        raise
 
 
 @contextmanager

@@ -8,11 +8,12 @@ in no log: a log stays as small as its values, and those of old versions stay re
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter
 
+from alora_flow.frozen import dataclass
 from alora_flow.values.plain import plain
 
 VERSION = 1
@@ -111,10 +112,13 @@ class NodeEnded:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """`error`: why the run has no result."""
+    """`error`: why the run has no result; `places`: where it failed, and the calls of flows that led there, innermost
+    first, as `file:line:column`; `traceback`: of a tool that raised."""
 
     at: float
     error: str | None = None
+    places: tuple[str, ...] = ()
+    traceback: str | None = None
 
 
 @dataclass(frozen=True)

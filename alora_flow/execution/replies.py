@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from alora_flow.prompts.contents import Content, Generated, KnownText, Thread, Turn
-from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Reply
 from alora_runtime.requests import Completion
+
+if TYPE_CHECKING:
+    from alora_flow.prompts.tokens import Tokenizer
 
 
 def reply_of(thread: Thread, completion: Completion, tokenizer: Tokenizer) -> Reply:

@@ -1,9 +1,10 @@
 """One run of a flow: every node as soon as it can, all model calls that are ready side by side.
 
 A node is *decided* when it is done, skipped or failed. It starts once everything that it reads is decided and its
-guards hold; a guard that does not hold skips it, and with it all that needs it. A node that fails ends the run, but
-for one of an *attempt*: then that is false, and what else belongs to it is skipped. A *speculative* node starts as soon
-as what it reads has a value, whatever its guards; it is decided when they are, and discarded when one does not hold.
+guards hold; a tool with effects, once those before it in the source are decided. A guard that does not hold skips a
+node, and with it all that needs it. A node that fails ends the run, but for one of an *attempt*: then that is false,
+and what else belongs to it is skipped. A *speculative* node starts as soon as what it reads has a value, whatever its
+guards; it is decided when they are, and discarded when one does not hold.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from alora_flow.backends.base import Backend, ModelCall
-from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed, text_of
+from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed
 from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
@@ -40,6 +41,7 @@ from alora_flow.execution.events import (
     quiet,
 )
 from alora_flow.execution.hints import Hints
+from alora_flow.execution.places import ended_by, say_where
 from alora_flow.execution.requests import fitted, model_call
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool, in_a_tool
@@ -47,6 +49,7 @@ from alora_flow.execution.trace import Trace
 from alora_flow.execution.work import Decision, RunProgress, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
+from alora_flow.planning.graph.effects import effects_before
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prefix.ledger import Ledger, Stem
 from alora_flow.planning.prompts import PromptedCall, call_of
@@ -136,8 +139,16 @@ class FlowRun:
         self._eager = {node.id for node in graph.nodes.values() if node.speculative}
         self._gates = {node.id: graph.last(node.guards) for node in graph.nodes.values()}
         sources = {node.id: {source for source, _ in g.reads(node)} for node in graph.nodes.values()}
-        decided = {node.id: {guard.condition for guard in graph.gates(node)} for node in graph.nodes.values()}
-        self._readers = graph.readers
+        earlier = effects_before(graph)
+        decided = {
+            node.id: {*(guard.condition for guard in graph.gates(node)), *earlier.get(node.id, ())}
+            for node in graph.nodes.values()
+        }
+        later: dict[str, list[str]] = {}
+        for tool, others in earlier.items():
+            for other in others:
+                later.setdefault(other, []).append(tool)
+        self._readers = {i: (*readers, *later.get(i, ())) for i, readers in graph.readers.items()}
         self._needs = {i: sources[i] if i in self._eager else sources[i] | decided[i] for i in graph.nodes}
         self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
         heapify(self._ready)
@@ -262,7 +273,7 @@ class FlowRun:
         """It ends without a result; a FlowError takes the trace along."""
         self.error = error
         if self._log:
-            ended = RunEnded(self._now(), text_of(error))
+            ended = ended_by(error, self._now())
             self._log.append(ended)
             if isinstance(error, FlowError):
                 error.trace = self.trace
@@ -378,6 +389,7 @@ class FlowRun:
         attempt = self.state.graph.attempts.get(node.id)
         if attempt is None or isinstance(error, BadMock):
             self._tell(NodeEnded(self._now(), node.id, "failed", error=error.message))
+            say_where(error, node, self.state.graph)
             raise error
         self.state.failures[attempt] = error.said if isinstance(error, RequirementFailed) else error.message
         self._decide(node, "failed", error.message)

@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from secrets import randbits
 from typing import Any, Generic, TypeVar
@@ -21,6 +20,7 @@ from alora_flow.execution.run import FlowRun
 from alora_flow.execution.sharing import Host, find_host, shares
 from alora_flow.execution.tools import Bound, ToolCaller, find_tool
 from alora_flow.execution.trace import Stats, Trace
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.graph.nodes import MODEL_CALLS

@@ -10,6 +10,7 @@ import inspect
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextvars import ContextVar, copy_context
@@ -149,7 +150,9 @@ class ToolCaller:
             raise _Failed(f"took longer than its timeout of {timeout:g} s")
         error = answer.exception()
         if error is not None:
-            raise _Failed(f"raised {said(error)}") from error
+            failed = _Failed(f"raised {said(error)}")
+            failed.traceback = _own_frames(error)
+            raise failed from error
         return answer.result()
 
     def stop(self) -> None:
@@ -190,11 +193,23 @@ def call_tool(tool: ToolDecl, function: Callable[..., Any], arguments: Mapping[s
             time.sleep(tool.backoff * 2**attempt)
     if tool.fallback is not None:
         return evaluate(tool.fallback, {})
-    raise RunFailed(f"tool '{tool.name}' {last}") from last.__cause__
+    error = RunFailed(f"tool '{tool.name}' {last}")
+    error.traceback = last.traceback
+    raise error from last.__cause__
 
 
 class _Failed(Exception):
     """One try of a tool did not work; the text completes "tool 'x' …"."""
+
+    traceback: str | None = None
+
+
+def _own_frames(error: BaseException) -> str:
+    """The traceback of what a tool raised, from its own code on."""
+    report = traceback.TracebackException.from_exception(error)
+    ours = max((at for at, frame in enumerate(report.stack) if frame.filename == __file__), default=-1)
+    report.stack = traceback.StackSummary.from_list(report.stack[ours + 1 :])
+    return "".join(report.format()).rstrip()
 
 
 def said(error: BaseException) -> str:

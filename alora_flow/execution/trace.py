@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -18,12 +18,14 @@ from alora_flow.execution.events import (
     Event,
     NodeEnded,
     NodeStarted,
+    RunEnded,
     RunStarted,
     Status,
     Tokens,
     event_json,
     event_of,
 )
+from alora_flow.frozen import dataclass
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,12 @@ class Trace:
     @property
     def seconds(self) -> float:
         return self.events[-1].at
+
+    @property
+    def end(self) -> RunEnded | None:
+        """How the run ended, with the places of its error; None where the log ends before."""
+        last = self.events[-1]
+        return last if isinstance(last, RunEnded) else None
 
     @property
     def calls(self) -> tuple[CallTrace, ...]:

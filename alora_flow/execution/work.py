@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from alora_flow.errors import RequirementFailed, RunFailed
 from alora_flow.execution.expectations import ExpectationFailed, explain
@@ -16,8 +16,10 @@ from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.requests import Completion
+
+if TYPE_CHECKING:
+    from alora_flow.prompts.tokens import Tokenizer
 
 Decision = Literal["done", "skipped", "failed"]
 

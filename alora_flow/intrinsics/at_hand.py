@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.completeness import missing_from_snapshot
 from alora_flow.intrinsics.hub import MAIN, cached_repositories
 from alora_flow.intrinsics.library import ADAPTER, BUNDLED, PACKAGED, PULL, packaged

@@ -6,11 +6,11 @@ Put together from the flow file, the adapter's own configuration and, for the sh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from alora_flow.errors import AdapterNotFound, BadAdapter
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
 from alora_flow.intrinsics.shapes import misfit, shown
@@ -19,7 +19,7 @@ from alora_flow.language.meaning.folding import fold
 from alora_flow.language.meaning.program import Choices, Expression, Intrinsic, ListValue, Literal, StringHole, Text
 from alora_flow.language.report.diagnostics import did_you_mean
 from alora_flow.prompts.tokens import Tokenizer
-from alora_flow.values.models import python_type
+from alora_flow.values.written import choices_of
 from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
 from alora_runtime.errors import AdapterError
 
@@ -203,19 +203,3 @@ def _outcomes(emits: Choices | t.Type, io_yaml: IoYaml | None, tokenizer: Tokeni
         return None
     encode = tokenizer.encode_control if isinstance(emits, Choices) else tokenizer.encode_data
     return tuple(Outcome(encode(text), it) for text, it in options)
-
-
-def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
-    """What may be written and the value that it stands for, where a type has few enough values to list."""
-    match emits:
-        case Choices(options):
-            return tuple((option, option) for option in options)
-        case t.ProbType(of=outcome):
-            return choices_of(outcome)
-        case t.BoolType():
-            return ("true", True), ("false", False)
-        case t.EnumType(texts=texts):
-            return tuple((text, python_type(emits)(text)) for text in texts)
-        case t.IntType(low=int() as low, high=int() as high) if high - low < t.MOST_CHOICES:
-            return tuple((str(number), number) for number in range(low, high + 1))
-    return None

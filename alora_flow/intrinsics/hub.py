@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+
+from alora_flow.frozen import dataclass
 
 PREFIX, MAIN = "models--", "main"
 ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from alora_flow.errors import BadAdapter
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.parameters import read_parameters
 from alora_flow.intrinsics.paths import BadRule
 from alora_flow.intrinsics.rules import DecodeSentences, Likelihood, Rule

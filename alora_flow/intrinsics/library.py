@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
 from alora_flow.errors import AdapterNotFound, BadModel, ModelNotFound
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.completeness import missing_from_folder, missing_from_snapshot
 from alora_flow.intrinsics.conversion import converted
 from alora_flow.intrinsics.hub import cached_repositories, cached_repository, read_reference, snapshot_name

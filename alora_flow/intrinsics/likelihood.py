@@ -6,9 +6,11 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import exp, fsum
 from typing import Any, TypeAlias
+
+from alora_flow.frozen import dataclass
 
 ALTERNATIVES = 10
 """How many of the likeliest tokens at a literal's beginning count, beside the one that was written."""

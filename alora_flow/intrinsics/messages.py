@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from alora_flow.errors import BadInput
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.io_yaml import LAST_MESSAGE, IoYaml, Placeholder
 from alora_flow.intrinsics.sentences import Sentence, numbered
 from alora_flow.prompts.contents import Content, Hole, KnownText, Passages, Thread, Turn

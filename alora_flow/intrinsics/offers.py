@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from alora_flow.errors import BadInput
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.library import TECHNOLOGIES
 from alora_runtime.adapters.config import CONFIG
 

@@ -6,10 +6,10 @@ Each rule says what it makes of a value (`change`) and of a shape (`form`), so t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from alora_flow.errors import RunFailed
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.likelihood import Path, TokenizedAnswer, literals, written
 from alora_flow.intrinsics.paths import BadRule, Steps, changed, fields_of, fields_of_elements, having, reshaped
 from alora_flow.intrinsics.sentences import Sentence

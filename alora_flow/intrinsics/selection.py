@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from alora_flow.errors import BadModel
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.completeness import CONFIG, TOKENIZER
 from alora_flow.intrinsics.hub import HubReference
 from alora_flow.intrinsics.library import ADAPTER

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Content, Generated, Hole, KnownText, Passages, Thread, Turn
 
 LOCATIONS = ("last_message", "documents", "all_but_last_message")

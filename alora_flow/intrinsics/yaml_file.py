@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from alora_flow.errors import BadAdapter
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.diagnostics import did_you_mean
 
 MOST_BYTES, MOST_VALUES = 1 << 20, 100_000

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def advise(made: Schedule) -> tuple[Diagnostic, ...]:
-    """All warnings of the table below."""
-    return tuple(found for advice in ADVICE for found in advice(made))
+    """All warnings of the table below. Of what calls no model there are none, and no model is looked for."""
+    return tuple(found for advice in ADVICE for found in advice(made)) if made.steps else ()
 
 
 def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
     """For a chat template that costs the flow reuse, at the first call."""
-    template = made.setup.prompter.template if made.steps else None
-    if template and template.rewriting:
+    template = made.setup.prompter.template
+    if template.rewriting:
         message = f"the chat template of {made.setup.model.name} {template.rewriting}"
         again = _computed_again(made)
         cost = f": {again} tokens of this flow" if again != Amount() else ""
@@ -54,7 +54,7 @@ def _computed_again(made: Schedule) -> Amount:
 
 def _forms(made: Schedule) -> Iterator[Diagnostic]:
     """For all that the template has no form for, at the first call."""
-    for note in made.setup.prompter.notes if made.steps else ():
+    for note in made.setup.prompter.notes:
         message = f"the chat template of {made.setup.model.name} {note}"
         yield Diagnostic(
             "W0903", message, made.steps[0].call.node.span, "docs/errors.md says how it is written instead"

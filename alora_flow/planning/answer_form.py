@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from alora_flow.errors import BadAdapter, RunFailed
-from alora_flow.intrinsics.contract import Contract, choices_of
+from alora_flow.frozen import dataclass
+from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.likelihood import ALTERNATIVES
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Argument, Expected
@@ -20,6 +21,7 @@ from alora_flow.planning.graph.walk import every
 from alora_flow.planning.reading import chosen_value, intrinsic_value, written_value
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import adapter
+from alora_flow.values.written import choices_of
 from alora_runtime.answer.constraints import Constraint
 from alora_runtime.answer.schema import with_digits
 from alora_runtime.errors import ConstraintError

@@ -45,7 +45,9 @@ def evaluate(expression: Expression, values: Values) -> Any:
         return _RULES[type(expression)](expression, values)
     except (ArithmeticError, IndexError, ValueError) as error:
         said = str(error).partition("\n")[0]
-        raise RunFailed(f"line {expression.span.line}, '{expression.span.text}': {said}") from error
+        failed = RunFailed(f"line {expression.span.line}, '{expression.span.text}': {said}")
+        failed.places = (expression.span,)
+        raise failed from error
 
 
 def _node(expression: NodeValue, values: Values) -> Any:

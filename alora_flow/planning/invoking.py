@@ -8,9 +8,10 @@ the chat template wrote. What fills a hole is data: it never moves that place, w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from alora_flow.errors import BadAdapter
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.contract import Contract, last
 from alora_flow.intrinsics.messages import Rewritten, rewritten
 from alora_flow.intrinsics.sentences import Sentence

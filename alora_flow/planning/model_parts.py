@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
 from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.language.meaning.program import Intrinsic, Program

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.contract import Contract, contract_of
 from alora_flow.intrinsics.io_yaml import IoYaml
 from alora_flow.language.meaning import types as t

@@ -6,10 +6,11 @@ The same walk serves the plan and the run: what is known is tokens, what is not 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g

@@ -24,6 +24,7 @@ from alora_flow.planning.evaluate import ITS_DISTRIBUTION, Values, evaluate
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Distribution
 from alora_flow.values.models import adapter
+from alora_flow.values.written import parse
 from alora_runtime.requests import Completion
 
 Sentences: TypeAlias = Mapping[str, Mapping[int, Sentence]]
@@ -111,16 +112,6 @@ def written_value(type: t.Type, completion: Completion) -> Any:
         raise RunFailed(
             f"{len(completion.tokens)} tokens were not enough for a {type}: {completion.text!r}", "raise max_tokens"
         ) from None
-
-
-def parse(type: t.Type, text: str) -> Any:
-    """Written text as a value: a string as it is, everything else from JSON."""
-    if isinstance(type, t.StrType):
-        return text
-    try:
-        return adapter(type).validate_json(text)
-    except ValidationError as error:
-        raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {error.errors()[0]['msg']}") from error
 
 
 def _normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from alora_flow.errors import RunFailed
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.meaning.types import ReplyType, ThreadType
 from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of

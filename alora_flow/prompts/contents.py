@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, overload
+
+from alora_flow.frozen import dataclass
 
 
 @dataclass(frozen=True)

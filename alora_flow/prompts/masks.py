@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
 from alora_flow.errors import BadModel
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.template import (
     PLACE,
     ChatTemplate,

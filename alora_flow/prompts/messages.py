@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any, TypeAlias
 
 from alora_flow.errors import BadModel
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Content, KnownText, Passages, Thread, Turn
 from alora_flow.prompts.template import DOCUMENTS, TEXT, ChatTemplate, MessageShape, TurnShape
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from jinja2 import Template, TemplateError
 
 from alora_flow.errors import BadModel
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.jinja import constants, environment, looked_for, names, read_templates
 from alora_flow.prompts.locality import writes_by_turn
 

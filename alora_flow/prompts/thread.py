@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
 from alora_flow.errors import BadModel
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import (
     Content,
     Generated,

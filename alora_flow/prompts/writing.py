@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, takewhile
 from threading import Lock
 
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Symbol
 
 

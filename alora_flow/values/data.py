@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Role
 from alora_flow.prompts.contents import Generated, KnownText, Passages, RequestedCall, Thread, Turn
 from alora_flow.values.history import ChatCall, ChatTurn

@@ -6,9 +6,9 @@ All text is made fit to print here, once: one line, no control characters. Forma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning import program as p
 from alora_flow.planning.evaluate import describe
 from alora_flow.planning.graph import nodes as g

@@ -21,9 +21,11 @@ def graph_table(drawing: Drawing) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     for column in ("node", "kind", "does", "needs"):
         table.add_column(column, overflow="fold")
+    arrows: dict[str, list[Arrow]] = {}
+    for arrow in drawing.arrows:
+        arrows.setdefault(arrow.target, []).append(arrow)
     for box in drawing.boxes:
-        arrows = [arrow for arrow in drawing.arrows if arrow.target == box.id]
-        table.add_row(*_row(box, arrows))
+        table.add_row(*_row(box, arrows.get(box.id, [])))
     heading = [Text(drawing.signature, style="bold"), *([Text(drawing.doc, style="italic")] if drawing.doc else [])]
     return Group(*heading, table)
 

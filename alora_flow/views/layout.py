@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import networkx
 from fast_sugiyama import from_edges
 
+from alora_flow.frozen import dataclass
 from alora_flow.views.drawing import Arrow, Box, Drawing
 
 BOX_HEIGHT = 48.0

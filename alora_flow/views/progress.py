@@ -8,8 +8,8 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from alora_flow.execution.events import Event, NodeEnded, NodeStarted, TextWritten
+from alora_flow.language.report.render import harmless
 from alora_flow.planning.graph.nodes import FlowGraph
-from alora_flow.views.result import harmless
 
 WORTH_SHOWING = ("generate", "invoke", "tool")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from alora_flow.execution.events import Tokens
 from alora_flow.execution.trace import CallTrace, Trace
 from alora_flow.language.meaning.program import FlowDecl
+from alora_flow.language.report.render import harmless
 from alora_flow.module import Result
 from alora_flow.values.models import adapter
 from alora_flow.views.drawing import tidy
@@ -25,12 +25,22 @@ def value_json(flow: FlowDecl, value: Any) -> Any:
 
 def result_json(flow: FlowDecl, result: Result[Any]) -> dict[str, Any]:
     """What `run --json` prints."""
+    return {"flow": flow.name, "value": value_json(flow, result.value), **_trace_json(result.trace)}
+
+
+def failure_json(flow: FlowDecl, trace: Trace, said: str) -> dict[str, Any]:
+    """What it prints of a run that failed or was interrupted: why, and what was computed until then."""
+    end = trace.end
+    error = {"message": said, "places": list(end.places) if end else [], "traceback": end and end.traceback}
+    return {"flow": flow.name, "error": error, **_trace_json(trace)}
+
+
+def _trace_json(trace: Trace) -> dict[str, Any]:
     return {
-        "flow": flow.name,
-        "value": value_json(flow, result.value),
-        "stats": asdict(result.stats),
-        "nodes": [_call_json(call) for call in result.trace.calls],
-        "failures": [{"id": node.id, "error": node.error} for node in result.trace.handled],
+        "seed": trace.seed,
+        "stats": asdict(trace.stats),
+        "nodes": [_call_json(call) for call in trace.calls],
+        "failures": [{"id": node.id, "error": node.error} for node in trace.handled],
     }
 
 
@@ -56,15 +66,6 @@ def result_text(flow: FlowDecl, value: Any, terminal: bool) -> str:
     if not isinstance(shown, str):
         return json.dumps(shown, ensure_ascii=False, indent=2)
     return harmless(shown) if terminal else shown
-
-
-def harmless(text: str) -> str:
-    """For a terminal: no character of it can move the cursor or colour what stands around it."""
-    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
-
-
-CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that a terminal obeys instead of showing; a line end and a tab are harmless."""
 
 
 def show_stats(console: Console, trace: Trace) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import EnumDecl, FlowDecl, Parameter, Program, RecordDecl
 from alora_flow.module import Module

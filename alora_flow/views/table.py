@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.language.printing.program import show_program
 from alora_flow.planning.budget import within_budgets

@@ -186,7 +186,39 @@ def test_a_run_that_fails_is_exit_3(tmp_path: Path) -> None:
         'model base = "mini"\nflow f(n: int) -> int { require n > 0 else "too small"  return n }'
     )
     done = warm("run", str(tmp_path / "f.flow"), "--input", "n=0")
-    assert (done.code, done.stderr) == (3, "error: line 2: too small\n")
+    assert (done.code, done.stderr.splitlines()[0]) == (3, "error: line 2: too small")
+
+
+DEEP = """
+tool look(q: str) -> int = python "looking:look"
+
+flow inner(q: str) -> int { return look(q) }
+
+flow outer(q: str) -> list[int] {
+  return for i in range(2) { keep inner(q) }
+}
+"""
+
+
+def test_a_run_that_fails_shows_its_place_the_calls_that_led_there_and_a_tools_traceback(tmp_path: Path) -> None:
+    (tmp_path / "deep.flow").write_text(DEEP)
+    (tmp_path / "looking.py").write_text("def look(q):\n    return int(q)\n")
+    done = warm("run", "deep.flow", "outer", "--input", "q=x", "--json", cwd=tmp_path)
+    assert done.code == 3
+    for line in (
+        "error: tool 'look' raised ValueError: invalid literal for int() with base 10: 'x'",
+        " --> deep.flow:4:36",
+        "4 | flow inner(q: str) -> int { return look(q) }",
+        "  = note: called here",
+        " --> deep.flow:7:35",
+        "    return int(q)",
+    ):
+        assert line in done.stderr
+    assert "alora_flow/execution" not in done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["message"] in done.stderr
+    assert error["places"] == ["deep.flow:4:36", "deep.flow:7:35"]
+    assert error["traceback"] in done.stderr
 
 
 TEXTS = """

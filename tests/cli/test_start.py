@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import warm
+
 FLOW = """\
 model base = "mini"
 flow twice(n: int = 2) -> int { return n * 2 }
@@ -53,3 +55,11 @@ def test_a_flow_that_calls_no_model_imports_no_torch(tmp_path: Path, arguments: 
 
 def test_the_bundled_model_runs_without_transformers(tmp_path: Path) -> None:
     assert imported(tmp_path, "run", "safety_rag.flow") & HEAVY == {"torch"}
+
+
+@pytest.mark.parametrize("command", ["run", "test", "check", "graph", "list"])
+def test_a_file_without_a_model_needs_none_where_none_is_called(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "twice.flow"
+    file.write_text(FLOW.replace('model base = "mini"\n', ""))
+    done = warm(command, str(file))
+    assert done.code == 0, done.stderr

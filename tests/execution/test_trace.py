@@ -85,7 +85,8 @@ def test_a_run_that_fails_has_its_trace(tmp_path: Path) -> None:
     trace = failed.value.trace
     assert tuple(heard) == trace.events
     assert isinstance(heard[0], RunStarted)
-    assert heard[-1] == RunEnded(heard[-1].at, "line 8: too small")
+    place = f"{failed.value.places[0].path}:8:3"
+    assert heard[-1] == trace.end == RunEnded(heard[-1].at, "line 8: too small", (place,))
     assert (trace["require"].status, trace["require"].error) == ("failed", "line 8: too small")
     assert (trace["return"].status, trace["return"].value) == (None, None)
     assert trace["found"].value.text == "é"

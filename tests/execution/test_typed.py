@@ -9,13 +9,13 @@ import pytest
 from tokenizers import Tokenizer
 
 from alora_flow.errors import RunFailed
-from alora_flow.intrinsics.contract import choices_of
 from alora_flow.intrinsics.library import BUNDLED
 from alora_flow.language.meaning import types as t
 from alora_flow.planning.answer_form import DEFAULT_MAX_TOKENS, constraint_for, form_of_generation
 from alora_flow.planning.reading import written_value
 from alora_flow.prompts.tokens import Tokenizer as FlowTokenizer
 from alora_flow.values.models import adapter
+from alora_flow.values.written import choices_of
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alora_flow.backends.echo import open_echo
-from alora_flow.errors import RunFailed
+from alora_flow.errors import BadInput, RunFailed
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.graph.nodes import guards, reads
@@ -129,3 +129,23 @@ def test_holes_of_computed_text_are_named_by_what_they_are_made_of(tmp_path: Pat
     case = module(tmp_path, body)
     plan = case.compilation.plan(case.flows["main"].declaration, {})
     assert [hole.source for hole in plan.prefilled.holes] == ["(a + 1)", "a"]
+
+
+CHAIN = [f"flow f{i}(n: int) -> int {{ return f{i + 1}(n) }}" for i in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("\n".join([*CHAIN, "flow f300(n: int) -> int { return n }"]), "more than 100 deep"),
+        ("flow f0(n: int) -> int max_depth 20 { return f0(n - 1) + f0(n - 2) }", "more than 30,000 nodes"),
+        ("flow f0(n: int) -> int { for i in range(200) { for j in range(200) { let k = i + j } } return n }", "30,000"),
+    ],
+    ids=["a long chain of calls", "a recursion", "nested loops"],
+)
+def test_a_graph_that_is_too_large_is_an_error_with_the_number_and_the_place(
+    tmp_path: Path, body: str, said: str
+) -> None:
+    with pytest.raises(BadInput, match=said) as refused:
+        module(tmp_path, body).f0(n=5)
+    assert refused.value.places[0].path.endswith("case.flow")

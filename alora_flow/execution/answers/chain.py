@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from alora_flow.frozen import dataclass
 from alora_flow.planning.evaluate import Values, evaluate
 from alora_flow.planning.graph.nodes import Generate, Node
 

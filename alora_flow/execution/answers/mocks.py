@@ -10,17 +10,16 @@ from typing import Any
 
 from alora_flow.errors import BadMock, RunFailed
 from alora_flow.execution.answers.chain import Inquiry, settled
-from alora_flow.intrinsics.contract import choices_of
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Failing
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import MockRule, Node
 from alora_flow.planning.prompts import Setup
-from alora_flow.planning.reading import parse
 from alora_flow.prompts.contents import Generated, Turn
 from alora_flow.values.data import Distribution, Reply
 from alora_flow.values.plain import plain
+from alora_flow.values.written import choices_of, parse
 
 MISSING = object()
 """What a call gives for an argument that it does not have."""

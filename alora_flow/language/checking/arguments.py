@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import fit
 from alora_flow.language.checking.scope import bad

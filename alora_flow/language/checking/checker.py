@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.checking.scope import Report, Scope, Unit
 from alora_flow.language.meaning.narrowing import Path
 from alora_flow.language.meaning.program import Binding, BindingKind, Expression

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import described
 from alora_flow.language.checking.types import TYPE_NAMES, find_symbol, is_silent, resolve, written

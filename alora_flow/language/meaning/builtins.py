@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,

@@ -11,9 +11,10 @@ the file that was loaded, `alias.name` (by the shortest chain of aliases) for wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Literal as OneOf
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.types import (
     EnumType,
     FloatType,

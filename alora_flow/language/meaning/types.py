@@ -7,8 +7,10 @@ Types compare by value; enums and records also by the file that declares them (`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from alora_flow.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from typing import Any, Literal
 
 from alora_flow.errors import FlowError
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.codes import CODES
 from alora_flow.language.report.source import Span
 

@@ -10,9 +10,11 @@ error[E0302]: unknown name 'questoin'
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
+from alora_flow.errors import FlowError
 from alora_flow.language.report.diagnostics import Diagnostic, Note
 from alora_flow.language.report.source import Span
 
@@ -29,6 +31,28 @@ def render_summary(diagnostics: Iterable[Diagnostic]) -> str:
     found = [item.severity for item in diagnostics]
     counts = [(found.count(severity), severity) for severity in ("error", "warning")]
     return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in counts if number)
+
+
+def render_failure(error: FlowError) -> str:
+    """An error that is no diagnostic. One that ended a run has its places, and the traceback of a tool that raised."""
+    lines = [f"error: {error}"]
+    margin = max((len(str(place.line)) for place in error.places), default=0)
+    for place in error.places[:1]:
+        lines += _excerpt(place, margin, "^", "error", color=False)
+    for call in error.places[1:]:
+        lines += _note(Note("called here", call), margin, color=False)
+    if error.traceback:
+        lines.append(error.traceback)
+    return "\n".join([*lines, *([f"help: {error.help}"] if error.help else [])])
+
+
+def harmless(text: str) -> str:
+    """For a terminal: no character of it can move the cursor or colour what stands around it."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that a terminal obeys instead of showing; a line end and a tab are harmless."""
 
 
 def _one(item: Diagnostic, color: bool) -> str:

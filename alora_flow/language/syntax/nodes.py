@@ -5,9 +5,10 @@ Nodes compare by content, never by place, so that parse → print → parse can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.source import Span
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -17,6 +17,7 @@ from lark import Lark
 from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedInput
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.diagnostics import Diagnostic, in_order
 from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax import nodes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from lark.exceptions import UnexpectedInput
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.diagnostics import Diagnostic, Note, did_you_mean, one_of
 from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax.brackets import OPENING, open_at

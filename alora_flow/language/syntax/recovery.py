@@ -7,8 +7,9 @@ A cut keeps every offset and line. A statement with a block loses its header onl
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.syntax.brackets import balanced, feed, open_at
 from alora_flow.language.syntax.problems import Problem
 from alora_flow.language.syntax.scan import Scanned, scan

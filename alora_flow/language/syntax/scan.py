@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.source import Source, Span
 
 Kind = Literal["string", "comment", "word", "bracket", "other"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.source import Span
 

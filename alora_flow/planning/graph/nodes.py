@@ -7,11 +7,12 @@ node that it reads is decided and all its guards hold; a guard that does not hol
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal as OneOf
 from typing import TypeAlias
 
+from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import (
     Argument,
     Callee,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from alora_flow.errors import BadInput
 from alora_flow.language.meaning.program import Binding, Expression, FlowDecl
 from alora_flow.language.meaning.types import Type
 from alora_flow.language.report.source import Span
@@ -13,6 +14,13 @@ from alora_flow.planning.graph.nodes import Guard, Node, NodeValue, Path
 
 Names = Mapping[int, Expression]
 """What each binding stands for here: a node's value."""
+
+
+MOST_NODES = 30_000
+"""Of a graph: more take minutes to plan, and nobody can look at them."""
+
+MOST_CALLS = 100
+"""Of flows inside each other."""
 
 
 class Place(NamedTuple):
@@ -62,6 +70,9 @@ class GraphBuilder:
 
     def put(self, operation: g.Operation, type: Type, place: Place, span: Span, name: str) -> NodeValue:
         """A new node under a name that `name` gave."""
+        if len(self.nodes) == MOST_NODES:
+            said = f"with its loops and calls unrolled this has more than {MOST_NODES:,} nodes"
+            raise _too_large(said, "lower a loop's limit or a flow's max_depth", span)
         node_id = f"{place.prefix}{name}"
         eager = place.speculate and bool(place.path) and _effectless(operation)
         self.nodes[node_id] = Node(node_id, operation, type, place.path, span, speculative=eager)
@@ -75,6 +86,18 @@ class GraphBuilder:
         """A flow's budget counts for the nodes that are inlined under the prefix."""
         if flow.budget:
             self.budgets.append(g.Budget(flow.name, prefix, flow.budget))
+
+
+def check_depth(calls: int, span: Span) -> None:
+    """Raises BadInput for a call of a flow inside more calls than lowering can follow."""
+    if calls > MOST_CALLS:
+        raise _too_large(f"flows call each other more than {MOST_CALLS} deep", "let one flow do what several do", span)
+
+
+def _too_large(said: str, help: str, span: Span) -> BadInput:
+    error = BadInput(f"line {span.line}: {said}", help)
+    error.places = (span,)
+    return error
 
 
 def _effectless(operation: g.Operation) -> bool:

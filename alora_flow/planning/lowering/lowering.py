@@ -14,7 +14,7 @@ from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, flow_of_test, key_of
 from alora_flow.planning.graph.walk import every, mapped
-from alora_flow.planning.lowering.building import GraphBuilder, LoweringState, Names, Place
+from alora_flow.planning.lowering.building import GraphBuilder, LoweringState, Names, Place, check_depth
 
 T = TypeVar("T")
 
@@ -175,6 +175,7 @@ class _Lowering(GraphBuilder):
     def _flow_call(self, call: p.FlowCall, state: LoweringState, name: str | None) -> Expression:
         """The called flow in place of the call: its parameters are values, its returns are selected among."""
         flow, arguments = self.program.flows[call.flow], self._parts(call.arguments, state)
+        check_depth(len(self._returned), call.span)
         name = self.name(state.place, name or flow.name)
         place = state.place.inside(name)
         depth = place.depth.get(flow.key, 0) + 1

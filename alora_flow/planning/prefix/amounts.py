@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import takewhile
 
+from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Hole, Symbol
 from alora_flow.prompts.writing import Writing
 

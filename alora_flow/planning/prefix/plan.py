@@ -6,9 +6,10 @@ ledger of its backend's cache, and is measured against that: the plan is a promi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
+from alora_flow.frozen import dataclass
 from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
 from alora_flow.planning.prefix.ledger import Ledger

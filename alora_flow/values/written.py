@@ -1,0 +1,38 @@
+"""What a model may write for a value, and the value of what was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from alora_flow.errors import RunFailed
+from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.program import Choices
+from alora_flow.values.models import adapter, python_type
+
+
+def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
+    """What may be written and the value that it stands for, where a type has few enough values to list."""
+    match emits:
+        case Choices(options):
+            return tuple((option, option) for option in options)
+        case t.ProbType(of=outcome):
+            return choices_of(outcome)
+        case t.BoolType():
+            return ("true", True), ("false", False)
+        case t.EnumType(texts=texts):
+            return tuple((text, python_type(emits)(text)) for text in texts)
+        case t.IntType(low=int() as low, high=int() as high) if high - low < t.MOST_CHOICES:
+            return tuple((str(number), number) for number in range(low, high + 1))
+    return None
+
+
+def parse(type: t.Type, text: str) -> Any:
+    """Written text as a value: a string as it is, everything else from JSON."""
+    if isinstance(type, t.StrType):
+        return text
+    try:
+        return adapter(type).validate_json(text)
+    except ValidationError as error:
+        raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {error.errors()[0]['msg']}") from error
