@@ -26,7 +26,7 @@ PASSES = (
 
 
 def run_passes(graph: FlowGraph, left_out: Container[str] = ()) -> FlowGraph:
-    """A graph as lowering gives it, through all passes but those left out by name; verified after each that changed it."""
+    """A graph as lowering gives it, through all passes but those left out by name; verified after each change."""
     verify(graph)
     for each in PASSES:
         if each.name not in left_out:
