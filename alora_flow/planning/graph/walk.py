@@ -20,33 +20,25 @@ LEAVES = (Span, Binding, Declaration, MayInvoke, Parameter, *get_args(Type))
 """What holds no expression that a node reads: declarations, and what a call may invoke, have names of their own."""
 
 
+PLAIN = ("str", "bool", "int", "Type", "Type | None", "Span")
+"""Annotations of fields that hold no expression."""
+
+
 class _Fields(dict[type, tuple[str, ...]]):
-    """The names of a class's fields that may hold expressions, looked up once; an expression's type and place don't."""
+    """The names of a class's fields that may hold expressions, looked up once."""
 
     def __missing__(self, kind: type) -> tuple[str, ...]:
         bare = issubclass(kind, LEAVES) or not is_dataclass(kind)
-        own = {item.name for item in fields(Expression)} if issubclass(kind, Expression) else ()
-        self[kind] = () if bare else tuple(item.name for item in fields(kind) if item.name not in own)
+        self[kind] = () if bare else tuple(item.name for item in fields(kind) if item.type not in PLAIN)
         return self[kind]
 
 
 _FIELDS = _Fields()
 
 
-def inside(part: object) -> Iterator[Expression]:
-    """The expressions directly inside an expression, an operation, an argument …, in order."""
-    waiting = _parts(part)
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Expression):
-            yield item
-        else:
-            waiting += _parts(item)
-
-
 def every(part: object) -> Iterator[Expression]:
     """All expressions inside, at any depth, each before its own parts. Without recursion in their depth."""
-    waiting = [part] if isinstance(part, Expression) else _parts(part)
+    waiting = [part]
     while waiting:
         item = waiting.pop()
         if isinstance(item, Expression):
@@ -58,7 +50,8 @@ def _parts(part: object) -> list[object]:
     """What stands directly inside, last first."""
     if isinstance(part, tuple):
         return list(part[::-1])
-    return [getattr(part, name) for name in reversed(_FIELDS[type(part)])]
+    names = _FIELDS[type(part)]
+    return [getattr(part, name) for name in names[::-1]] if names else []
 
 
 def mapped(part: T, change: Callable[[Expression], Expression]) -> T:
