@@ -75,7 +75,7 @@ def command(
     chosen = module.flow(flow)
     schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
     if not quiet:
-        show_advice(advise(schedule))
+        show_advice([warning for warning in advise(schedule) if warning.code != "W0905"])  # the run refuses these
     # What tools print is not the result: it goes where progress goes.
     with _told_as_json(chosen, as_json) as note, _log(trace) as write, redirect_stdout(sys.stderr):
         result = _run(chosen, schedule, _both(note, write), shown=sys.stderr.isatty() and not quiet)

@@ -134,19 +134,25 @@ class Conductor:
             raise RuntimeError("a listener can't run flows on the backend that it watches")
 
     def _lead(self, done: Callable[[], bool], runs: Sequence[FlowRun] = ()) -> None:
-        """Wait until it is done, and lead where nobody else does."""
-        while self._leads(done):
-            try:
+        """Wait until it is done, and lead where nobody else does. Wherever something is raised, nobody leads then."""
+        try:
+            while self._leads(done):
                 while not done():
                     self._advance()
-            except BaseException as error:
-                self._give_up(error, runs)
-                raise
-            finally:
-                with self._turn:
-                    self._leader = None
-                    self._release()
-                    self._turn.notify_all()
+                self._step_down()
+        except BaseException as error:
+            if self._leader == threading.get_ident():
+                try:
+                    self._give_up(error, runs)
+                finally:
+                    self._step_down()
+            raise
+
+    def _step_down(self) -> None:
+        with self._turn:
+            self._leader = None
+            self._release()
+            self._turn.notify_all()
 
     def _leads(self, done: Callable[[], bool]) -> bool:
         """Wait until it is done (False), or nobody leads and so this thread does."""
@@ -219,16 +225,19 @@ class Conductor:
             try:
                 work()
             except Exception as error:
+                self._spoilt |= run.ended  # it was leaving
                 run.fail(error)
                 self._leave(run)
 
     def _leave(self, run: FlowRun) -> None:
-        """A run is ended; a failed one takes back its calls, which the next step tells of."""
-        self._active.remove(run)
+        """A run is ended; a failed one takes back its calls, which the next step tells of. What fails here is told as
+        the run's error, and then it leaves once more."""
         self.shared.hints.leave(id(run))
         if run.calls:
             self._doubt()
         run.withdraw()
+        if run in self._active:
+            self._active.remove(run)
         if not self._active:
             self._settle()
         with self._turn:

@@ -92,11 +92,13 @@ class Hints:
             ahead.gone(ahead.by_node[node_id].number)
 
     def leave(self, run: int) -> None:
-        """A run is over, or was never added."""
-        gone = self._runs.pop(run, None)
+        """A run is over, or was never added. Where it breaks off, it can be done again."""
+        gone = self._runs.get(run)
         for place in chain.from_iterable(reversed(places) for places in gone.places) if gone else ():
-            if place.calls.pop(run, None) and not place.calls and place.before and place.last:
-                del place.before.children[place.last]
+            place.calls.pop(run, None)
+            if not place.calls and place.before and place.last:
+                place.before.children.pop(place.last, None)
+        self._runs.pop(run, None)
 
     def of(self, run: int, call: PromptedCall) -> NextUse | None:
         """For a call that begins, its thread without holes: the next use of each part of it, None where no run goes on

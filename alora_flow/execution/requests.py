@@ -11,8 +11,8 @@ from alora_flow.errors import BadInput
 from alora_flow.execution.hints import NextUse
 from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph.nodes import Invoke
-from alora_flow.planning.prefix.amounts import Amounts, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
+from alora_flow.planning.room import HELP, name_of, too_long
 from alora_flow.planning.schedule import Schedule
 from alora_runtime.requests import Request, Run
 
@@ -44,10 +44,8 @@ def seed_at(seed: int, place: str) -> int:
 
 def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
     """Raises BadInput for the first call that a backend can't make, before any is made."""
-    amounts = Amounts()
     for call in (step.call for step in schedule.steps):
-        line, what = call.node.span.line, call.node.operation
-        name = what.intrinsic.name if isinstance(what, Invoke) else call.node.id
+        line, what, name = call.node.span.line, call.node.operation, name_of(call)
         if isinstance(what, Invoke) and not abilities.adapters:
             raise BadInput(f"line {line}: intrinsic '{name}' needs an adapter, and this backend runs none")
         if call.form.weighed and not abilities.choices:
@@ -55,21 +53,8 @@ def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
                 f"line {line}: '{name}' needs the probabilities of its choices, and this backend gives none",
                 "run it on the torch backend, or let it emit a plain value",
             )
-        _check_length(call, name, schedule.inputs, abilities.positions, amounts)
-
-
-def _check_length(call: PromptedCall, name: str, inputs: Values, positions: int | None, amounts: Amounts) -> None:
-    """A call that comes for certain, and of which enough is known to say that it is too long, is not worth a run."""
-    if positions is None or call.node.guards or call.node.mocks:
-        return
-    known = amounts.of(call.prompt.thread).tokens + amount(call.prompt.added).tokens
-    answer = call.form.most_tokens_at_least(inputs)
-    if known + answer - 1 > positions:
-        raise BadInput(
-            f"line {call.node.span.line}: '{name}' has a prompt of {known} tokens at least and an answer of up to "
-            f"{answer}, which is more than the model's {positions} positions",
-            "shorten what it reads, or give it a lower max_tokens",
-        )
+    for found in too_long(schedule, abilities.positions):
+        raise BadInput(f"line {found.call.node.span.line}: {found.why}", HELP)
 
 
 def _runs(prompt: Prompt) -> tuple[Run, ...]:

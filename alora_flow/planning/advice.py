@@ -11,6 +11,7 @@ from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prefix.plan import entered
 from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
+from alora_flow.planning.room import HELP, too_long
 from alora_flow.planning.schedule import Schedule, reply_turn
 from alora_flow.prompts.contents import Hole, Symbol, Thread
 
@@ -124,6 +125,12 @@ def _unshared(made: Schedule) -> Iterator[Diagnostic]:
         yield Diagnostic("W0904", message, call.node.span, help)
 
 
+def _too_long(made: Schedule) -> Iterator[Diagnostic]:
+    """For each call that no run on this model can make."""
+    for call, why in too_long(made, made.setup.positions if made.steps else None):
+        yield Diagnostic("W0905", why, call.node.span, HELP)
+
+
 def _rewritten(prompt: Prompt, thread: Prompt) -> bool:
     """Does a call read a thread as other tokens than those that the cache holds of it?"""
     adapted = prompt.active_from is not None and prompt.active_from < len(thread)
@@ -136,4 +143,4 @@ def _why(contract: Contract) -> str:
     return " and ".join(what for what, there in whats if there)
 
 
-ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations, _unshared]
+ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations, _unshared, _too_long]

@@ -17,6 +17,7 @@ from alora_flow.language.meaning.program import FlowDecl, Program, TestDecl
 from alora_flow.language.report.diagnostics import FlowErrors
 from alora_flow.language.report.source import Source
 from alora_flow.planning.budget import within_budgets
+from alora_flow.planning.collector import no_collection
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.lowering.lowering import lower, lower_test
@@ -102,7 +103,9 @@ class Compilation:
 
     def _graph(self, flow: FlowDecl) -> FlowGraph:
         """The graph of one of its flows."""
-        return run_passes(lower(self.program, flow), self._left_out)
+        program = self.program
+        with no_collection():
+            return run_passes(lower(program, flow), self._left_out)
 
     @cached_property
     def model(self) -> ModelFiles:

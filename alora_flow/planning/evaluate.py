@@ -210,10 +210,11 @@ def thread_of(expression: Expression, values: Values) -> Thread:
         case p.Join(parts=parts):
             thread = thread_of(parts[0], values)
             for part in parts[1:]:
-                thread = thread.then(*thread_of(part, values))
+                turns = (_turn(part, values),) if isinstance(part, p.TurnValue) else thread_of(part, values)
+                thread = thread.then(*turns)
             return thread
-        case p.TurnValue(role=role, content=content):
-            return Thread.of((Turn(role, tuple(_contents(content, values))),))
+        case p.TurnValue():
+            return Thread.of((_turn(expression, values),))
         case p.IfValue() if (holds := known(expression.condition, values)) is not None:
             return thread_of(expression.then if holds else expression.otherwise, values)
     try:
@@ -223,6 +224,10 @@ def thread_of(expression: Expression, values: Values) -> Thread:
     if isinstance(value, Reply):
         return value.thread
     return value if isinstance(value, Thread) else thread_of_chat(value)
+
+
+def _turn(expression: p.TurnValue, values: Values) -> Turn:
+    return Turn(expression.role, tuple(_contents(expression.content, values)))
 
 
 def known(expression: Expression, values: Values) -> Any:

@@ -22,7 +22,8 @@ from alora_flow.prompts.contents import Thread
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
-from alora_runtime.errors import ConstraintError
+from alora_runtime.compute.support import read_model_folder
+from alora_runtime.errors import ConstraintError, ModelError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class ModelParts:
     prompter: Prompter
     contracts: Mapping[str, Contract]
     unusable: Mapping[str, BadInput] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> int | None:
+        """The longest sequence that the model takes, in tokens; None where its configuration does not tell us."""
+        try:
+            return read_model_folder(self.model.folder).max_positions
+        except ModelError:  # a model that another backend may serve
+            return None
 
     def contract(self, intrinsic: Intrinsic) -> Contract:
         """Raises AdapterNotFound or BadAdapter for one that can't be called."""

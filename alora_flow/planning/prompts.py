@@ -48,6 +48,10 @@ class Setup:
         return self._find().prompter
 
     @property
+    def positions(self) -> int | None:
+        return self._find().positions
+
+    @property
     def contracts(self) -> Mapping[str, Contract]:
         return self._find().contracts
 

@@ -15,12 +15,13 @@ from alora_flow.errors import RunFailed
 from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.meaning.types import ReplyType, ThreadType
+from alora_flow.planning.collector import no_collection
 from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
 from alora_flow.planning.uses import Places, Uses, last_uses, next_uses
-from alora_flow.prompts.contents import Hole, Turn
+from alora_flow.prompts.contents import Hole, Thread, Turn
 from alora_flow.values.data import Reply
 
 
@@ -66,21 +67,21 @@ class Schedule:
 
 def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
     """Walk through a graph once, with what is known of its inputs; parameters without a value stay holes."""
-    calls = tuple(_foreseen(graph, setup, inputs))
-    places = Places()
-    ends = [_end(call, setup, places) for call in calls]
-    steps = zip(range(len(calls)), calls, next_uses(places, ends), last_uses(places, ends), strict=True)
-    return Schedule(graph, setup, inputs, tuple(Step(*step) for step in steps))
+    with no_collection():
+        foreseen = list(_foreseen(graph, setup, inputs))
+        calls = [call for call, _ in foreseen]
+        places = Places()
+        ends = [_end(call, after, setup, places) for call, after in foreseen]
+        steps = zip(range(len(calls)), calls, next_uses(places, ends), last_uses(places, ends), strict=True)
+        return Schedule(graph, setup, inputs, tuple([Step(*step) for step in steps]))
 
 
-def _end(call: PromptedCall, setup: Setup, places: Places) -> int:
+def _end(call: PromptedCall, after: Thread, setup: Setup, places: Places) -> int:
     """Where a call ends. What a reply adds is a turn, as those that go on from it read it; a plain LoRA shares nothing
     with others."""
     operation = call.node.operation
     if isinstance(operation, g.Generate):
-        if operation.as_type is None:
-            return places.of(None, call.thread.then(reply_turn(call)))
-        return places.of(None, call.thread, g.Generate)
+        return places.of(None, after, None if operation.as_type is None else g.Generate)
     assert isinstance(operation, g.Invoke)
     adapter = setup.contract(operation.intrinsic).adapter
     own = (operation.intrinsic.key, call.prompt.added)
@@ -107,8 +108,8 @@ def print_schedule(made: Schedule) -> str:
 # ---------------------------------------------------------------------- the walk
 
 
-def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[PromptedCall]:
-    """Every call that may run, in order, with what can be said of the values before it."""
+def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[tuple[PromptedCall, Thread]]:
+    """Every call that may run, in order, with what can be said of the values before it, and the thread after it."""
     values: dict[str, Any] = {**inputs, MODEL: setup}
     out: set[str] = set()
     for node in graph.nodes.values():
@@ -119,13 +120,17 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[Prompt
             out.add(node.id)
 
 
-def _calls(graph: FlowGraph, node: Node, setup: Setup, values: dict[str, Any], out: set[str]) -> Iterator[PromptedCall]:
+def _calls(
+    graph: FlowGraph, node: Node, setup: Setup, values: dict[str, Any], out: set[str]
+) -> Iterator[tuple[PromptedCall, Thread]]:
     """The call that a node makes, if it makes one; puts what can be said of its value into `values`."""
     if isinstance(node.operation, g.MODEL_CALLS):
         call = call_of(node, setup, values)
-        yield call
+        after = call.thread
         if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
-            values[node.id] = Reply(None, call.thread.then(reply_turn(call)))
+            after = after.then(reply_turn(call))
+            values[node.id] = Reply(None, after)
+        yield call, after
     elif node.id not in values:
         _foresee(graph, node, values, out)
 

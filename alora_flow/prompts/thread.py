@@ -38,9 +38,9 @@ from alora_flow.prompts.masks import (
     spans,
 )
 from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
-from alora_flow.prompts.template import ChatTemplate, TurnShape
+from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.tokens import Position, Tokenizer
-from alora_flow.prompts.writing import NOTHING, Writing
+from alora_flow.prompts.writing import NOTHING, SeenTurns, Writing
 
 __all__ = [
     "Content",
@@ -163,11 +163,12 @@ class Prompter:
         """What the turns before are, if they stay what they are, and what the last one adds."""
         added = self._added(thread) if before and before.by_turn else None
         if before and added is not None:
+            contents, layout = added
             own: list[Symbol] = []
-            for content in added:
+            for content in contents:
                 own += self._symbols(content, self._place(own or before.end))
             length = before.length + len(own)
-            return Writing(before, tuple(own), length, (length,), by_turn=True)
+            return Writing(before, tuple(own), length, (length,), True, layout)
         symbols, ends = self._written(thread)
         if before and symbols[: before.length] == before.symbols and ends[:-1] == self.turn_ends(thread.before):
             return Writing(before, symbols[before.length :], len(symbols), (len(symbols),))
@@ -175,28 +176,35 @@ class Prompter:
         by_turn = alone and self._messenger.as_said(thread) is not None
         return Writing(None, symbols, len(symbols), tuple(ends), by_turn)
 
-    def _added(self, thread: Thread) -> list[Content] | None:
-        """What the last turn adds; None where this can't be said without looking at all turns before it."""
+    def _added(self, thread: Thread) -> tuple[list[Content], SeenTurns | None] | None:
+        """What the last turn adds, and the layout; None where this can't be said without looking at all turns before
+        it."""
         if not thread.last.role:
-            return [content for content in thread.last.content if isinstance(content, Hole)]
+            return [content for content in thread.last.content if isinstance(content, Hole)], None
         try:
             messages = self._messenger.as_said(_ends(thread))
             pieces = [] if messages is None else list(self._pieces(messages))
         except BadModel:  # it is told of the whole thread
             return None
-        first = tuple(content for turn, content in pieces if turn == 0)
-        unchanged = first and first == self._alone(thread.first)
-        return [content for turn, content in pieces if turn == 1] if unchanged else None
+        first = tuple([content for turn, content in pieces if turn == 0])
+        if not messages or not first or first != self._alone(thread.first):
+            return None
+        return [content for turn, content in pieces if turn == 1], self._laid_out(messages)
 
     def _first_alone(self, turn: Turn) -> tuple[Content, ...]:
         return tuple(content for _, content in self._pieces(self._messenger.messages(Thread.of((turn,)))))
 
-    def _layout(self, thread: Thread) -> tuple[tuple[TurnShape, ...], tuple[Mask, ...]]:
+    def _layout(self, thread: Thread) -> SeenTurns:
         """What the template needs to know to end a thread: mostly its first turn and its last one; where no turn is
         known, one of a user."""
-        messages = self._messenger.messages(_ends(thread) if self.writing(thread).by_turn else thread)
-        messages = messages or self._messenger.messages(Thread.of((Turn("user", (Hole("user"),)),)))
-        return shapes(messages), tuple(self._masked(text).mask for message in messages for text in message.texts)
+        writing = self.writing(thread)
+        if writing.layout is not None:
+            return writing.layout
+        messages = self._messenger.messages(_ends(thread) if writing.by_turn else thread)
+        return self._laid_out(messages or self._messenger.messages(Thread.of((Turn("user", (Hole("user"),)),))))
+
+    def _laid_out(self, messages: Messages) -> SeenTurns:
+        return shapes(messages), tuple([self._masked(text).mask for message in messages for text in message.texts])
 
     def _written(self, thread: Thread) -> tuple[tuple[Symbol, ...], list[int]]:
         """Symbols, and where each turn ends: before the first symbol of a later one."""
@@ -218,15 +226,16 @@ class Prompter:
         self._note_thoughts(messages, texts)
         turns = [message.turn for message in messages for _ in message.texts]
         literals = frozenset[str]().union(*(text.literals for text in texts)) & self.tokenizer.control
-        for part in self._framed(shapes(messages), tuple(text.mask for text in texts)):
-            own = [content.turn for content in texts[part.slot].contents] or [turns[part.slot]]
+        for part in self._framed(shapes(messages), tuple([text.mask for text in texts])):
+            contents = texts[part.slot].contents
+            turn = contents[-1 if part.closing else 0].turn if contents else turns[part.slot]
             if part.kept:
                 yield from self._kept(texts[part.slot], part)
             elif part.text and (part.certain or not literals):
-                yield own[-1 if part.closing else 0], KnownText(part.text, control=True)
+                yield turn, KnownText(part.text, control=True)
             elif part.text:  # it may hold what data spell: that is no control token
                 for text in re.split(f"({'|'.join(map(re.escape, literals))})", part.text):
-                    yield own[-1 if part.closing else 0], KnownText(text, control=text not in literals)
+                    yield turn, KnownText(text, control=text not in literals)
 
     def _note_thoughts(self, messages: Messages, texts: Sequence[_MaskedText]) -> None:
         """An answer whose thoughts a template cuts can't stay where it was written, nor can what follows it."""

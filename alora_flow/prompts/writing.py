@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, takewhile
 from threading import Lock
+from typing import TypeAlias
 
 from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Symbol
+from alora_flow.prompts.masks import Mask
+from alora_flow.prompts.template import TurnShape
+
+SeenTurns: TypeAlias = tuple[tuple[TurnShape, ...], tuple[Mask, ...]]
+"""Turns as a template looks at them, and what it is shown of each of their texts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Writing:
     """The symbols of what stands before, and its own. `length`: of all of them; `ends`: after how many of all symbols
-    each turn of its own ends; `by_turn`: is each turn written as it is behind the first one alone?"""
+    each turn of its own ends; `by_turn`: is each turn written as it is behind the first one alone? `layout`: what the
+    template needs to know to end it, where that is known already."""
 
     before: Writing | None
     own: tuple[Symbol, ...]
     length: int
     ends: tuple[int, ...]
     by_turn: bool = False
+    layout: SeenTurns | None = None
 
     def parts(self) -> Iterator[Writing]:
         """This writing, what stands before it, and so on."""

@@ -33,6 +33,7 @@ from alora_runtime.inspection import CachedRun, Inspection
 from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, TextTrigger
 from alora_runtime.schedule.pace import Pace
 from alora_runtime.schedule.sequence import Live, Row
+from alora_runtime.settings import check_adapter, check_arguments, flag, seconds, whole
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.turnstile import Turnstile, exclusive
@@ -62,6 +63,10 @@ class Engine:
         chunk_tokens: int = 2048,
         step_seconds: float = STEP_SECONDS,
     ) -> None:
+        if not isinstance(model, LanguageModel):
+            raise ModelError(f"an engine is made with a LanguageModel, not with {model!r}; Engine.load takes a folder")
+        cache_tokens, chunk_tokens = whole("cache_tokens", cache_tokens), whole("chunk_tokens", chunk_tokens)
+        step_seconds = seconds("step_seconds", step_seconds)
         if cache_tokens < 1 or chunk_tokens < 1:
             raise CapacityError(f"cache_tokens ({cache_tokens}) and chunk_tokens ({chunk_tokens}) must be at least 1")
         if not step_seconds > 0:
@@ -70,7 +75,7 @@ class Engine:
         self.cache_tokens = cache_tokens
         self._turnstile = Turnstile()
         pace = Pace(step_seconds, 2 * model.network.parameters / GUESS, model.double)
-        self._work = Workspace(model, cache_tokens, reuse, chunk_tokens, pace)
+        self._work = Workspace(model, cache_tokens, flag("reuse", reuse), chunk_tokens, pace)
         self._library = Library(model.network, model.tokenizer)
         self._vocabulary = Vocabulary(model.tokenizer) if model.tokenizer else None
         self._tasks: dict[int, Task] = {}
@@ -108,12 +113,22 @@ class Engine:
         prompts decide it: so long a new request waits, and so late a time-out is noticed. attention: "fast", or
         "reference" (slow and plain). device: by torch's name; processor: "cpu", fast on one, or "plain", which runs on
         any device; by default the one that fits the device.
-        Raises ModelError, AdapterError.
+        Raises ModelError, AdapterError, and CapacityError for sizes without sense.
         """
+        names = {"dtype": dtype, "attention": attention, "device": device}
+        chosen = {} if processor is None else {"processor": processor}
+        check_arguments(model_dir, adapters, names | chosen, progress)
+        cache_tokens = None if cache_tokens is None else whole("cache_tokens", cache_tokens)
+        cache_bytes = None if cache_bytes is None else whole("cache_bytes", cache_bytes)
+        for name, folder in (adapters or {}).items():
+            check_adapter(name, folder)
         model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
         slots = CACHE_TOKENS if cache_tokens is None else cache_tokens
         if cache_bytes is not None:
             fitting = cache_bytes // model.slot_bytes - 1
+            if fitting < 1:
+                least = 2 * model.slot_bytes
+                raise CapacityError(f"cache_bytes must be at least {least}, for one token, not {cache_bytes}")
             slots = fitting if cache_tokens is None else min(slots, fitting)
         engine = cls(model, slots, reuse, chunk_tokens, step_seconds)
         for name, folder in (adapters or {}).items():
@@ -123,6 +138,7 @@ class Engine:
     @exclusive()
     def add_adapter(self, name: str, folder: str | Path) -> AdapterConfig:
         """Load an adapter under a name; a name may be given again, and then means the new content from now on."""
+        check_adapter(name, folder)
         config = self._library.add(name, folder)
         self._unload()
         return config

@@ -44,11 +44,11 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
             raise RequestError("a stop string is empty" if text == "" else f"stop strings must be texts, not {text!r}")
     changed: dict[str, Any] = {}
     for field, (low, high) in INTEGERS.items():
-        changed[field] = _between(field, _integer(field, getattr(request, field)), low, high)
+        changed[field] = _between(field, integer(field, getattr(request, field)), low, high)
     for field, (low, high) in NUMBERS.items():
         if (value := getattr(request, field)) is not None or field != "timeout":
-            changed[field] = _between(field, _number(field, value), low, high)
-    changed["ignore_eos"] = _truth("ignore_eos", request.ignore_eos)
+            changed[field] = _between(field, number(field, value), low, high)
+    changed["ignore_eos"] = truth("ignore_eos", request.ignore_eos)
     changed["runs"] = [_run(place, run, adapters, vocabulary) for place, run in enumerate(request.runs)]
     for field in ("stop_tokens", "masked_tokens"):
         changed[field] = _tokens(field, getattr(request, field), vocabulary)
@@ -75,7 +75,7 @@ def uses_of(request: Request) -> Uses:
     try:
         pairs = list(given) if isinstance(given, Iterable) else [(None, given)]
         uses = [
-            (sys.maxsize if end is None else _integer("", end), None if later is None else _integer("", later))
+            (sys.maxsize if end is None else integer("", end), None if later is None else integer("", later))
             for end, later in pairs
         ]
     except (TypeError, ValueError, RequestError):
@@ -150,7 +150,7 @@ def _suspended(resumes: object, vocabulary: int) -> Suspended:
         raise RequestError(f"the key of what is resumed must be {KEY_BYTES} bytes, not {resumes.key!r}")
     reply, written = (_tokens("what is resumed", own, vocabulary) for own in (resumes.reply, resumes.written))
     first = _tokens("what is resumed", [resumes.first], vocabulary)[0]
-    return replace(resumes, reply=reply, written=written, first=first, dropped=_truth("dropped", resumes.dropped))
+    return replace(resumes, reply=reply, written=written, first=first, dropped=truth("dropped", resumes.dropped))
 
 
 def _run(place: int, run: object, adapters: Collection[str], vocabulary: int) -> Run:
@@ -182,14 +182,15 @@ def _converted(convert: Callable[[Any], int], token: object, what: str, vocabula
         raise RequestError(f"{what}; the model's ids are 0 to {vocabulary - 1}") from None
 
 
-def _integer(field: str, value: object) -> int:
+def integer(field: str, value: object) -> int:
+    """Python's own, of whatever is one. Raises RequestError."""
     try:
         return index(_no_bool(value))
     except (TypeError, ValueError, RuntimeError):
         raise RequestError(f"{field} must be an integer, not {value!r}") from None
 
 
-def _truth(field: str, value: object) -> bool:
+def truth(field: str, value: object) -> bool:
     """An array of several has none."""
     try:
         return bool(value)
@@ -197,7 +198,7 @@ def _truth(field: str, value: object) -> bool:
         raise RequestError(f"{field} must be true or false, not {value!r}") from None
 
 
-def _number(field: str, value: object) -> float:
+def number(field: str, value: object) -> float:
     """Of numpy and torch as well: whatever makes itself a float, which texts don't."""
     if type(value) is float:
         return value

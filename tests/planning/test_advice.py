@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 import alora_flow
+from alora_flow.errors import BadInput
 from alora_flow.intrinsics.library import BUNDLED
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
@@ -110,3 +114,25 @@ def test_a_flow_on_such_a_template_keeps_its_promise(tmp_path: Path) -> None:
     assert first.actual is not None
     assert second.actual is not None
     assert second.actual.reused == first.actual.prefilled + first.generated - 1
+
+
+LONG = """
+model base = "mini"
+flow main(q: str) -> str {
+  let first = generate(max_tokens: 1000) on user(q)
+  let second = generate(max_tokens: 10) on user(q)
+  return if len(second.text) > 2 { (generate(max_tokens: 1100) on user(q)).text } else { first.text }
+}
+"""
+
+
+def test_a_call_that_is_certainly_too_long_is_warned_of_as_a_run_refuses_it(tmp_path: Path) -> None:
+    """One behind a condition may never come."""
+    (tmp_path / "long.flow").write_text(LONG)
+    made = Compilation(tmp_path / "long.flow")
+    assert advise(made.schedule(made.flow(None), {"q": "short"})) == ()
+    words = "the mayor " * 20
+    (warning,) = advise(made.schedule(made.flow(None), {"q": words}))
+    assert (warning.code, warning.severity, warning.span.line) == ("W0905", "warning", 4)
+    with alora_flow.load(tmp_path / "long.flow") as module, pytest.raises(BadInput, match=re.escape(warning.message)):
+        module.flow(None)(q=words)

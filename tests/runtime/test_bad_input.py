@@ -81,7 +81,7 @@ def test_an_arena_of_so_many_bytes(base: Path) -> None:
     engine = Engine.load(base, cache_bytes=1 << 20)
     numbers = engine.inspect().arena.numel()
     assert numbers * 4 <= 1 << 20 < numbers * 4 + engine.model.slot_bytes
-    with pytest.raises(CapacityError, match="at least 1"):
+    with pytest.raises(CapacityError, match="cache_bytes must be at least"):
         Engine.load(base, cache_bytes=100)
 
 

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
+from transformers import AutoModel
 
 from alora_runtime import Engine, Request, Run
 from alora_runtime.adapters import config
 from alora_runtime.adapters.config import read_adapter_config
 from alora_runtime.compute.weights import INDEX, WEIGHTS
-from alora_runtime.errors import AdapterError, ModelError
+from alora_runtime.errors import AdapterError, CapacityError, ModelError
 
 ASKED = [Request([Run((1, 2, 3))], max_tokens=4, ignore_eos=True)]
 DEEP = '{"a":' * 5000 + "1" + "}" * 5000
@@ -233,3 +235,60 @@ def test_adapters_that_do_not_fit(engine: Engine, adapter: Callable[..., Path]) 
         with pytest.raises(AdapterError, match=rf"lora_A of .* as {dtype}"):
             engine.add_adapter("new", folder)
     assert "new" not in engine.adapters
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("attention", ["fast", "reference"])
+def test_a_body_without_its_output_matrix(folder: Path, base: Path, attention: str, several: bool) -> None:
+    """As transformers saves a LlamaModel; with tied embeddings nothing is missing."""
+    AutoModel.from_pretrained(base).save_pretrained(folder, max_shard_size="40KB" if several else "1GB")
+    names = [name for file in folder.glob("*.safetensors") for name in load_file(file)]
+    if several:
+        (folder / WEIGHTS).unlink()
+    assert several == (folder / INDEX).is_file()
+    assert several or not any(name.startswith("model.") for name in names)
+    whole, body = (Engine.load(place, attention=attention).generate(ASKED)[0] for place in (base, folder))
+    assert body.tokens == whole.tokens
+
+
+def test_a_body_of_untied_embeddings_lacks_its_output_matrix(folder: Path, base: Path) -> None:
+    AutoModel.from_pretrained(base).save_pretrained(folder)
+    changed(folder, "config.json", tie_word_embeddings=False)
+    with pytest.raises(ModelError, match=r"means lm_head\.weight to be \[272, 32\], and what is stored is nothing"):
+        Engine.load(folder)
+
+
+ARGUMENTS = {
+    "model_dir": [3, None, b"model", ["model"], "a\0b"],
+    "dtype": [3, None, ["float32"], torch.float32],
+    "attention": [1, None, ["fast"]],
+    "device": [3, None, torch.device("cpu"), "nothing", ""],
+    "processor": [3, ["cpu"], ""],
+    "progress": [3, "tell"],
+    "adapters": [3, "one", ["one"], {3: "one"}, {"": "one"}, {"one": None}, {"one": 3}, {"one": "a\0b"}],
+    "cache_tokens": [1.5, "8", True, float("nan"), 0, -1, 10**18, 10**400],
+    "cache_bytes": [1.5, "8", True, 0, -1],
+    "chunk_tokens": [1.5, "8", None, True, 0],
+    "step_seconds": ["1", None, True, float("nan"), 0, -1, 1j],
+    "reuse": [torch.tensor([1, 2])],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, own in ARGUMENTS.items() for value in own],
+    ids=lambda value: repr(value)[:20],
+)
+def test_every_argument_has_a_type(base: Path, field: str, value: object) -> None:
+    given = {"model_dir": base, field: value}
+    with pytest.raises((ModelError, AdapterError, CapacityError)) as caught:
+        Engine.load(**given)  # type: ignore[arg-type]
+    assert field.rstrip("s") in str(caught.value)
+
+
+def test_integers_of_others_are_welcome(base: Path) -> None:
+    engine = Engine.load(base, cache_tokens=np.int64(64), chunk_tokens=torch.tensor(8), step_seconds=np.float32(1))  # type: ignore[arg-type]
+    assert engine.cache_tokens == 64
+    assert engine.generate(ASKED)[0].tokens == Engine.load(base).generate(ASKED)[0].tokens
+    with pytest.raises(ModelError, match=r"Engine\.load takes a folder"):
+        Engine("model")  # type: ignore[arg-type]

@@ -316,11 +316,16 @@ class FlowGraph:
 
     def gates(self, node: Node) -> tuple[Guard, ...]:
         """What decides whether the node runs, and on which of the paths that it chooses among."""
-        return tuple(dict.fromkeys(guard for path in (node.guards, *paths(node)) for guard in self.last(path)))
+        others = paths(node)
+        if not others:
+            return self.last(node.guards)
+        return tuple(dict.fromkeys(guard for path in (node.guards, *others) for guard in self.last(path)))
 
     def last(self, path: Path) -> tuple[Guard, ...]:
         """The guards of a path that no later one implies: a condition is decided only where its own guards hold. After
         a thousand early returns that is one guard."""
+        if len(path) < 2:
+            return path
         found: list[Guard] = []
         while path:
             found.append(path[-1])

@@ -20,53 +20,52 @@ LEAVES = (Span, Binding, Declaration, MayInvoke, Parameter, *get_args(Type))
 """What holds no expression that a node reads: declarations, and what a call may invoke, have names of their own."""
 
 
+PLAIN = ("str", "bool", "int", "Type", "Type | None", "Span")
+"""Annotations of fields that hold no expression."""
+
+
 class _Fields(dict[type, tuple[str, ...]]):
-    """The names of a class's fields, looked up once."""
+    """The names of a class's fields that may hold expressions, looked up once."""
 
     def __missing__(self, kind: type) -> tuple[str, ...]:
         bare = issubclass(kind, LEAVES) or not is_dataclass(kind)
-        self[kind] = () if bare else tuple(item.name for item in fields(kind))
+        self[kind] = () if bare else tuple(item.name for item in fields(kind) if item.type not in PLAIN)
         return self[kind]
 
 
 _FIELDS = _Fields()
 
 
-def inside(part: object) -> Iterator[Expression]:
-    """The expressions directly inside an expression, an operation, an argument …, in order."""
-    if isinstance(part, tuple):
-        for item in part:
-            yield from _at(item)
-        return
-    for name in _FIELDS[type(part)]:
-        yield from _at(getattr(part, name))
-
-
-def _at(part: object) -> Iterator[Expression]:
-    if isinstance(part, Expression):
-        yield part
-    else:
-        yield from inside(part)
-
-
 def every(part: object) -> Iterator[Expression]:
     """All expressions inside, at any depth, each before its own parts. Without recursion in their depth."""
-    waiting = list(_at(part))[::-1]
+    waiting = [part]
     while waiting:
-        expression = waiting.pop()
-        yield expression
-        waiting += list(inside(expression))[::-1]
+        item = waiting.pop()
+        if isinstance(item, Expression):
+            yield item
+        waiting += _parts(item)
+
+
+def _parts(part: object) -> list[object]:
+    """What stands directly inside, last first."""
+    if isinstance(part, tuple):
+        return list(part[::-1])
+    names = _FIELDS[type(part)]
+    return [getattr(part, name) for name in names[::-1]] if names else []
 
 
 def mapped(part: T, change: Callable[[Expression], Expression]) -> T:
     """The same with `change` made to every expression directly inside; the very same object where nothing changed."""
     made: Any = part
     if isinstance(part, tuple):
-        items = tuple(_changed(item, change) for item in part)
+        items = tuple([_changed(item, change) for item in part])
         return made if all(map(is_, items, part)) else items  # type: ignore[return-value]
-    before = {name: getattr(part, name) for name in _FIELDS[type(part)]}
-    after = {name: _changed(value, change) for name, value in before.items()}
-    changes = {name: value for name, value in after.items() if value is not before[name]}
+    changes = {}
+    for name in _FIELDS[type(part)]:
+        before = getattr(part, name)
+        after = _changed(before, change)
+        if after is not before:
+            changes[name] = after
     return replace(made, **changes) if changes else part
 
 

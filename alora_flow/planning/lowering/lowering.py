@@ -63,7 +63,10 @@ class _Lowering(GraphBuilder):
         """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
         match expression:
             case p.Reference(binding=binding, type=type, span=span):
-                return replace(state.names[binding.id], type=type, span=span)
+                meant = state.names[binding.id]
+                if isinstance(meant, NodeValue):
+                    return NodeValue(type, span, meant.node)
+                return replace(meant, type=type, span=span)
             case p.Generate():
                 return self._generate(expression, state, name or "reply")
             case p.Invoke():

@@ -20,6 +20,8 @@ def remove_dead_nodes(graph: FlowGraph) -> FlowGraph:
         if node.id in needed or not isinstance(node.operation, PURE):
             alive.append(node)
             needed.update(_needs(node, graph))
+    if len(alive) == len(graph.nodes) and not graph.inlined:
+        return graph
     ids = {node.id for node in alive}
     return replace(graph, nodes={node.id: _among(node, ids) for node in reversed(alive)}, inlined=())
 

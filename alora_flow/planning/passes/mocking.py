@@ -11,6 +11,8 @@ from alora_flow.planning.graph.nodes import FlowGraph, Inlined, MockRule, Node, 
 
 def apply_mocks(graph: FlowGraph) -> FlowGraph:
     """In place of the nodes of an inlined flow that is mocked there is one, `Mocked`; the mocks themselves are gone."""
+    if not any(isinstance(node.operation, g.Mock) for node in graph.nodes.values()):
+        return graph
     mocked = _mocked_flows(graph)
     budgets = tuple(b for b in graph.budgets if not any(b.prefix.startswith(f"{call.node}.") for call in mocked))
     nodes = _without_bodies(graph, mocked)

@@ -26,10 +26,11 @@ PASSES = (
 
 
 def run_passes(graph: FlowGraph, left_out: Container[str] = ()) -> FlowGraph:
-    """A graph as lowering gives it, through all passes but those left out by name; verified after each."""
+    """A graph as lowering gives it, through all passes but those left out by name; verified after each change."""
     verify(graph)
     for each in PASSES:
         if each.name not in left_out:
-            graph = each.run(graph)
-            verify(graph)
+            before, graph = graph, each.run(graph)
+            if graph is not before:
+                verify(graph)
     return graph

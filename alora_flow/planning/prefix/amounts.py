@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from itertools import takewhile
 
@@ -11,19 +11,23 @@ from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Hole, Symbol
 from alora_flow.prompts.writing import Writing
 
+NO_HOLES: Mapping[Hole, int] = {}
+
 
 @dataclass(frozen=True)
 class Amount:
     """`tokens` known ones, and for each hole how often its length is to be added."""
 
     tokens: int = 0
-    holes: Mapping[Hole, int] = field(default_factory=dict)
+    holes: Mapping[Hole, int] = field(default_factory=lambda: NO_HOLES)
 
     @property
     def known(self) -> bool:
         return not self.holes
 
     def __add__(self, other: Amount) -> Amount:
+        if not other.holes:
+            return Amount(self.tokens + other.tokens, self.holes)
         holes = dict(self.holes)
         for hole, count in other.holes.items():
             holes[hole] = holes.get(hole, 0) + count
@@ -31,6 +35,8 @@ class Amount:
 
     def __sub__(self, other: Amount) -> Amount:
         """What is left of an amount without a part of it."""
+        if not other.holes:
+            return Amount(self.tokens - other.tokens, self.holes)
         holes = dict(self.holes)
         for hole, count in other.holes.items():
             holes[hole] -= count
@@ -46,20 +52,20 @@ class Amount:
         return " + ".join([str(self.tokens)] * (self.tokens > 0 or not holes) + holes)
 
 
-def amount(symbols: Iterable[Symbol]) -> Amount:
+def amount(symbols: Sequence[Symbol]) -> Amount:
     """How many tokens some symbols stand for."""
-    counts = Counter(symbol if isinstance(symbol, Hole) else None for symbol in symbols)
-    known = counts.pop(None, 0)
-    return Amount(known, {hole: count for hole, count in counts.items() if hole is not None})
+    holes = [symbol for symbol in symbols if isinstance(symbol, Hole)]
+    return Amount(len(symbols) - len(holes), dict(Counter(holes)) if holes else NO_HOLES)
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
     """The sum."""
-    tokens, holes = 0, Counter[Hole]()
+    tokens, holes = 0, dict[Hole, int]()
     for each in amounts:
         tokens += each.tokens
-        holes.update(each.holes)
-    return Amount(tokens, dict(holes))
+        for hole, count in each.holes.items():
+            holes[hole] = holes.get(hole, 0) + count
+    return Amount(tokens, holes)
 
 
 class Amounts:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from alora_flow.frozen import dataclass
+from alora_flow.planning.collector import no_collection
 from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
 from alora_flow.planning.prefix.ledger import Ledger
@@ -59,14 +60,18 @@ class PrefixPlan:
 
 def plan(made: Schedule) -> PrefixPlan:
     """The plan of a schedule on an empty cache."""
-    calls = [step.call for step in made.steps]
-    ledger, plain, amounts = Ledger(), Ledger(), Amounts()
-    wholes = [amounts.of(call.prompt.thread) + amount(call.prompt.added) for call in calls]
-    return PrefixPlan(
-        tuple(_planned(ledger, call, whole) for call, whole in zip(calls, wholes, strict=True)),
-        amounts.total(call.prompt.thread for call in calls) + total(amount(call.prompt.added) for call in calls),
-        total(_plain_lora(plain, call) for call in calls),
-    )
+    with no_collection():
+        calls = [step.call for step in made.steps]
+        ledger, plain, amounts = Ledger(), Ledger(), Amounts()
+        added = [amount(call.prompt.added) for call in calls]
+        wholes = [amounts.of(call.prompt.thread) + own for call, own in zip(calls, added, strict=True)]
+        planned = tuple(_planned(ledger, call, whole) for call, whole in zip(calls, wholes, strict=True))
+        adapted = any(call.prompt.contract for call in calls)
+        return PrefixPlan(
+            planned,
+            amounts.total(call.prompt.thread for call in calls) + total(added),
+            total(_plain_lora(plain, call) for call in calls) if adapted else total(call.prefilled for call in planned),
+        )
 
 
 def _planned(ledger: Ledger, call: PromptedCall, whole: Amount) -> PlannedCall:

@@ -24,7 +24,7 @@ from alora_runtime.compute.plain import Plain
 from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.support import ModelFolder, read_model_folder
 from alora_runtime.compute.weights import check_layers, read_checked, stored_tensors
-from alora_runtime.errors import ModelError
+from alora_runtime.errors import CapacityError, ModelError
 from alora_runtime.json_file import read_object
 from alora_runtime.tokenizer_file import load_tokenizer
 
@@ -80,9 +80,16 @@ class LanguageModel:
         return max(1, int(network.parameters // (2 * len(network.layers) * network.heads * network.dim)))
 
     def arena(self, slots: int) -> Tensor:
-        """`[layers, slots + 1, 2, kv_heads, dim]` of zeros. The last slot is where rows write whose KV is in place."""
+        """`[layers, slots + 1, 2, kv_heads, dim]` of zeros. The last slot is where rows write whose KV is in place.
+        Raises CapacityError where there is no memory for it."""
         network = self.network
-        return self.processor.zeros((len(network.layers), slots + 1, 2, network.kv_heads, network.dim), network.dtype)
+        shape = (len(network.layers), slots + 1, 2, network.kv_heads, network.dim)
+        try:
+            return self.processor.zeros(shape, network.dtype)
+        except (RuntimeError, ValueError, OverflowError, MemoryError):  # numpy and torch count in 64 bits
+            raise CapacityError(
+                f"cache_tokens is {slots}, of {self.slot_bytes} bytes each, and there is no memory for so many"
+            ) from None
 
     def batcher(self, arena: Tensor) -> Batcher:
         """Makes steps on an arena into tensors."""
@@ -118,7 +125,7 @@ def load_model(
 ) -> LanguageModel:
     """Load from local files. Raises ModelError with the reason when that cannot be."""
     place = usable(device)
-    chosen = processor or ("cpu" if place.type == "cpu" else "plain")
+    chosen = ("cpu" if place.type == "cpu" else "plain") if processor is None else processor
     source = read_model_folder(folder)
     if dtype == "auto":
         dtype = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"

@@ -22,15 +22,19 @@ DTYPES = ("F64", "F32", "F16", "BF16")
 
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 
+BODY = "model."
+"""What the names of all tensors but the output matrix begin with."""
+
 DERIVED = "rotary_emb.inv_freq"
 """Old checkpoints store it; it follows from the configuration."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file."""
+    """A tensor in a file, and the name that it has there."""
 
     file: Path
+    name: str
     shape: tuple[int, ...]
     dtype: str
 
@@ -46,7 +50,12 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
                 raise ModelError(f"{file}: {name} is stored as {tensor.dtype}, not as one of {', '.join(DTYPES)}")
             if not name.endswith(DERIVED):
                 tensors[name] = tensor
-    return tensors
+    return tensors if any(name.startswith(BODY) for name in tensors) else _of_a_body(tensors)
+
+
+def _of_a_body(tensors: Mapping[str, Stored]) -> dict[str, Stored]:
+    """A model saved without its output matrix, as transformers' `LlamaModel` is, names its tensors from there on."""
+    return {name if name == OUTPUT else f"{BODY}{name}": tensor for name, tensor in tensors.items()}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -69,7 +78,9 @@ def _header(file: Path) -> dict[str, Stored]:
     try:
         with safe_open(file, framework="pt") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is not a mapping
-            return {name: Stored(file, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+            return {
+                name: Stored(file, name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()
+            }
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file} cannot be loaded: {error}") from None
 
@@ -99,8 +110,8 @@ def check_layers(config: Path, layers: int, tensors: Mapping[str, Stored]) -> No
 
 def read_tensors(tensors: Mapping[str, Stored]) -> dict[str, Tensor]:
     """Their values."""
-    files = sorted({tensor.file for tensor in tensors.values()})
-    return {name: value for file in files for name, value in load_file(file).items() if name in tensors}
+    files = {file: load_file(file) for file in {tensor.file for tensor in tensors.values()}}
+    return {name: files[tensor.file][tensor.name] for name, tensor in tensors.items()}
 
 
 def read_checked(config: Path, tied: bool, tensors: Mapping[str, Stored], outline: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,20 @@
+"""The garbage collector rests while something is made that holds no cycles: it would look through all of it, again and
+again, and find nothing."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Of several threads the one that found the collector on puts it on again, maybe before the others end."""
+    enabled = gc.isenabled()
+    try:
+        gc.disable()
+        yield
+    finally:
+        if enabled:
+            gc.enable()
