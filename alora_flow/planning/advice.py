@@ -12,7 +12,7 @@ from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prefix.plan import entered
 from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule, reply_turn
-from alora_flow.prompts.contents import Hole, Symbol, Thread
+from alora_flow.prompts.contents import Symbol, Thread
 
 if TYPE_CHECKING:
     from alora_flow.intrinsics.contract import Contract
@@ -47,8 +47,7 @@ def _computed_again(made: Schedule) -> Amount:
             lost.append(amount(earlier[same:]))
         before[call.thread] = made.setup.prompter.thread_symbols(call.thread)
         if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-            reply = Hole(call.node.id, call.form.most_tokens)
-            before[call.thread.then(reply_turn(call))] = (*call.prompt.symbols, reply)
+            before[call.thread.then(reply_turn(call))] = (*call.prompt.symbols, call.reply)
     return total(lost)
 
 

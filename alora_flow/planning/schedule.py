@@ -20,7 +20,7 @@ from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
 from alora_flow.planning.uses import Places, Uses, last_uses, next_uses
-from alora_flow.prompts.contents import Hole, Turn
+from alora_flow.prompts.contents import Turn
 from alora_flow.values.data import Reply
 
 
@@ -89,7 +89,7 @@ def _end(call: PromptedCall, setup: Setup, places: Places) -> int:
 
 def reply_turn(call: PromptedCall) -> Turn:
     """The turn that a generation will have written."""
-    return Turn("assistant", (Hole(call.node.id, call.form.most_tokens),))
+    return Turn("assistant", (call.reply,))
 
 
 def print_schedule(made: Schedule) -> str:

@@ -60,7 +60,7 @@ class Mocks:
         match node.operation:
             case g.Generate(as_type=None) as call:
                 written = Turn("assistant", (Generated(self._setup.prompter.tokenizer.encode_data(value), value),))
-                return Reply(value, thread_of(call.thread, values).then(written))
+                return Reply(value, thread_of(call.thread, values).then(written), [])
             case g.Generate() if isinstance(value, str) and not isinstance(value, Enum):
                 value = _read(node, value)
         if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):

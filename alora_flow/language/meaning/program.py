@@ -286,15 +286,19 @@ class OnClause:
     span: Span = field(compare=False, repr=False)
 
 
+CALLS_AT_MOST = 4
+"""The budget of a `may invoke` that says none."""
+
+
 @dataclass(frozen=True, slots=True)
 class MayInvoke:
     """`may invoke [certainty, search] budget 4 { on safety(v) when not v => stop }`
 
-    The first clause whose callee and condition fit decides; without one the call is kept.
+    The first clause whose callee and condition fit decides; without one the call is kept. `budget`: the most calls.
     """
 
     callees: tuple[Intrinsic | ToolDecl, ...]
-    budget: int | None
+    budget: int
     clauses: tuple[OnClause, ...]
 
 

@@ -14,7 +14,6 @@ from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.contents import Hole
 
 
 @dataclass(frozen=True)
@@ -94,5 +93,5 @@ def entered(ledger: Ledger, call: PromptedCall, prompt: Prompt) -> int:
     stop token leaves its whole text."""
     found, end = ledger.enter(prompt)
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-        ledger.write(end, [Hole(call.node.id, call.form.most_tokens)], prompt.adapter_at(len(prompt)))
+        ledger.write(end, [call.reply], prompt.adapter_at(len(prompt)))
     return found
