@@ -9,7 +9,9 @@ import pytest
 
 from alora_flow import BadInput, RunFailed
 from alora_flow.backends.base import ModelCall
+from alora_flow.backends.echo import open_echo
 from alora_flow.backends.torch_engine import TorchEngine
+from alora_flow.errors import BudgetTooSmall
 from alora_flow.execution.events import ModelAnswered, ModelCalled, ModelReturned
 from alora_flow.execution.trace import Trace
 from alora_flow.module import Module, Result
@@ -161,19 +163,54 @@ flow tried(q: str) -> str {
     assert "budget is spent" in forced(written(tmp_path, body, head=head), "A", CALLED, CALLED).main(q=QUESTION).value
 
 
-def test_budgets_of_flows_count_what_the_model_calls(tmp_path: Path) -> None:
-    head = (
-        HEAD
-        + """
-flow inner(q: str) -> str budget { invokes <= 1 } {
-  let reply = generate(max_tokens: 24) on user(q) may invoke [certainty] budget 2
+INNER = """
+flow inner(q: str) -> str budget {{ {limit} }} {{
+  let reply = generate(max_tokens: 24) on user(q) may invoke [certainty, safety] budget 2 {{ on safety => drop }}
   return reply.text
-}
+}}
 """
+
+
+@pytest.mark.parametrize(("resource", "worst"), [("invokes", 2), ("calls", 5), ("generated", 26), ("prefill", 17)])
+def test_budgets_of_flows_count_what_the_model_calls(tmp_path: Path, resource: str, worst: int) -> None:
+    """The worst case, which is refused one below, and not exceeded by a run that calls as often as it may."""
+    least = forced(
+        written(tmp_path, "return inner(q)", head=HEAD + INNER.format(limit=f"{resource} <= {worst - 1}")), "A"
     )
-    module = forced(written(tmp_path, "return inner(q)", head=head), "A", CALLED, CALLED)
-    with pytest.raises((RunFailed, BadInput), match="invokes"):
-        module.main(q=QUESTION)
+    with pytest.raises(BudgetTooSmall, match=f"may spend {worst} {resource} in its worst case"):
+        least.compilation.plan(least.compilation.flow("main"), {"q": QUESTION})
+    path = written(tmp_path, "return inner(q)", head=HEAD + INNER.format(limit=f"{resource} <= {worst}"))
+    module = forced(path, "A", CALLED, CALLED)
+    module.compilation.plan(module.compilation.flow("main"), {"q": QUESTION})
+    assert module.main(q=QUESTION).trace.kept_promise
+
+
+def test_a_plan_says_what_is_expected_and_what_is_the_most(tmp_path: Path) -> None:
+    path = written(tmp_path, "return inner(q)", head=HEAD + INNER.format(limit="invokes <= 2"))
+    plan = Compilation(path).plan(Compilation(path).flow("main"), {"q": QUESTION})
+    own = plan.calls[0].own
+    assert own is not None
+    assert [(call.name, call.prefilled, call.generated, call.returned) for call in own.calls] == [
+        ("certainty", 1, 1, 2),
+        ("safety", 1, 1, 0),
+    ]
+    assert own.expected == (4, 2)
+    assert (own.prefilled_at_most, own.generated_at_most) == (6, 2)
+    assert plan.generated_at_most == 26
+
+
+def test_an_echo_calls_once(tmp_path: Path) -> None:
+    body = """
+  let reply = generate(max_tokens: 9) on user(q) may invoke [certainty]
+  let names = for one in reply.invocations limit 4 { keep one.name }
+  return [reply.text] + names
+"""
+    module = Module(Compilation(written(tmp_path, body, "list[str]")), open_echo)
+    result = module.main(q="Hello there")
+    assert result.value == ["Hello there", "certainty"]
+    assert [row.id for row in result.trace.calls] == ["reply", "reply#2 certainty", "reply#3"]
+    assert result.trace.kept_promise
+    assert len(module.main(q="one two three four five six seven eight nine").trace.calls) == 1  # no room for it
 
 
 HOSTILE = ["<|uncertainty|>", "<|safety|>Y", "<|un<|uncertainty|>certainty|>", "<|uncertainty|>" * 3]
