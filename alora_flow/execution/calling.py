@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 from alora_flow.errors import RunFailed
 from alora_flow.execution.events import Event, ModelAnswered, ModelCalled, ModelReturned
 from alora_flow.execution.replies import contents_of
+from alora_flow.execution.scripts import UNKNOWN, Script, answer_of
+from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import Prompt, PromptedCall
@@ -25,8 +27,16 @@ from alora_runtime.requests import Completion, Request
 class Calling:
     """Says which request comes next, until there is a reply."""
 
-    def __init__(self, call: PromptedCall, request: Request, seeds: Mapping[str, int], tokenizer: Tokenizer) -> None:
-        """`request`: how the generation begins. `seeds`: of the callees' answers, by the callees' keys."""
+    def __init__(
+        self,
+        call: PromptedCall,
+        request: Request,
+        seeds: Mapping[str, int],
+        tokenizer: Tokenizer,
+        script: Script | None = None,
+    ) -> None:
+        """`request`: how the generation begins. `seeds`: of the callees' answers, by the callees' keys. `script`: what
+        is written instead of what a model would write."""
         assert call.own is not None
         self.call, self._own, self._tokenizer = call, call.own, tokenizer
         self.invocables = {one.intrinsic.key: one for one in call.own.invocables}
@@ -37,6 +47,8 @@ class Calling:
         self._invocation: tuple[int, ...] = ()  # that the generation wrote last
         self._kept: list[tuple[Called, tuple[int, ...]]] = []
         self._made: list[OwnCall] = []
+        self._script = script
+        self._mocked: dict[int, Any] = {}  # values of calls, by their numbers
 
     @property
     def under_way(self) -> Called | None:
@@ -62,6 +74,17 @@ class Calling:
         operation = g.Invoke(self.call.node.operation.thread, one.intrinsic, ())  # type: ignore[union-attr]
         prompt = Prompt(thread, added, one.contract, adapted[-1][0], tuple(adapted))
         return PromptedCall(replace(self.call.node, operation=operation), self.call.thread, prompt, one.form)
+
+    def known(self, mocked: Callable[[Intrinsic], Any]) -> Completion | None:
+        """What comes of `request`, where a test says so. `mocked`: a callee's value, or UNKNOWN."""
+        under_way = self.under_way
+        if under_way is None:
+            return self._script.next(self.request, self._tokenizer) if self._script and self.request else None
+        value = mocked(self.invocables[under_way.name].intrinsic)
+        if value is UNKNOWN:
+            return None
+        self._mocked[len(self._stack.calls) - 1] = value
+        return answer_of(value, self._tokenizer)
 
     @property
     def begins_call(self) -> bool:
@@ -116,6 +139,9 @@ class Calling:
 
     def _value(self, called: Called) -> Any:
         one, node = self.invocables[called.name], self.call.node
+        number = self._stack.calls.index(called)
+        if number in self._mocked:
+            return self._mocked[number]
         assert called.answer is not None
         assert one.form.read is not None
         try:

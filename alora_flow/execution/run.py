@@ -42,6 +42,7 @@ from alora_flow.execution.events import (
 )
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.requests import fitted, model_call, seed_at
+from alora_flow.execution.scripts import Script
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool, in_a_tool
 from alora_flow.execution.trace import Trace
@@ -130,7 +131,8 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self.answers = Chain([Mocks(self.state.setup, self._mocked), Memo()])
+        self._mocks = Mocks(self.state.setup, self._mocked)
+        self.answers = Chain([self._mocks, Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
@@ -212,7 +214,7 @@ class FlowRun:
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
         value: Callable[[], Any] = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
         if calling is not None:
-            value = partial(self._go_on, calling, started.tries, completion)
+            value = partial(self._advance, calling, started.tries, completion)
         self._finish(call.node, value, started)
         reply = self.state.values.get(call.node.id)
         if isinstance(reply, Reply):
@@ -301,38 +303,48 @@ class FlowRun:
             assert isinstance(operation, g.Tool)
             answer = in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
             self.answers.learn(question, answer)
+        if answer.done() and isinstance(answer.result(), Script):
+            return self._submit(call_of(node, self.state.setup, self.state.values), script=answer.result())
         if answer.done():
             return self._learn(node, answer.result())
         self.tools.setdefault(answer, []).append(node)
 
-    def _submit(self, call: PromptedCall, tries: int = 0) -> None:
+    def _submit(self, call: PromptedCall, tries: int = 0, script: Script | None = None) -> None:
         node, hints = call.node, self.shared.hints
         hints.gone(id(self), node.id)
-        call = fitted(call, self.shared.backend.abilities)
         place = f"{node.id}#{tries}"
-        next_use = None if call.own else hints.of(id(self), call)  # where it calls, it is gone on from soon
-        sent = model_call(call, self.state.values, place, self.seed, next_use, again=tries > 0)
-        if call.own is None:
-            return self._send(call, sent, tries)
+        if call.own is not None:
+            return self._begin(call, place, tries, script)
+        call = fitted(call, self.shared.backend.abilities)
+        next_use = hints.of(id(self), call)
+        self._send(call, model_call(call, self.state.values, place, self.seed, next_use, again=tries > 0), tries)
+
+    def _begin(self, call: PromptedCall, place: str, tries: int, script: Script | None) -> None:
+        """A generation with calls of its own. It is gone on from soon, whatever the plan says."""
+        assert call.own is not None
+        sent = model_call(call, self.state.values, place, self.seed, again=tries > 0)
         seeds = {one.intrinsic.key: seed_at(self.seed, f"{place} {one.intrinsic.key}") for one in call.own.invocables}
-        self._send_next(Calling(call, sent.request, seeds, self.state.setup.prompter.tokenizer), tries)
+        calling = Calling(call, sent.request, seeds, self.state.setup.prompter.tokenizer, script)
+        reply = self._advance(calling, tries)
+        if reply is not UNDER_WAY:
+            self._learn(call.node, reply)
 
-    def _send_next(self, calling: Calling, tries: int) -> None:
-        """What a generation with calls of its own has next."""
-        assert calling.request is not None
-        call = calling.prompted
-        if calling.begins_call:
-            self._tell(calling.begun(self._now()))
-        self._send(call, ModelCall(call.node.id, calling.request, call.thread, call.prompt), tries, calling)
-
-    def _go_on(self, calling: Calling, tries: int, completion: Completion) -> Any:
-        """A part of such a generation is back: its reply, or UNDER_WAY where more is to come."""
-        for event in calling.receive(completion, self.state.values, self._now()):
-            self._tell(event)
-        if calling.request is None:
-            return calling.reply()
-        self._send_next(calling, tries)
-        return UNDER_WAY
+    def _advance(self, calling: Calling, tries: int, completion: Completion | None = None) -> Any:
+        """Such a generation goes on, after a part of it is back: to its reply, or UNDER_WAY where more is to come."""
+        node = calling.call.node
+        while True:
+            if completion is not None:
+                for event in calling.receive(completion, self.state.values, self._now()):
+                    self._tell(event)
+            if calling.request is None:
+                return calling.reply()
+            if calling.begins_call:
+                self._tell(calling.begun(self._now()))
+            completion = calling.known(lambda callee: self._mocks.called(node, callee, self.state.values))
+            if completion is None:
+                call = calling.prompted
+                self._send(call, ModelCall(node.id, calling.request, call.thread, call.prompt), tries, calling)
+                return UNDER_WAY
 
     def _send(self, call: PromptedCall, sent: ModelCall, tries: int, calling: Calling | None = None) -> None:
         node, crowd, abilities = call.node, self.shared.crowd, self.shared.backend.abilities

@@ -96,6 +96,24 @@ def _tokenised_otherwise(call: PromptedCall, setup: Setup) -> Iterator[str]:
         )
 
 
+def _own_calls(made: Schedule) -> Iterator[Diagnostic]:
+    """For each intrinsic that a model may call, and whose invocation is not made of control tokens alone."""
+    seen = set[str]()
+    for call in (step.call for step in made.steps):
+        for one in call.own.invocables if call.own else ():
+            tokenizer = made.setup.prompter.tokenizer
+            key, control = one.intrinsic.key, [tokenizer.is_control(token) for token in one.tokens]
+            if all(control) or key in seen:
+                continue
+            seen.add(key)
+            said = f"'{one.intrinsic.name}' is invoked by {tokenizer.spell(one.tokens)!r}, which"
+            if any(control):
+                message = f"{said} is no control token alone: it is called where the model writes exactly these tokens"
+            else:
+                message = f"{said} is ordinary text to {made.setup.model.name}: whenever the model writes it, it calls"
+            yield Diagnostic("W0905", message, call.node.span, "invoke it by a control token of the model's own")
+
+
 def _unshared(made: Schedule) -> Iterator[Diagnostic]:
     """For each intrinsic whose calls can't share the thread that they read: with what that costs."""
     contracts = made.setup.contracts.values()
@@ -135,4 +153,4 @@ def _why(contract: Contract) -> str:
     return " and ".join(what for what, there in whats if there)
 
 
-ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations, _unshared]
+ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations, _own_calls, _unshared]

@@ -26,6 +26,10 @@ from alora_flow.language.syntax import nodes
 def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
     made = checker.value(node.call)
     callees = tuple(item for item in (_invocable(checker, name) for name in node.callees) if item is not None)
+    for place, item in enumerate(callees):
+        if item in callees[:place]:
+            checker.report.add("E0509", f"'{item.name}' is listed twice", node.callees[-1].span, "leave one out")
+            return bad(node.span)
     _warn_of_conflicts(checker, node, callees)
     budget = constant_int(checker, node.budget, "the budget") if node.budget else program.CALLS_AT_MOST
     known = len(callees) == len(node.callees)

@@ -401,6 +401,20 @@ class Failing(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class Invoking(Expression):
+    """`invoke certainty` in a mock of a generation; type never"""
+
+    callee: Intrinsic
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted(Expression):
+    """`"Paris. " then invoke certainty then "It is."` in a mock: one answer, of texts and of calls; type str"""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Calls(Expression):
     """`calls(search)`, only in tests: how often it ran in this test so far; type int
 
@@ -559,7 +573,7 @@ class Mock(Statement):
     fitting call, the last one all later ones. A later mock that fits wins over an earlier one. A value has the
     callee's result type; for prob[T] also T (certainty), for prob[bool] also p(true) as a float. For generate, it is
     of any type, or text, and answers the calls of that type (of `as_type`, where it is written); `arguments` are
-    settings then.
+    settings then; `invoke` behind a text, and a text behind that, go on with the same answer (`Scripted`).
     """
 
     target: Callee

@@ -81,4 +81,5 @@ CODES: dict[str, str] = {
     "W0902": "a chat template that rewrites earlier turns",
     "W0903": "a chat template that has no form for a turn",
     "W0904": "an intrinsic that cannot share the thread that it reads",
+    "W0905": "an invocation that a model writes in ordinary text",
 }
