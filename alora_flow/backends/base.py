@@ -21,7 +21,8 @@ class Abilities:
     exact_accounting: what it reuses follows the planner's ledger to the token; where not, no call is called "kept".
     adapters: it runs intrinsics. choices: it gives the log-probability of every choice; where not, a choice is written
     under a grammar, and what needs the probabilities is refused. prompts: it takes token ids, or text. positions: the
-    most tokens that a prompt and its answer may have, None where that is not known.
+    most tokens that a prompt and its answer may have, None where that is not known. calls: it ends an answer where the
+    model calls, and resumes it (`triggers`, `resumes` and `masked_tokens` of a Request).
     """
 
     exact_accounting: bool = True
@@ -29,6 +30,7 @@ class Abilities:
     choices: bool = True
     prompts: Literal["tokens", "text"] = "tokens"
     positions: int | None = None
+    calls: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ import json
 import sys
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import dropwhile, takewhile
 from math import log
 from typing import Any
 
 from alora_flow.backends.base import Abilities, ModelCall
+from alora_flow.backends.scripted import called, ended
 from alora_flow.planning.prefix.ledger import Entered, Ledger
+from alora_flow.planning.prefix.ledger import written as own_tokens
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.contents import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
@@ -26,7 +29,7 @@ from alora_runtime.requests import Completion, Finish, Request
 class Echo:
     """Answers with the text of the prompt's last turn; with the first choice; with the smallest JSON of a schema."""
 
-    abilities = Abilities()
+    abilities = Abilities(calls=True)
 
     def __init__(self, tokenizer: Tokenizer, stop: int) -> None:
         self._tokenizer, self._stop = tokenizer, stop
@@ -61,22 +64,25 @@ class Echo:
 
     def _answer(self, call: ModelCall, entered: Entered) -> Completion:
         request, prompt = call.request, call.prompt
+        written = self._completion(request)
+        if call.write is not None and request.resumes is None:
+            call.write(written.text)
+        self._ledger.answer(entered.end, written, request.resumes, prompt.adapter_at(len(prompt)))
+        generated = len(own_tokens(written, request.resumes))
+        return replace(written, reused=entered.found, prefilled=len(prompt) - entered.found, generated=generated)
+
+    def _completion(self, request: Request) -> Completion:
+        """What may call does so once, by the first invocation that it may write, behind its text."""
+        if request.resumes is not None:
+            return ended(request.resumes, self._tokenizer, self._stop)
         tokens, text, finish = self._written(request)
-        if call.write is not None:
-            call.write(text)
-        adapter = prompt.adapter_at(len(prompt))
-        self._ledger.write(entered.end, tokens[:-1], adapter)
+        if request.triggers and finish == "stop":
+            calling = called(request, tokens[:-1], self._tokenizer, request.triggers[0])
+            if calling.suspended is not None and len(calling.suspended.written) <= request.max_tokens:
+                return calling
         count = len(request.choices or ())
-        return Completion(
-            tokens,
-            text,
-            finish,
-            choice=0 if count else None,
-            choice_logprobs=(-log(count),) * count if count else (),
-            reused=entered.found,
-            prefilled=len(prompt) - entered.found,
-            generated=len(tokens),
-        )
+        logprobs = (-log(count),) * count if count else ()
+        return Completion(tokens, text, finish, choice=0 if count else None, choice_logprobs=logprobs)
 
     def _written(self, request: Request) -> tuple[tuple[int, ...], str, Finish]:
         """Tokens (with the stop token where they end by it), text, and why they end."""

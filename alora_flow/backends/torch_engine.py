@@ -26,7 +26,7 @@ class TorchEngine:
 
     def __init__(self, engine: alora_runtime.Engine) -> None:
         self.engine = engine
-        self.abilities = Abilities(positions=engine.model.source.max_positions)
+        self.abilities = Abilities(positions=engine.model.source.max_positions, calls=True)
 
     @property
     def cache_tokens(self) -> int:

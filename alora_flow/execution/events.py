@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field, replace
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter
 
@@ -73,7 +73,8 @@ class MockAnswered:
 @dataclass(frozen=True)
 class CallSubmitted:
     """A model call, the `call`-th of its node from 0 on. `adapter` is None for the base model; `predicted` is None
-    where the backend does not say exactly what it reuses; `seed` is None for a call that draws no numbers."""
+    where the backend does not say exactly what it reuses; `seed` is None for a call that draws no numbers.
+    `callee`: the intrinsic that the model itself calls here, in the middle of its node's answer, `depth` calls deep."""
 
     at: float
     node: str
@@ -81,6 +82,8 @@ class CallSubmitted:
     adapter: str | None
     predicted: Tokens | None
     seed: int | None = None
+    callee: str | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,41 @@ class CallCompleted:
     forced: int
     finish: str
     predicted: Tokens | None = None
+
+
+@dataclass(frozen=True)
+class ModelCalled:
+    """The model calls an intrinsic by itself, in the middle of an answer of which `text` stands before it. depth: 1 for
+    one that the node's generation calls, more for one that a callee does."""
+
+    at: float
+    node: str
+    callee: str
+    depth: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelAnswered:
+    """The intrinsic has answered `text`, which means `value`; in JSON as plain data."""
+
+    at: float
+    node: str
+    callee: str
+    depth: int
+    text: str
+    value: Any = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class ModelReturned:
+    """The model goes on: `action` is keep, drop or stop."""
+
+    at: float
+    node: str
+    callee: str
+    depth: int
+    action: str
 
 
 @dataclass(frozen=True)
@@ -134,8 +172,19 @@ class TextWritten:
     text: str
 
 
-Event: TypeAlias = RunStarted | NodeStarted | MockAnswered | CallSubmitted | CallCompleted | NodeEnded | RunEnded
-KINDS = (RunStarted, NodeStarted, MockAnswered, CallSubmitted, CallCompleted, NodeEnded, RunEnded)
+Event: TypeAlias = (
+    RunStarted
+    | NodeStarted
+    | MockAnswered
+    | CallSubmitted
+    | CallCompleted
+    | ModelCalled
+    | ModelAnswered
+    | ModelReturned
+    | NodeEnded
+    | RunEnded
+)
+KINDS = get_args(Event)
 
 Listener = Callable[[Event], None]
 """Told of every event, in the thread that leads the run."""
@@ -159,6 +208,9 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
         | Annotated[MockAnswered, Tag("MockAnswered")]
         | Annotated[CallSubmitted, Tag("CallSubmitted")]
         | Annotated[CallCompleted, Tag("CallCompleted")]
+        | Annotated[ModelCalled, Tag("ModelCalled")]
+        | Annotated[ModelAnswered, Tag("ModelAnswered")]
+        | Annotated[ModelReturned, Tag("ModelReturned")]
         | Annotated[NodeEnded, Tag("NodeEnded")]
         | Annotated[RunEnded, Tag("RunEnded")],
         Discriminator(_kind),
@@ -169,7 +221,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
 
 def event_json(event: Event) -> dict[str, Any]:
     """An event as JSON data."""
-    if isinstance(event, NodeEnded):
+    if isinstance(event, NodeEnded | ModelAnswered):
         event = replace(event, value=plain(event.value))
     return {"event": type(event).__name__, **_ADAPTER.dump_python(event, mode="json")}
 

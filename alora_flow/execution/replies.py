@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def reply_of(thread: Thread, completion: Completion, tokenizer: Tokenizer) -> Reply:
     """The reply, whose turn says what its text says."""
-    return Reply(completion.text, thread.then(Turn("assistant", _contents(completion, tokenizer))))
+    return Reply(completion.text, thread.then(Turn("assistant", contents_of(completion, tokenizer))), [])
 
 
-def _contents(completion: Completion, tokenizer: Tokenizer) -> tuple[Content, ...]:
+def contents_of(completion: Completion, tokenizer: Tokenizer) -> tuple[Content, ...]:
     """The tokens as they were written. A stop token is left out, since the template closes the turn; of a last token
     that reaches into a stop string the beginning is kept, as text."""
     tokens, text = completion.tokens, completion.text

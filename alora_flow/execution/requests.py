@@ -48,6 +48,11 @@ def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
         line, what, name = call.node.span.line, call.node.operation, name_of(call)
         if isinstance(what, Invoke) and not abilities.adapters:
             raise BadInput(f"line {line}: intrinsic '{name}' needs an adapter, and this backend runs none")
+        if call.own is not None and not abilities.calls:
+            raise BadInput(
+                f"line {line}: '{name}' lets the model call by itself, and this backend can't",
+                "run it on the torch backend, or call what it may invoke in the flow",
+            )
         if call.form.weighed and not abilities.choices:
             raise BadInput(
                 f"line {line}: '{name}' needs the probabilities of its choices, and this backend gives none",

@@ -25,6 +25,7 @@ from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
 from alora_flow.execution.background import in_background
 from alora_flow.execution.bounds import Crowd, Left
+from alora_flow.execution.calling import Calling
 from alora_flow.execution.events import (
     CallCompleted,
     CallSubmitted,
@@ -42,7 +43,8 @@ from alora_flow.execution.events import (
 )
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.places import ended_by, say_where
-from alora_flow.execution.requests import fitted, model_call
+from alora_flow.execution.requests import fitted, model_call, seed_at
+from alora_flow.execution.scripts import Script
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool, in_a_tool
 from alora_flow.execution.trace import Trace
@@ -51,12 +53,15 @@ from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.effects import effects_before
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.planning.prefix.ledger import Ledger, Stem
+from alora_flow.planning.prefix.ledger import Ledger, Stem, written
 from alora_flow.planning.prompts import PromptedCall, call_of
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.data import Reply
 from alora_runtime.errors import EngineError
-from alora_runtime.requests import Completion
+from alora_runtime.requests import Completion, Request
+
+UNDER_WAY = object()
+"""In place of a value: more is to come."""
 
 FindTool = Callable[[ToolDecl], Callable[..., Any]]
 """The Python function of a tool."""
@@ -73,12 +78,16 @@ class Shared(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A model call under way: the `number`-th of its node, where its prompt ends in the ledger, and what is predicted
-    where that is not what it was when it began."""
+    """A model call under way: the `number`-th of its node, asked after so many failed `tries`, as `request`; where its
+    prompt ends in the ledger; the generation with calls of its own that it is part of; what is predicted where that is
+    not what it was when it began."""
 
     call: PromptedCall
     number: int
+    tries: int
+    request: Request
     end: Stem
+    calling: Calling | None
     predicted: Tokens | None = None
 
 
@@ -129,7 +138,8 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self.answers = Chain([Mocks(self.state.setup, self._mocked), Memo()])
+        self._mocks = Mocks(self.state.setup, self._mocked)
+        self.answers = Chain([self._mocks, Memo()])
         self.tools: dict[Future[Any], list[Node]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
@@ -201,16 +211,17 @@ class FlowRun:
 
     def tell_text(self) -> None:
         """Let the listener have what was written since the last time; not while the backend is at work."""
-        written, self._written = self._written, []
+        told, self._written = self._written, []
         if self.text_listener is not None:
-            for event in written:
+            for event in told:
                 self.text_listener(event)
 
     def take(self, ticket: int, completion: Completion) -> None:
         """A call is back. What it wrote is in the cache now, all but the last token, whose KV was never computed."""
-        call, number, end, predicted = self.calls.pop(ticket)
+        started = self.calls.pop(ticket)
+        call, number, calling, predicted = started.call, started.number, started.calling, started.predicted
         adapter = call.prompt.adapter_at(len(call.prompt))
-        end = self.shared.ledger.write(end, completion.tokens[:-1], adapter)
+        end = self.shared.ledger.answer(started.end, completion, started.request.resumes, adapter)
         self.shared.crowd.tails -= call.form.most_tokens
         if call.node.id not in self.state.status:
             self._hold(call.node, end)
@@ -218,11 +229,13 @@ class FlowRun:
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish, predicted)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
-        value = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
-        self._finish(call.node, value, call if number < call.form.retry else None)
+        value: Callable[[], Any] = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
+        if calling is not None:
+            value = partial(self._advance, calling, started.tries, completion)
+        self._finish(call.node, value, started)
         reply = self.state.values.get(call.node.id)
         if isinstance(reply, Reply):
-            self._left.written(reply.thread, call, completion.tokens)
+            self._left.written(reply.thread, call, written(completion, started.request.resumes))
 
     def lose(self) -> None:
         """The cache was emptied while the run waits for tools: nothing is left of its calls."""
@@ -314,24 +327,62 @@ class FlowRun:
             assert isinstance(operation, g.Tool)
             answer = in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
             self.answers.learn(question, answer)
+        if answer.done() and isinstance(answer.result(), Script):
+            return self._submit(call_of(node, self.state.setup, self.state.values), script=answer.result())
         if answer.done():
             return self._learn(node, answer.result())
         self.tools.setdefault(answer, []).append(node)
 
-    def _submit(self, call: PromptedCall) -> None:
-        node, hints, crowd, abilities = call.node, self.shared.hints, self.shared.crowd, self.shared.backend.abilities
+    def _submit(self, call: PromptedCall, tries: int = 0, script: Script | None = None) -> None:
+        node, hints = call.node, self.shared.hints
         hints.gone(id(self), node.id)
-        call = fitted(call, abilities)
+        place = f"{node.id}#{tries}"
+        if call.own is not None:
+            return self._begin(call, place, tries, script)
+        call = fitted(call, self.shared.backend.abilities)
+        next_use = hints.of(id(self), call)
+        self._send(call, model_call(call, self.state.values, place, self.seed, next_use, again=tries > 0), tries)
+
+    def _begin(self, call: PromptedCall, place: str, tries: int, script: Script | None) -> None:
+        """A generation with calls of its own. It is gone on from soon, whatever the plan says."""
+        assert call.own is not None
+        sent = model_call(call, self.state.values, place, self.seed, again=tries > 0)
+        seeds = {one.intrinsic.key: seed_at(self.seed, f"{place} {one.intrinsic.key}") for one in call.own.invocables}
+        calling = Calling(call, sent.request, seeds, self.state.setup.prompter.tokenizer, script)
+        reply = self._advance(calling, tries)
+        if reply is not UNDER_WAY:
+            self._learn(call.node, reply)
+
+    def _advance(self, calling: Calling, tries: int, completion: Completion | None = None) -> Any:
+        """Such a generation goes on, after a part of it is back: to its reply, or UNDER_WAY where more is to come."""
+        node = calling.call.node
+        while True:
+            if completion is not None:
+                for event in calling.receive(completion, self.state.values, self._now()):
+                    self._tell(event)
+            if calling.request is None:
+                return calling.reply()
+            if calling.begins_call:
+                self._tell(calling.begun(self._now()))
+            completion = calling.known(lambda callee: self._mocks.called(node, callee, self.state.values))
+            if completion is None:
+                call = calling.prompted
+                self._send(call, ModelCall(node.id, calling.request, call.thread, call.prompt), tries, calling)
+                return UNDER_WAY
+
+    def _send(self, call: PromptedCall, sent: ModelCall, tries: int, calling: Calling | None = None) -> None:
+        node, crowd, abilities = call.node, self.shared.crowd, self.shared.backend.abilities
         number = self._submitted.get(node.id, 0)
-        place, next_use = f"{node.id}#{number}", hints.of(id(self), call)
-        sent = model_call(call, self.state.values, place, self.seed, next_use, again=number > 0)
+        called = calling.under_way if calling else None
+        if called is None:
+            sent = self._heard(sent, number)
         try:
-            ticket = self.shared.backend.submit(self._heard(sent, number))
+            ticket = self.shared.backend.submit(sent)
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
         found, end = self.shared.ledger.enter(call.prompt)
         self._submitted[node.id] = number + 1
-        self.calls[ticket] = Started(call, number, end)
+        self.calls[ticket] = Started(call, number, tries, sent.request, end, calling)
         self._hold(node, end)
         crowd.tails += call.form.most_tokens
         crowd.look(self.shared.ledger, self.shared.backend.cache_tokens)
@@ -340,7 +391,8 @@ class FlowRun:
         predicted = computed if abilities.exact_accounting else None
         adapter = call.prompt.contract.name if call.prompt.contract else None
         seed = sent.request.seed if sent.request.temperature else None
-        self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted, seed))
+        inside = (called.name, called.depth) if called else ()
+        self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted, seed, *inside))
 
     def _computed(self, call: PromptedCall, found: int) -> Tokens:
         """What a call finds and computes: what the ledger says, as long as nothing was pushed out of the cache."""
@@ -360,18 +412,21 @@ class FlowRun:
 
     # ----------------------------------------------------------- finishing
 
-    def _finish(self, node: Node, result: Callable[[], Any], again: PromptedCall | None = None) -> None:
-        """A call is back; one that was skipped meanwhile is of no interest any more. `again`: what to ask once more
-        where it failed."""
+    def _finish(self, node: Node, result: Callable[[], Any], started: Started | None = None) -> None:
+        """A call is back; one that was skipped meanwhile is of no interest any more. One that was `started` on a model
+        is asked once more where it failed, if it may be."""
         if node.id in self.state.status:
             return
         try:
             try:
-                self._learn(node, result())
+                value = result()
             except RunFailed:
-                if again is None:
+                call = started and (started.calling.call if started.calling else started.call)
+                if not call or not started or started.tries >= call.form.retry:
                     raise
-                self._submit(again)
+                return self._submit(call, started.tries + 1)
+            if value is not UNDER_WAY:
+                self._learn(node, value)
         except RunFailed as error:
             self._failed(node, error)
 

@@ -30,8 +30,8 @@ from alora_flow.frozen import dataclass
 
 @dataclass(frozen=True)
 class CallTrace:
-    """One model call: `id` is its node's, with `#2` and so on where a node has several. `actual` is None for a call
-    that is not back."""
+    """One model call: `id` is its node's, with `#2` and so on where a node has several, and the name of what the
+    model itself calls there, at a `depth` from 1 on. `actual` is None for a call that is not back."""
 
     id: str
     kind: str
@@ -40,6 +40,7 @@ class CallTrace:
     actual: Tokens | None = None
     generated: int = 0
     forced: int = 0
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,9 @@ def _calls(node: str, kind: str, events: list[Event]) -> tuple[CallTrace, ...]:
     for event in events:
         if isinstance(event, CallSubmitted):
             name = node if event.call == 0 else f"{node}#{event.call + 1}"
+            name += f" {event.callee}" if event.callee else ""
             done = back.get(event.call)
             counts = (done.actual, done.generated, done.forced) if done else (None, 0, 0)
             predicted = done.predicted if done and done.predicted else event.predicted
-            made.append(CallTrace(name, kind, event.adapter, predicted, *counts))
+            made.append(CallTrace(name, kind, event.adapter, predicted, *counts, event.depth))
     return tuple(made)

@@ -13,7 +13,7 @@ from alora_flow.planning.prefix.plan import entered
 from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
 from alora_flow.planning.room import HELP, too_long
 from alora_flow.planning.schedule import Schedule, reply_turn
-from alora_flow.prompts.contents import Hole, Symbol, Thread
+from alora_flow.prompts.contents import Symbol, Thread
 
 if TYPE_CHECKING:
     from alora_flow.intrinsics.contract import Contract
@@ -48,8 +48,7 @@ def _computed_again(made: Schedule) -> Amount:
             lost.append(amount(earlier[same:]))
         before[call.thread] = made.setup.prompter.thread_symbols(call.thread)
         if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-            reply = Hole(call.node.id, call.form.most_tokens)
-            before[call.thread.then(reply_turn(call))] = (*call.prompt.symbols, reply)
+            before[call.thread.then(reply_turn(call))] = (*call.prompt.symbols, call.reply)
     return total(lost)
 
 
@@ -98,6 +97,24 @@ def _tokenised_otherwise(call: PromptedCall, setup: Setup) -> Iterator[str]:
         )
 
 
+def _own_calls(made: Schedule) -> Iterator[Diagnostic]:
+    """For each intrinsic that a model may call, and whose invocation is not made of control tokens alone."""
+    seen = set[str]()
+    for call in (step.call for step in made.steps):
+        for one in call.own.invocables if call.own else ():
+            tokenizer = made.setup.prompter.tokenizer
+            key, control = one.intrinsic.key, [tokenizer.is_control(token) for token in one.tokens]
+            if all(control) or key in seen:
+                continue
+            seen.add(key)
+            said = f"'{one.intrinsic.name}' is invoked by {tokenizer.spell(one.tokens)!r}, which"
+            if any(control):
+                message = f"{said} is no control token alone: it is called where the model writes exactly these tokens"
+            else:
+                message = f"{said} is ordinary text to {made.setup.model.name}: whenever the model writes it, it calls"
+            yield Diagnostic("W0906", message, call.node.span, "invoke it by a control token of the model's own")
+
+
 def _unshared(made: Schedule) -> Iterator[Diagnostic]:
     """For each intrinsic whose calls can't share the thread that they read: with what that costs."""
     contracts = made.setup.contracts.values()
@@ -143,4 +160,11 @@ def _why(contract: Contract) -> str:
     return " and ".join(what for what, there in whats if there)
 
 
-ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [_rewriting, _forms, _invocations, _unshared, _too_long]
+ADVICE: list[Callable[[Schedule], Iterator[Diagnostic]]] = [
+    _rewriting,
+    _forms,
+    _invocations,
+    _own_calls,
+    _unshared,
+    _too_long,
+]

@@ -16,14 +16,16 @@ Spending = Mapping[str, float]
 
 def spending(call: PlannedCall) -> Spending:
     """The most that one planned call can spend."""
+    own, invoked = call.own, isinstance(call.node.operation, Invoke)
+    generated = call.generated_at_most + (call.tries * own.generated_at_most if own else 0)
     known: dict[str, float] = {
-        "calls": call.tries,
-        "invokes": isinstance(call.node.operation, Invoke) * call.tries,
-        "generated": call.generated_at_most,
+        "calls": call.tries * (1 + own.requests_at_most if own else 1),
+        "invokes": call.tries * (own.budget if own else invoked),
+        "generated": generated,
     }
     if call.prefilled.known:
-        known["prefill"] = call.prefilled.tokens
-        known["tokens"] = call.prefilled.tokens + call.generated_at_most
+        known["prefill"] = call.prefilled.tokens + (call.tries * own.prefilled_at_most if own else 0)
+        known["tokens"] = known["prefill"] + generated
     return known
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
-from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
+from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput, BadModel
 from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.language.meaning.program import Intrinsic, Program
+from alora_flow.language.meaning.program import Intrinsic, MayInvoke, Program
 from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
+from alora_flow.planning.callees import OwnCalls, check_distinct, check_kinds, invocable
 from alora_flow.planning.evaluate import Values, known
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
@@ -59,17 +61,50 @@ class ModelParts:
         except ConstraintError as error:  # a range too narrow to be written
             raise BadInput(f"line {operation.thread.span.line}: {error}") from error
         end = self.prompter.turn_end
-        if end is None or form.choices is not None:
+        if form.choices is not None:
             return form
-        return replace(form, settings={**form.settings, "stop_tokens": (end,)})
+        called = operation.may_invoke.callees if isinstance(operation, g.Generate) and operation.may_invoke else ()
+        keys = [one.key for one in called]
+        settings = {**form.settings, "masked_tokens": self._uncalled(keys)}
+        return replace(form, settings=settings if end is None else {**settings, "stop_tokens": (end,)})
+
+    def _uncalled(self, keys: Collection[str]) -> tuple[int, ...]:
+        """The control tokens that invoke intrinsics, but for those of these keys: never written by a model, unless the
+        chat template writes them itself."""
+        own = {key: self._control(contract.invocation) for key, contract in self.contracts.items()}
+        called = frozenset[int]().union(*(tokens for key, tokens in own.items() if key in keys))
+        return tuple(sorted(frozenset[int]().union(*own.values()) - called - self._of_turns))
+
+    def _control(self, symbols: Iterable[object]) -> frozenset[int]:
+        is_control = self.prompter.tokenizer.is_control
+        return frozenset(one for one in symbols if isinstance(one, int) and is_control(one))
+
+    @cached_property
+    def _of_turns(self) -> frozenset[int]:
+        """The control tokens that stand around turns."""
+        written = ""
+        with suppress(BadModel):  # of a template that takes no such turns
+            written = self.prompter.template.render(("user", "assistant", "user"), ("", "", ""), generation=True)
+        return self._control(self.prompter.tokenizer.encode_control(written))
 
     def generation(self, node: Node, operation: g.Generate, thread: Thread, form: AnswerForm) -> PromptedCall:
         """A thread is closed turns; a generation opens the assistant's."""
-        if operation.may_invoke is not None:
-            line = operation.thread.span.line
-            raise BadInput(f"line {line}: calls by the model ('may invoke') can be checked, but not run yet")
         prompt = Prompt(self.prompter.writing(thread), self.prompter.generation_tokens(thread))
-        return PromptedCall(node, thread, prompt, form)
+        own = self.own_calls(operation, operation.may_invoke) if operation.may_invoke else None
+        return PromptedCall(node, thread, prompt, form, own=own)
+
+    def own_calls(self, operation: g.Generate, may: MayInvoke) -> OwnCalls:
+        """What a generation may call. Raises BadInput where it can't."""
+        line = operation.thread.span.line
+        check_kinds(may, line)
+        tokenizer, end = self.prompter.tokenizer, self.prompter.turn_end
+        found = []
+        for intrinsic in (one for one in may.callees if isinstance(one, Intrinsic)):
+            contract = self.contract(intrinsic)
+            form = self.form(g.Invoke(operation.thread, intrinsic, ()))
+            found.append(invocable(contract, form, line, () if end is None else (end,), tokenizer))
+        check_distinct(found, line, tokenizer)
+        return OwnCalls(tuple(found), may)
 
     def invocation(
         self, node: Node, operation: g.Invoke, thread: Thread, form: AnswerForm, values: Values

@@ -15,13 +15,14 @@ from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.planning.evaluate import Values, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.prompts.contents import Symbol, Thread
+from alora_flow.prompts.contents import Hole, Symbol, Thread
 from alora_flow.prompts.writing import Writing
 
 if TYPE_CHECKING:  # a flow that calls no model pays for none of these
     from alora_flow.intrinsics.contract import Contract
     from alora_flow.intrinsics.library import ModelFiles
     from alora_flow.planning.answer_form import AnswerForm
+    from alora_flow.planning.callees import OwnCalls
     from alora_flow.planning.model_parts import ModelParts
     from alora_flow.prompts.thread import Prompter
 
@@ -63,7 +64,9 @@ class Setup:
         """How a call's answer is limited and read; made once for all calls alike. Raises BadInput where its type has no
         grammar."""
         key: Hashable = (
-            operation.intrinsic.key if isinstance(operation, g.Invoke) else (operation.as_type, operation.settings)
+            operation.intrinsic.key
+            if isinstance(operation, g.Invoke)
+            else (operation.as_type, operation.settings, operation.may_invoke)
         )
         if key not in self._forms:
             self._forms[key] = self._find().form(operation)
@@ -80,12 +83,13 @@ class Setup:
 @dataclass(frozen=True)
 class Prompt:
     """A call's prompt: a thread, and what the call adds to it. The adapter of `contract` is active from symbol
-    `active_from` on; None: the base model."""
+    `active_from` on; None: the base model. `switches`: where further adapters begin, by their digests, ascending."""
 
     thread: Writing
     added: tuple[Symbol, ...]
     contract: Contract | None = None
     active_from: int | None = None
+    switches: tuple[tuple[int, str | None], ...] = ()
 
     def __len__(self) -> int:
         return self.thread.length + len(self.added)
@@ -100,6 +104,9 @@ class Prompt:
 
     def adapter_at(self, place: int) -> str | None:
         """The digest of the adapter that a symbol is computed under."""
+        for start, digest in reversed(self.switches):
+            if place >= start:
+                return digest
         active = self.contract is not None and self.active_from is not None and place >= self.active_from
         return self.contract.adapter.digest if self.contract and active else None
 
@@ -107,13 +114,20 @@ class Prompt:
 @dataclass(frozen=True)
 class PromptedCall:
     """A model call with its thread and its prompt, as far as these are known. `named`: the thread that the flow names,
-    where an intrinsic's library has it said otherwise in `thread`."""
+    where an intrinsic's library has it said otherwise in `thread`. `own`: what a generation may call by itself."""
 
     node: Node
     thread: Thread
     prompt: Prompt
     form: AnswerForm
     named: Thread | None = None
+    own: OwnCalls | None = None
+
+    @property
+    def reply(self) -> Hole:
+        """What stands for all that a generation leaves in its thread, before it has."""
+        calls = self.own.may.budget * self.own.longest if self.own else 0
+        return Hole(self.node.id, self.form.most_tokens + calls)
 
 
 def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:

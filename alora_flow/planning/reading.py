@@ -45,7 +45,7 @@ def intrinsic_value(
     result = contract.intrinsic.result
     given = arguments or {}
     if contract.outcomes is not None:
-        written = Distribution(tuple(o.it for o in contract.outcomes), _normalised(completion.choice_logprobs))
+        written = Distribution(tuple(o.it for o in contract.outcomes), normalised(completion.choice_logprobs))
         value = _weighed(contract, written) if contract.io_yaml else _computed(contract, written, given)
     elif contract.io_yaml is not None:
         value = _transformed(contract.io_yaml, result, tokenizer, completion, sentences or {})
@@ -97,7 +97,7 @@ def _tokenized(io_yaml: IoYaml, tokenizer: Tokenizer, completion: Completion) ->
 def chosen_value(type: t.Type, values: tuple[Any, ...], completion: Completion) -> Any:
     """The value of `generate(...) as T`, where T's values are choices."""
     if isinstance(type, t.ProbType):
-        return Distribution(values, _normalised(completion.choice_logprobs))
+        return Distribution(values, normalised(completion.choice_logprobs))
     assert completion.choice is not None
     return values[completion.choice]
 
@@ -114,7 +114,7 @@ def written_value(type: t.Type, completion: Completion) -> Any:
         ) from None
 
 
-def _normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:
+def normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:
     """The probabilities of the choices, given that one of them is written."""
     top = max(log_probabilities)
     weights = [exp(value - top) for value in log_probabilities]

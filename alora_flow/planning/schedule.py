@@ -21,7 +21,7 @@ from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
 from alora_flow.planning.uses import Places, Uses, last_uses, next_uses
-from alora_flow.prompts.contents import Hole, Thread, Turn
+from alora_flow.prompts.contents import Thread, Turn
 from alora_flow.values.data import Reply
 
 
@@ -90,7 +90,7 @@ def _end(call: PromptedCall, after: Thread, setup: Setup, places: Places) -> int
 
 def reply_turn(call: PromptedCall) -> Turn:
     """The turn that a generation will have written."""
-    return Turn("assistant", (Hole(call.node.id, call.form.most_tokens),))
+    return Turn("assistant", (call.reply,))
 
 
 def print_schedule(made: Schedule) -> str:

@@ -26,12 +26,28 @@ class Document(BaseModel):
 
 
 @dataclass(frozen=True)
+class OwnCall:
+    """A call that the model made itself while it wrote. Of its caller's reply `at` letters and `at_token` tokens stand
+    before it; depth 1: of the generation itself. `distribution`: the probability of each text that it could have
+    answered, where these are few. `spent`: tokens computed and written for it. `action`: keep, drop or stop."""
+
+    name: str
+    value: Any
+    at: int
+    at_token: int
+    depth: int
+    distribution: dict[str, float]
+    spent: int
+    action: str
+
+
+@dataclass(frozen=True)
 class Reply:
-    """What the base model wrote. `text` is None in a plan, where only the shape of `thread` is known."""
+    """What the base model wrote. `text` and `invocations` are None in a plan: it knows the shape of `thread` only."""
 
     text: str | None
     thread: Thread
-    invocations: tuple[Any, ...] = ()
+    invocations: list[OwnCall] | None = None
 
 
 @dataclass(frozen=True)

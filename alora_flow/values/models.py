@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model, model_validator
 
 from alora_flow.language.meaning import types as t
-from alora_flow.values.data import Distribution, Document, Numbered, Pair, Reply
+from alora_flow.values.data import Distribution, Document, Numbered, OwnCall, Pair, Reply
 from alora_flow.values.history import ChatTurn
 from alora_flow.values.names import ENUM_MEMBERS, alias, field_names, field_of, python_names
 from alora_flow.values.text import UnicodeText
@@ -24,6 +24,7 @@ _PLAIN: dict[type, Any] = {
     t.ChatType: list[ChatTurn],
     t.ThreadType: tuple,
     t.ReplyType: Reply,
+    t.InvocationType: OwnCall,
     t.ProbType: Distribution,
     t.DurationType: float,
     t.NumberedType: Numbered,
@@ -179,7 +180,7 @@ def adapter(type: t.Type) -> TypeAdapter[Any]:
 
 def _adapter_config(type: t.Type) -> ConfigDict | None:
     """Models and dataclasses bring their own configuration, and pydantic refuses a second one."""
-    own = (t.RecordType, t.DocumentType, t.ProbType, t.ReplyType, t.NumberedType, t.PairType)
+    own = (t.RecordType, t.DocumentType, t.ProbType, t.ReplyType, t.InvocationType, t.NumberedType, t.PairType)
     return None if isinstance(type, own) else ConfigDict(arbitrary_types_allowed=True)
 
 

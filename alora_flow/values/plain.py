@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from alora_flow.prompts.contents import Thread
-from alora_flow.values.data import Distribution, Numbered, Pair, Reply, chat_of_thread
+from alora_flow.values.data import Distribution, Numbered, OwnCall, Pair, Reply, chat_of_thread
 
 
 def plain(value: Any) -> Any:
@@ -17,6 +17,8 @@ def plain(value: Any) -> Any:
             return text
         case Distribution(outcomes=outcomes, probabilities=probabilities):
             return [{"outcome": plain(o), "p": p} for o, p in zip(outcomes, probabilities, strict=True)]
+        case OwnCall():
+            return {**vars(value), "value": plain(value.value)}
         case Numbered(index=index, value=inner):
             return {"index": index, "value": plain(inner)}
         case Pair(first=first, second=second):

@@ -95,8 +95,10 @@ def _input(node: Node, operation: g.Input) -> str:
 
 
 def _generate(node: Node, operation: g.Generate) -> str:
-    invoked = f" may invoke {len(operation.may_invoke.callees)}" if operation.may_invoke else ""
-    return f"generate() → {operation.as_type or node.type}{invoked}"
+    may = operation.may_invoke
+    if may is not None:
+        return f"generate() ⇄ {', '.join(one.name for one in may.callees)} ≤ {may.budget}"
+    return f"generate() → {operation.as_type or node.type}"
 
 
 _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {

@@ -4,10 +4,13 @@
      "graph": {"nodes": [{"id", "kind", "does", "guards": [{"node", "holds"}]}],
                "edges": [{"from", "to", "kind": "data" | "thread"}]},
      "calls": [{"id", "kind", "extends", "reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int,
-                "adapter": str | null, "active_from": AMOUNT | null}],
+                "adapter": str | null, "active_from": AMOUNT | null, "own": OWN | null}],
      "total": {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int},
      "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null, "saved_at_least": share | null},
                  "plain_lora": {the same}}}
+
+OWN is what the model may call itself, in tokens: {"budget": int, "calls": [{"name", "adapter", "prefilled",
+"generated", "returned"}], "at_most": {"prefilled", "generated"}, "expected": {the same}}; expected: each called once.
 
 AMOUNT is {"tokens": int, "holes": [{"of": str, "times": int, "at_most": int | null}]}: `tokens` known ones and, for
 each hole, `times` the length of what is `of` it. No holes: the number is exact. `saved` is the part of the prefilled
@@ -18,11 +21,13 @@ select or collect the ones of a single way.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.prefix.amounts import Amount
+from alora_flow.planning.prefix.own import PlannedOwnCalls
 from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 from alora_flow.views.amounts import least_share, saved_share
 from alora_flow.views.drawing import detail, extended
@@ -73,6 +78,17 @@ def _call(call: PlannedCall) -> dict[str, Any]:
         "generated_at_most": call.generated_at_most,
         "adapter": call.adapter,
         "active_from": None if call.active_from is None else amount_json(call.active_from),
+        "own": call.own and _own(call.own),
+    }
+
+
+def _own(own: PlannedOwnCalls) -> dict[str, Any]:
+    prefilled, generated = own.expected
+    return {
+        "budget": own.budget,
+        "calls": [asdict(call) for call in own.calls],
+        "at_most": {"prefilled": own.prefilled_at_most, "generated": own.generated_at_most},
+        "expected": {"prefilled": prefilled, "generated": generated},
     }
 
 

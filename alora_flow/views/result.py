@@ -77,7 +77,13 @@ def show_stats(console: Console, trace: Trace) -> None:
     table.add_column("plan")
     for call in trace.calls:
         assert call.actual is not None
-        table.add_row(call.id, str(call.actual.reused), str(call.actual.prefilled), str(call.generated), _kept(call))
+        table.add_row(
+            "  " * call.depth + call.id,
+            str(call.actual.reused),
+            str(call.actual.prefilled),
+            str(call.generated),
+            _kept(call),
+        )
     stats = trace.stats
     table.add_row(
         "all", str(stats.reused), str(stats.prefilled), str(stats.generated), f"{stats.seconds:.2f} s", style="bold"

@@ -142,6 +142,13 @@ def test_long_names_get_numbers_that_are_explained() -> None:
 AMOUNT = {"tokens": int, "holes": [{"of": str, "times": int, "at_most": (int, type(None))}]}
 TOTAL = {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int}
 INSTEAD = {"prefilled": AMOUNT, "saved": (float, type(None)), "saved_at_least": (float, type(None))}
+COST = {"prefilled": int, "generated": int}
+OWN = {
+    "budget": int,
+    "calls": [{"name": str, "adapter": str, "returned": int, **COST}],
+    "at_most": COST,
+    "expected": COST,
+}
 CALL = {
     **TOTAL,
     "id": str,
@@ -149,6 +156,7 @@ CALL = {
     "extends": str,
     "adapter": (str, type(None)),
     "active_from": (AMOUNT, None),
+    "own": (OWN, None),
 }
 NODE = {"id": str, "kind": str, "does": str, "guards": [{"node": str, "holds": bool}]}
 SCHEMA = {

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from enum import Enum
 from typing import Any
 
 from alora_flow.errors import BadMock, RunFailed
 from alora_flow.execution.answers.chain import Inquiry, settled
+from alora_flow.execution.scripts import UNKNOWN, Script
 from alora_flow.language.meaning import types as t
-from alora_flow.language.meaning.program import Failing
+from alora_flow.language.meaning.program import Expression, Failing, Intrinsic, Invoking, Scripted
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import MockRule, Node
+from alora_flow.planning.graph.nodes import CalleeMock, MockRule, Node, key_of
 from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.contents import Generated, Turn
 from alora_flow.values.data import Distribution, Reply
@@ -39,17 +40,37 @@ class Mocks:
         flow or an intrinsic that is mocked, but not with these arguments: the real one never runs.
         """
         node, values = question.node, question.values
-        rule = next((rule for rule in node.mocks if _fits(rule, question)), None)
+        own = [rule for rule in node.mocks if not isinstance(rule, CalleeMock)]
+        rule = next((rule for rule in own if _fits(rule, question)), None)
         if rule is None:
-            if node.mocks and not isinstance(node.operation, g.Generate):
+            if own and not isinstance(node.operation, g.Generate):
                 raise _missed(question)
             return None
+        answer = self._next(node, rule, values)
+        if isinstance(answer, Scripted):
+            return settled(Script(_parts(node, answer, values)))
+        return settled(self._as_result(node, evaluate(answer, values), values))
+
+    def called(self, node: Node, callee: Intrinsic, values: Values) -> Any:
+        """What a mock says that an intrinsic gives which a generation calls itself; UNKNOWN where none does.
+
+        Raises RunFailed where the mock says so.
+        """
+        mine = (rule for rule in node.mocks if isinstance(rule, CalleeMock) and rule.callee == key_of(callee))
+        rule = next((rule for rule in mine if not rule.arguments), None)
+        if rule is None:
+            return UNKNOWN
+        value = evaluate(self._next(node, rule, values), values)
+        certain = isinstance(callee.result, t.ProbType) and not isinstance(value, Distribution)
+        return _distribution(callee.result, value) if certain else value  # type: ignore[arg-type]
+
+    def _next(self, node: Node, rule: MockRule, values: Values) -> Expression:
         answer = rule.values[min(self._used[rule.number], len(rule.values) - 1)]
         self._used[rule.number] += 1
         self._tell(node.id, rule.number)
         if isinstance(answer, Failing):
             raise RunFailed(evaluate(answer.message, values))
-        return settled(self._as_result(node, evaluate(answer, values), values))
+        return answer
 
     def learn(self, question: Inquiry, answer: Future[Any]) -> None:
         """A mock is nothing that a call tells."""
@@ -59,12 +80,25 @@ class Mocks:
         match node.operation:
             case g.Generate(as_type=None) as call:
                 written = Turn("assistant", (Generated(self._setup.prompter.tokenizer.encode_data(value), value),))
-                return Reply(value, thread_of(call.thread, values).then(written))
+                return Reply(value, thread_of(call.thread, values).then(written), [])
             case g.Generate() if isinstance(value, str) and not isinstance(value, Enum):
                 value = _read(node, value)
         if isinstance(node.type, t.ProbType) and not isinstance(value, Distribution):
             return _distribution(node.type, value)
         return value
+
+
+def _parts(node: Node, answer: Scripted, values: Values) -> Iterator[str | Intrinsic]:
+    """Texts, and what is called between them. Raises BadMock for what the generation may not call."""
+    may = node.operation.may_invoke if isinstance(node.operation, g.Generate) else None
+    for part in answer.parts:
+        if not isinstance(part, Invoking):
+            yield evaluate(part, values)
+        elif may is None or part.callee not in may.callees:
+            said = f"line {part.span.line}: this mock has the model invoke '{part.callee.name}', which the generation "
+            raise BadMock(f"{said}of line {node.span.line} may not", "leave it out, or list it in `may invoke`")
+        else:
+            yield part.callee
 
 
 def _fits(rule: MockRule, question: Inquiry) -> bool:

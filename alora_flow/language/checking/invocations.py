@@ -11,10 +11,10 @@ from alora_flow.language.checking.frames import constant_int, when
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.checking.types import written
 from alora_flow.language.meaning import program
+from alora_flow.language.meaning.failing import CALLS
 from alora_flow.language.meaning.program import Intrinsic, ToolDecl
 from alora_flow.language.meaning.types import (
     ERROR,
-    REPLY,
     ReplyType,
     Type,
     union,
@@ -26,8 +26,12 @@ from alora_flow.language.syntax import nodes
 def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
     made = checker.value(node.call)
     callees = tuple(item for item in (_invocable(checker, name) for name in node.callees) if item is not None)
+    for place, item in enumerate(callees):
+        if item in callees[:place]:
+            checker.report.add("E0509", f"'{item.name}' is listed twice", node.callees[-1].span, "leave one out")
+            return bad(node.span)
     _warn_of_conflicts(checker, node, callees)
-    budget = constant_int(checker, node.budget, "the budget") if node.budget else None
+    budget = constant_int(checker, node.budget, "the budget") if node.budget else program.CALLS_AT_MOST
     known = len(callees) == len(node.callees)
     clauses = tuple(
         item for item in (_clause(checker, clause, callees, known) for clause in node.clauses) if item is not None
@@ -39,7 +43,11 @@ def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
     if made.samples is not None:
         checker.report.add("E0508", "'may invoke' and 'n' do not go together", node.call.span, "leave 'n' out")
         return bad(node.span)
-    type: Type = ReplyType(union(item.result for item in callees)) if made.type == REPLY else made.type
+    if made.as_type is not None:
+        help = "leave out 'as', or let the model call before it gives the value"
+        checker.report.add("E0508", f"no call has a place in what is written of a '{made.as_type}'", node.span, help)
+        return bad(node.span)
+    type: Type = ReplyType(union(item.result for item in callees))
     may = program.MayInvoke(callees, budget, clauses)
     return replace(made, type=type, span=node.span, may_invoke=may)
 
@@ -88,4 +96,10 @@ def _clause(
         help = did_you_mean(action, ["keep", "drop", "stop"]) or "write 'keep', 'drop' or 'stop'"
         checker.report.add("E0509", f"there is no action '{action}'", node.action.span, help)
         return None
-    return program.OnClause(found, binding, when(inner, node.condition), action, node.span)  # type: ignore[arg-type]
+    condition = when(inner, node.condition)
+    called = next((part for part in program.every(condition) if isinstance(part, CALLS)), None) if condition else None
+    if called is not None:
+        help = "call it before the generation, and name what it gives here"
+        checker.report.add("E0509", "a clause decides at once: its condition calls nothing", called.span, help)
+        return None
+    return program.OnClause(found, binding, condition, action, node.span)  # type: ignore[arg-type]

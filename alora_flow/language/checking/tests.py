@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
 from alora_flow.language.checking.arguments import bind, settings, slots_of
 from alora_flow.language.checking.callees import callee
 from alora_flow.language.checking.checker import Checker
@@ -14,6 +18,8 @@ from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.meaning.types import ERROR, NEVER, STR, Type, assignable, is_lasting, mocked_as
 from alora_flow.language.syntax import nodes
 
+Answer: TypeAlias = nodes.Expression | nodes.Failing | nodes.Invoking
+
 
 def mock(checker: Checker, node: nodes.Mock, frame: Frame) -> program.Statement:
     if frame.inside != "test":
@@ -21,7 +27,7 @@ def mock(checker: Checker, node: nodes.Mock, frame: Frame) -> program.Statement:
     target = callee(checker, node.callee)
     if target is None:
         for item in node.values:
-            checker.value(item.message if isinstance(item, nodes.Failing) else item)
+            _any(checker, item)
         return program.Mock(node.span, "generate", (), ())
     name = f"'{written(node.callee)}'"
     if target == "generate":
@@ -30,7 +36,7 @@ def mock(checker: Checker, node: nodes.Mock, frame: Frame) -> program.Statement:
         message = f"'as' is for 'generate': {name} gives {target.result}"
         checker.report.add("E0508", message, node.as_type.span, "leave it out")
     arguments = bind(checker, node, name, slots_of(target.parameters), partial=True)
-    values = tuple(_answer(checker, item, mocked_as(target.result), name) for item in node.values)
+    values = tuple(_answer(checker, item, mocked_as(target.result), name) for item in _alone(checker, node, name))
     return program.Mock(node.span, target, arguments, values)
 
 
@@ -38,8 +44,61 @@ def _generation(checker: Checker, node: nodes.Mock, name: str) -> program.Mock:
     """Its settings and its type say which calls are meant; a string is what the model writes."""
     arguments = settings(checker, node.arguments, SAMPLING, name)
     as_type = resolve_result(checker.unit, node.as_type, "what is generated") if node.as_type else None
-    values = tuple(_written(checker, item, as_type, name) for item in node.values)
+    values = tuple(_scripted(checker, node, as_type, name))
     return program.Mock(node.span, "generate", arguments, values, None if as_type == ERROR else as_type)
+
+
+def _any(checker: Checker, node: Answer) -> None:
+    if not isinstance(node, nodes.Invoking):
+        checker.value(node.message if isinstance(node, nodes.Failing) else node)
+
+
+def _alone(checker: Checker, node: nodes.Mock, name: str) -> Iterator[nodes.Expression | nodes.Failing]:
+    """The answers of what does not write."""
+    for item in node.values:
+        if not isinstance(item, nodes.Invoking):
+            yield item
+        else:
+            checker.report.add("E0508", f"only a generation may invoke, and {name} is none", item.span)
+
+
+def _scripted(checker: Checker, node: nodes.Mock, as_type: Type | None, name: str) -> Iterator[program.Expression]:
+    """Its answers, one by one: a text behind an `invoke` goes on with the answer that calls."""
+    answer: list[program.Expression] = []
+    for item in node.values:
+        if isinstance(item, nodes.Invoking):
+            answer += _invoking(checker, item, answer, as_type)
+            continue
+        value = _written(checker, item, as_type, name)
+        if len(answer) > 1 and isinstance(answer[-1], program.Invoking) and assignable(value.type, STR):
+            answer.append(value)
+        else:
+            yield from _one(answer)
+            answer = [value]
+    yield from _one(answer)
+
+
+def _one(answer: list[program.Expression]) -> list[program.Expression]:
+    if len(answer) < 2:
+        return answer
+    return [program.Scripted(STR, replace(answer[0].span, end=answer[-1].span.end), tuple(answer))]
+
+
+def _invoking(
+    checker: Checker, node: nodes.Invoking, before: list[program.Expression], as_type: Type | None
+) -> list[program.Expression]:
+    found = callee(checker, node.callee)
+    if found is None:
+        return []
+    if not isinstance(found, program.Intrinsic):
+        checker.report.add(
+            "E0509", f"'{written(node.callee)}' is no intrinsic that a mock may invoke", node.callee.span
+        )
+    elif as_type is not None or not assignable(before[0].type, STR):
+        checker.report.add("E0508", "only an answer that is text has a place for a call", node.span)
+    else:
+        return [program.Invoking(NEVER, node.span, found)]
+    return []
 
 
 def _written(

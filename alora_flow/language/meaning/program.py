@@ -287,15 +287,19 @@ class OnClause:
     span: Span = field(compare=False, repr=False)
 
 
+CALLS_AT_MOST = 4
+"""The budget of a `may invoke` that says none."""
+
+
 @dataclass(frozen=True, slots=True)
 class MayInvoke:
     """`may invoke [certainty, search] budget 4 { on safety(v) when not v => stop }`
 
-    The first clause whose callee and condition fit decides; without one the call is kept.
+    The first clause whose callee and condition fit decides; without one the call is kept. `budget`: the most calls.
     """
 
     callees: tuple[Intrinsic | ToolDecl, ...]
-    budget: int | None
+    budget: int
     clauses: tuple[OnClause, ...]
 
 
@@ -395,6 +399,20 @@ class Failing(Expression):
     """`fails "no network"` in a mock: the call fails with this message; type never"""
 
     message: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Invoking(Expression):
+    """`invoke certainty` in a mock of a generation; type never"""
+
+    callee: Intrinsic
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted(Expression):
+    """`"Paris. " then invoke certainty then "It is."` in a mock: one answer, of texts and of calls; type str"""
+
+    parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,7 +574,7 @@ class Mock(Statement):
     fitting call, the last one all later ones. A later mock that fits wins over an earlier one. A value has the
     callee's result type; for prob[T] also T (certainty), for prob[bool] also p(true) as a float. For generate, it is
     of any type, or text, and answers the calls of that type (of `as_type`, where it is written); `arguments` are
-    settings then.
+    settings then; `invoke` behind a text, and a text behind that, go on with the same answer (`Scripted`).
     """
 
     target: Callee

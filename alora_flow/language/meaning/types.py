@@ -285,7 +285,15 @@ BUILTIN_FIELDS: dict[type, dict[str, Type]] = {
     DocumentType: {"title": STR, "text": STR},
     ThreadType: {"chat": CHAT},
     ReplyType: {"text": STR, "thread": THREAD},
-    InvocationType: {"name": STR, "at": IntType(0)},
+    InvocationType: {
+        "name": STR,
+        "at": IntType(0),
+        "at_token": IntType(0),
+        "depth": IntType(1),
+        "distribution": MapType(UNIT_FLOAT),
+        "spent": IntType(0),
+        "action": STR,
+    },
 }
 
 

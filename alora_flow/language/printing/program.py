@@ -304,6 +304,8 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.Invoke: lambda node: f"({node.intrinsic.key}{_arguments(node.arguments)} on {show_expression(node.thread)})",
     p.ToolCall: lambda node: f"{node.tool.key}{_arguments(node.arguments)}",
     p.FlowCall: lambda node: f"{node.flow}{_arguments(node.arguments)}",
+    p.Invoking: lambda node: f"invoke {node.callee.key}",
+    p.Scripted: lambda node: _joined(node.parts, " then "),
     p.Failing: lambda node: f"fails {show_expression(node.message)}",
     p.Calls: lambda node: f"calls({_callee(node.target)})",
     p.PlanField: lambda node: f"plan.{node.name}",

@@ -311,13 +311,16 @@ def _next(node: nodes.Next) -> tuple[str, nodes.Expression, str]:
 
 def _mock(node: nodes.Mock) -> tuple[str, nodes.Expression, str]:
     first, *others = node.values
+    assert not isinstance(first, nodes.Invoking), "the grammar has a value first"
     tail = "".join(f" then {_answer(item)}" for item in others)
     as_type = f" as {type_text(node.as_type)}" if node.as_type else ""
     head = f"mock {qualified(node.callee)}{arguments(node.arguments)}{as_type}"
     return (f"{head} fails ", first.message, tail) if isinstance(first, nodes.Failing) else (f"{head} = ", first, tail)
 
 
-def _answer(node: nodes.Expression | nodes.Failing) -> str:
+def _answer(node: nodes.Expression | nodes.Failing | nodes.Invoking) -> str:
+    if isinstance(node, nodes.Invoking):
+        return f"invoke {qualified(node.callee)}"
     return f"fails {expression(node.message)}" if isinstance(node, nodes.Failing) else expression(node)
 
 

@@ -82,4 +82,5 @@ CODES: dict[str, str] = {
     "W0903": "a chat template that has no form for a turn",
     "W0904": "an intrinsic that cannot share the thread that it reads",
     "W0905": "a call that is too long for the model",
+    "W0906": "an invocation that a model writes in ordinary text",
 }

@@ -233,6 +233,9 @@ class TreeBuilder(threading.local):
     def failing(self, c: Children) -> nodes.Failing:
         return nodes.Failing(self.span(c), c[1])
 
+    def invoking(self, c: Children) -> nodes.Invoking:
+        return nodes.Invoking(self.span(c), c[1])
+
     def expect(self, c: Children) -> nodes.Expect:
         return nodes.Expect(self.span(c), c[1])
 

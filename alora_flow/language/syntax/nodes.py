@@ -453,13 +453,21 @@ class Failing(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Invoking(Node):
+    """`invoke certainty`, in a mock of a generation: behind what it has written, the model calls"""
+
+    callee: Qualified
+
+
+@dataclass(frozen=True, slots=True)
 class Mock(Node):
-    """`mock search(q: "x") = []`, `mock safety() = true then false`, `mock generate() as Pet fails "cut"`"""
+    """`mock search(q: "x") = []`, `mock safety() = true then false`, `mock generate() as Pet fails "cut"`,
+    `mock generate() = "Paris. " then invoke certainty then "It is."`"""
 
     callee: Qualified
     arguments: tuple[Argument, ...]
     as_type: TypeNode | None
-    values: tuple[Expression | Failing, ...]
+    values: tuple[Expression | Failing | Invoking, ...]
 
 
 @dataclass(frozen=True, slots=True)

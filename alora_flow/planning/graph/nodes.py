@@ -253,6 +253,13 @@ class MockRule:
 
 
 @dataclass(frozen=True, slots=True)
+class CalleeMock(MockRule):
+    """The same for what a generation calls itself: `callee` is a key of `callee_of`."""
+
+    callee: str
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One node. `id` is readable and unique: the bound name, or the callee's, with a number where it repeats.
 

@@ -63,7 +63,7 @@ GRAMMAR = r"""
     %ignore / +/
 """
 
-PARTS = (g.Budget, g.Inlined, g.MockRule, p.MayInvoke, p.OnClause, p.Binding, p.Limit)
+PARTS = (g.Budget, g.Inlined, g.MockRule, g.CalleeMock, p.MayInvoke, p.OnClause, p.Binding, p.Limit)
 LOWERED = (
     p.Reference,
     p.MatchValue,

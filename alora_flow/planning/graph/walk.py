@@ -10,14 +10,14 @@ from dataclasses import fields, is_dataclass, replace
 from operator import is_
 from typing import Any, TypeVar, get_args
 
-from alora_flow.language.meaning.program import Binding, Declaration, Expression, MayInvoke, Parameter
+from alora_flow.language.meaning.program import Binding, Declaration, Expression, Parameter
 from alora_flow.language.meaning.types import Type
 from alora_flow.language.report.source import Span
 
 T = TypeVar("T")
 
-LEAVES = (Span, Binding, Declaration, MayInvoke, Parameter, *get_args(Type))
-"""What holds no expression that a node reads: declarations, and what a call may invoke, have names of their own."""
+LEAVES = (Span, Binding, Declaration, Parameter, *get_args(Type))
+"""What holds no expression that a node reads: declarations have names of their own."""
 
 
 PLAIN = ("str", "bool", "int", "Type", "Type | None", "Span")

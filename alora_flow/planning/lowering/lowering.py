@@ -103,8 +103,17 @@ class _Lowering(GraphBuilder):
 
     def _generate(self, call: p.Generate, state: LoweringState, name: str) -> NodeValue:
         thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
-        made = g.Generate(thread, settings, call.as_type, call.may_invoke)
+        made = g.Generate(thread, settings, call.as_type, self._handlers(call.may_invoke, state))
         return self._node(made, call, state, name) if call.samples is None else self._samples(made, call, state, name)
+
+    def _handlers(self, part: T, state: LoweringState) -> T:
+        """What decides about a model's own calls reads values of the flow, and the result of a call by its own name."""
+
+        def named(inner: Expression) -> Expression:
+            own = isinstance(inner, p.Reference) and inner.binding.id not in state.names
+            return self.value(inner, state) if isinstance(inner, p.Reference) and not own else mapped(inner, named)
+
+        return mapped(part, named)
 
     def _samples(self, made: g.Generate, call: p.Generate, state: LoweringState, name: str) -> NodeValue:
         """`n: 4`: as many calls on one thread, each with a seed of its own."""

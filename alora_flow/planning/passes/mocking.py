@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from alora_flow.language.meaning.types import STR, assignable, mocked_as, union
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import FlowGraph, Inlined, MockRule, Node, callee_of
+from alora_flow.planning.graph.nodes import CalleeMock, FlowGraph, Inlined, MockRule, Node, callee_of, key_of
 
 
 def apply_mocks(graph: FlowGraph) -> FlowGraph:
@@ -34,7 +34,15 @@ def _rules(node: Node, mocks: list[g.Mock]) -> tuple[MockRule, ...]:
     if callee is None:
         return ()
     meant = [(at, mock) for at, mock in enumerate(mocks) if mock.callee == callee and _meant(mock, node)]
-    return tuple(MockRule(at, mock.arguments, mock.values) for at, mock in reversed(meant))
+    return tuple(MockRule(at, mock.arguments, mock.values) for at, mock in reversed(meant)) + _inner(node, mocks)
+
+
+def _inner(node: Node, mocks: list[g.Mock]) -> tuple[MockRule, ...]:
+    """What they say of what a generation may call itself."""
+    may = node.operation.may_invoke if isinstance(node.operation, g.Generate) else None
+    keys = {key_of(one) for one in may.callees} if may else set()
+    meant = [(at, mock) for at, mock in enumerate(mocks) if mock.callee in keys]
+    return tuple(CalleeMock(at, mock.arguments, mock.values, mock.callee) for at, mock in reversed(meant))
 
 
 def _meant(mock: g.Mock, node: Node) -> bool:

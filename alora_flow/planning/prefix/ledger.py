@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from alora_flow.planning.prompts import Prompt
 from alora_flow.prompts.contents import Symbol
 from alora_flow.prompts.writing import Writing
+from alora_runtime.requests import Completion, Suspended
 
 Key: TypeAlias = tuple[Symbol, str | None]
 """A token (or hole) and the digest of the adapter that it is computed under."""
@@ -70,10 +72,23 @@ class Ledger:
         """How many leading tokens of a prompt are there."""
         return self._follow(prompt, add=False)[1]
 
-    def write(self, end: Stem, symbols: Sequence[Symbol], adapter: str | None) -> Stem:
-        """A call has written behind its prompt, up to the stem that is given."""
+    def answer(self, end: Stem, completion: Completion, resumes: Suspended | None, adapter: str | None) -> Stem:
+        """A request has come to its end: what it wrote itself is there but for the last token, whose KV was never
+        computed. Gives where that ends."""
+        tokens = written(completion, resumes)
+        if completion.suspended is not None:
+            place = _common(tokens, completion.tokens[len(resumes.reply) if resumes else 0 :])
+            end = self.write(end, tokens[:place], adapter, rests=True)
+            tokens = tokens[place:]
+        return self.write(end, tokens[:-1], adapter)
+
+    def write(self, end: Stem, symbols: Sequence[Symbol], adapter: str | None, rests: bool = False) -> Stem:
+        """A call has written behind its prompt; where that ends. `rests`: something was called there, and the engine
+        kept what it takes to go on as if it had not been."""
         end, found = self._walk(end, tuple(symbols), adapter)
-        return self._grow(end, tuple(symbols[found:]), adapter)
+        end = self._grow(end, tuple(symbols[found:]), adapter)
+        end.ends |= rests
+        return end
 
     def hold(self, end: Stem, run: int) -> int:
         """A run needs all up to here; how much of it, from its end, it did not need before."""
@@ -139,6 +154,13 @@ class Ledger:
         return grown
 
 
+def written(completion: Completion, resumes: Suspended | None) -> tuple[int, ...]:
+    """What a request has written itself, an invocation too."""
+    if completion.suspended is not None:
+        return tuple(completion.suspended.written[len(resumes.written) if resumes else 0 :])
+    return completion.tokens[len(resumes.reply) if resumes else 0 :]
+
+
 def _cut(stem: Stem, length: int) -> Stem:
     """A new stem for the beginning of one, which stays what it is to those who know where it ends."""
     assert stem.before is not None
@@ -159,11 +181,13 @@ def _common(one: Sequence[Symbol], other: Sequence[Symbol]) -> int:
 def _segments(
     prompt: Prompt, start: int, ahead: Sequence[Writing]
 ) -> Iterator[tuple[tuple[Symbol, ...], str | None, Writing | None]]:
-    """The symbols of a prompt from one on, cut at the ends of writings and where its adapter begins."""
+    """The symbols of a prompt from one on, cut at the ends of writings and where its adapters begin."""
     for part in reversed(ahead):
         yield part.own, prompt.adapter_at(0), part
         start = part.length
-    rest, base = prompt.since(start), max(0, (prompt.active_from or 0) - start)
-    for symbols, place in ((rest[:base], start), (rest[base:], start + base)):
-        if symbols:
-            yield symbols, prompt.adapter_at(place), None
+    rest = prompt.since(start)
+    begins = [prompt.active_from or 0, *(place for place, _ in prompt.switches)]
+    cuts = [start, *(place for place in begins if place > start), start + len(rest)]
+    for place, end in pairwise(cuts):
+        if place < end:
+            yield rest[place - start : end - start], prompt.adapter_at(place), None

@@ -14,9 +14,9 @@ from alora_flow.planning.collector import no_collection
 from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
 from alora_flow.planning.prefix.ledger import Ledger
+from alora_flow.planning.prefix.own import PlannedOwnCalls, planned_own
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.schedule import Schedule
-from alora_flow.prompts.contents import Hole
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PlannedCall:
     """One call. `extends`: the thread as its author wrote it. `active_from`: place of the first adapted token.
 
     `tries`: how often it is asked at most; `generated_at_most` counts them all, and all but the first find the prompt
-    in the cache.
+    in the cache. `own`: the calls that the model may make itself meanwhile, which the other numbers leave out.
     """
 
     node: Node
@@ -35,6 +35,7 @@ class PlannedCall:
     adapter: str | None
     active_from: Amount | None
     tries: int = 1
+    own: PlannedOwnCalls | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class PrefixPlan:
 
     @property
     def generated_at_most(self) -> int:
-        return sum(call.generated_at_most for call in self.calls)
+        own = sum(call.tries * call.own.generated_at_most for call in self.calls if call.own)
+        return own + sum(call.generated_at_most for call in self.calls)
 
 
 def plan(made: Schedule) -> PrefixPlan:
@@ -86,6 +88,7 @@ def _planned(ledger: Ledger, call: PromptedCall, whole: Amount) -> PlannedCall:
         prompt.contract.name if prompt.contract else None,
         None if prompt.active_from is None else whole - amount(prompt.since(prompt.active_from)),
         call.form.tries,
+        planned_own(call.own) if call.own else None,
     )
 
 
@@ -100,5 +103,5 @@ def entered(ledger: Ledger, call: PromptedCall, prompt: Prompt) -> int:
     stop token leaves its whole text."""
     found, end = ledger.enter(prompt)
     if isinstance(call.node.operation, Generate) and call.node.operation.as_type is None:
-        ledger.write(end, [Hole(call.node.id, call.form.most_tokens)], prompt.adapter_at(len(prompt)))
+        ledger.write(end, [call.reply], prompt.adapter_at(len(prompt)))
     return found

@@ -171,11 +171,11 @@ class CallStack:
     def _go_on(self, level: _Level, suspended: Suspended, call: Called, back: Return) -> None:
         runs = level.context()
         if back == "keep":
-            runs.append(Run((*suspended.invocation, *self._answer(call)), level.adapter))
+            runs.append(Run((*suspended.invocation, *self.kept(call)), level.adapter))
         self._send(replace(level.request, runs=runs, resumes=replace(suspended, dropped=back == "drop")))
 
-    def _answer(self, call: Called) -> Sequence[int]:
-        """Without the token that ended it."""
+    def kept(self, call: Called) -> Sequence[int]:
+        """What its caller keeps of an answer: all but the token that ended it."""
         assert call.answer is not None
         limits, tokens = self._callees[call.name].answer, call.answer.tokens
         stops = set(limits.stop_tokens)

@@ -1,0 +1,41 @@
+"""What a test's mock has a generation write: texts, and calls between them, instead of a model's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from alora_flow.backends.scripted import called, said
+from alora_flow.language.meaning.program import Intrinsic
+from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.values.plain import plain
+from alora_runtime.requests import Completion, Request
+
+UNKNOWN = object()
+"""What no mock says."""
+
+
+class Script:
+    """One answer, part by part."""
+
+    def __init__(self, parts: Iterable[str | Intrinsic]) -> None:
+        self._left = list(parts)
+
+    def next(self, request: Request, tokenizer: Tokenizer) -> Completion:
+        """What is written up to the next call, or to the end."""
+        text = ""
+        while self._left:
+            part = self._left.pop(0)
+            if isinstance(part, Intrinsic):
+                trigger = next(one for one in request.triggers if one.name == part.key)
+                return called(request, tokenizer.encode_data(text), tokenizer, trigger)
+            text += part
+        return said(request, tokenizer.encode_data(text), tokenizer)
+
+
+def answer_of(value: Any, tokenizer: Tokenizer) -> Completion:
+    """A mocked value as what an adapter would have written; the value is read from the mock, and not from this."""
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    tokens = tokenizer.encode_data(text)
+    return Completion(tokens, text, "length")
