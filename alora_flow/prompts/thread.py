@@ -261,6 +261,8 @@ class Prompter:
         if isinstance(content, KnownText):
             return KnownText(escaped(text[low:high], escapes), content.control)
         assert isinstance(content, Generated)
+        if not escapes and high - low == len(text):
+            return Generated(content.tokens, text)
         if not escapes:
             tokens = self.tokenizer.some(content.tokens, text, low, high)
             if tokens is not None:
