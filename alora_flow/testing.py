@@ -51,8 +51,10 @@ def run_tests(module: Module, tests: list[TestDecl]) -> Iterator[TestResult]:
 
 def _run(module: Module, test: TestDecl) -> tuple[Verdict, str, tuple[tuple[str, Any], ...], tuple[str, ...]]:
     try:
-        module.forget()
-        ((_, trace),) = module.run([schedule(module.compilation.test_graph(test), module.compilation.setup, {})])
+        made = schedule(module.compilation.test_graph(test), module.compilation.setup, {})
+        if made.steps:  # else no model is looked for
+            module.forget()
+        ((_, trace),) = module.run([made])
     except ExpectationFailed as failed:
         return "failed", failed.message, tuple(failed.values), _unused(test, failed.trace)
     except FlowError as error:

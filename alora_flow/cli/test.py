@@ -43,14 +43,16 @@ def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | Non
     if junit is not None and not junit.parent.is_dir():
         raise BadInput(f"cannot write {junit}: there is no folder {junit.parent}")
     results: list[TestResult] = []
+    opened: list[Module] = []  # kept to the end, so that they share one engine
     for file in flow_files([Path(text) if Path(text).is_dir() else find_flow_file(text) for text in paths]):
         try:
-            module = Module(Compilation(file, model), open_backend, seed=0)
+            module = Module(Compilation(file, model), open_backend, seed=0, share=True)
         except FlowError as error:
             console.print(f"{file} ", end="", markup=False, soft_wrap=True)
             console.print(MARKS["error"][1], style=MARKS["error"][0])
             results.append(_broken(file, error))
             continue
+        opened.append(module)
         chosen = _chosen(module, pattern)
         if chosen:
             console.print(f"{file} ", end="", markup=False, soft_wrap=True)

@@ -54,6 +54,8 @@ def _folds(graph: FlowGraph) -> Iterator[Fold]:
     for node in graph.nodes.values():
         count = rounds.get(node.id)
         match node.operation:
+            case g.Collect() if count and f"{node.id}[0].there" not in graph.nodes:
+                yield Fold(node.id, "collect", f"{count} samples")
             case g.Collect() if count:
                 yield Fold(node.id, "collect", f"for each of up to {count}")
             case g.Select(flow=None) if count:

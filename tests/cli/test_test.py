@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from alora_flow.cli.test import command
 from alora_flow.errors import BadInput
+from alora_runtime.engine import Engine
 
 HEAD = """
 model base = "mini"
@@ -121,3 +123,13 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(folder: Pa
         assert isinstance(done.exception, BadInput)
         assert said in done.exception.message
     assert "passed" not in run(str(folder), "--junit", str(folder / "no" / "x.xml")).output
+
+
+def test_files_on_one_model_are_tested_on_one_engine(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        text = f'model base = "mini"\nflow {name}() -> str {{ return (generate(max_tokens: 1) on user("x")).text }}\n'
+        (tmp_path / f"{name}.flow").write_text(f'{text}test "it writes" {{ expect {name}() != "" }}\n')
+    with mock.patch.object(Engine, "__init__", autospec=True, side_effect=Engine.__init__) as opened:
+        result = CliRunner().invoke(command, [str(tmp_path)])
+    assert "2 passed" in result.output
+    assert opened.call_count == 1

@@ -27,7 +27,8 @@ flow main(q: str, docs: list[document]) -> list[str] {
   }
   let tries = repeat (n = 1) up to 3 { accept n when n > len(notes)  next n = n + 1 } else { return [] }
   let product = fact(n: tries)
-  return notes + ["{product}"]
+  let drafts = generate(n: 3, temperature: 0.5) on ask
+  return notes + ["{product}", drafts[0].text]
 }
 """
 MEETING = """
@@ -51,6 +52,7 @@ def test_a_loop_is_one_box_with_its_bound(tmp_path: Path) -> None:
         "notes": "for each of up to 4: generate, safe",
         "tries": "up to 3 rounds",
         "product": "fact, up to 12 deep",
+        "drafts": "3 samples: generate",
     }
     assert not [box.id for box in drawn.boxes if "[" in box.id or "." in box.id]
     assert Arrow("ask", "notes", "thread") in drawn.arrows

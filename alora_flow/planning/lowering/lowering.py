@@ -282,7 +282,8 @@ class _Lowering(GraphBuilder):
         accepted = self._otherwise(attempt, worked, state)
         if not accepted:
             return value, there
-        found = self.add(g.Select(((there.path, value), *accepted)), attempt.type, state.place, attempt.span, name)
+        either = g.Select(((there.path, value), *accepted))
+        found = self.add(either, attempt.type, state.place, attempt.span, f"{name}_or_else")
         if len(self._returned[-1]) == returned:
             return found, state.place
         return found, self._continue(state.place, [there.path, *(path for path, _ in accepted)], attempt.span)
