@@ -16,7 +16,7 @@ from alora_flow.cli.files import find_flow_file
 from alora_flow.errors import BadAdapter, BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
-from alora_flow.intrinsics.library import ModelFiles, find_adapter, find_model
+from alora_flow.intrinsics.library import ModelFiles, cached, find_adapter, find_model
 from alora_flow.intrinsics.offers import Offer, offers_of
 from alora_flow.intrinsics.shapes import shown
 from alora_flow.planning.compilation import Compilation
@@ -59,7 +59,7 @@ def command() -> None:
 @MODEL
 @JSON
 def list_(library: str | None, model: str | None, as_json: bool) -> None:
-    """List the intrinsics of LIBRARY: a folder, or a flow file for the libraries of its model.
+    """List the intrinsics of LIBRARY: a folder, a hub id, or a flow file for the libraries of its model.
 
     Without one, those of --model, or of the bundled model.
     """
@@ -96,7 +96,7 @@ def show(name: str, model: str, as_json: bool) -> None:
 @MODEL
 @JSON
 def check(library: str | None, model: str | None, as_json: bool) -> None:
-    """Check all that can be checked without a run: LIBRARY is a folder, or a flow file.
+    """Check all that can be checked without a run: LIBRARY is a folder, a hub id, or a flow file.
 
     Of a library, every adapter's configuration, weights (names and shapes) and io.yaml, and with --model whether it can
     be invoked on that base. Of a flow file, every intrinsic that it declares. Exit 1 where something is wrong.
@@ -126,7 +126,7 @@ def _is_flow(library: str | None) -> bool:
 def _offers(library: str | None, model: str | None) -> tuple[list[Offer], Base | None]:
     base = _base(model)
     if library is not None and not _is_flow(library):
-        return offers_of(Path(library), None if base is None else base.files.name), base
+        return offers_of(_folder(library), None if base is None else base.files.name), base
     if library is not None:
         base = base or Base(Compilation(find_flow_file(library)).model)
     base = base or Base(find_model("mini", Path()))
@@ -135,6 +135,12 @@ def _offers(library: str | None, model: str | None) -> tuple[list[Offer], Base |
         places = " nor ".join(map(str, base.files.libraries))
         raise BadInput(f"there are no intrinsics for model '{base.files.name}': neither in {places}")
     return found, base
+
+
+def _folder(library: str) -> Path:
+    """Of a library that is named by its folder, or by its id in the local hub cache."""
+    folder = Path(library)
+    return folder if folder.is_dir() else cached(library) or folder
 
 
 def _short_name(name: str, folder: Path) -> str:

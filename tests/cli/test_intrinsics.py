@@ -51,6 +51,18 @@ def test_a_library_is_named_by_its_folder_a_flow_file_or_a_model(made: Path, by:
     assert {row["name"]: row["adapter"] for row in json.loads(done.stdout)} == dict.fromkeys(INVENTORY, "alora")
 
 
+def test_a_library_is_named_by_its_hub_id(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository, commit = tmp_path / "models--org--lib", "0123456789abcdef" * 2 + "01234567"
+    copytree(made.parent / "intrinsics", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    rows = json.loads(warm("intrinsics", "list", "org/lib", "--json").stdout)
+    assert {row["name"] for row in rows} == set(INVENTORY)
+    assert warm("intrinsics", "check", "org/lib").stdout == f"checked {len(INVENTORY)} intrinsics: no errors\n"
+    assert warm("intrinsics", "list", "org/other").stderr == "error: org/other is not a folder\n"
+
+
 def test_older_layouts_other_bases_and_both_kinds_are_listed(model: Path) -> None:
     library = model.parent / "intrinsics"
     new = library / "uncertainty" / "tiny" / "alora"
