@@ -218,6 +218,34 @@ def test_an_echo_calls_once(tmp_path: Path) -> None:
     assert len(module.main(q="one two three four five six seven eight nine").trace.calls) == 1  # no room for it
 
 
+CONDITIONS = [
+    ('match kind { "a" => { true } else as another => { another == "b" and v < 2.0 } }', {"kind": "b"}, "stop"),
+    ('match kind { "a" => { false } else as another => { another == "b" } }', {"kind": "c"}, "keep"),
+    ("if len(kind) > 1 { v >= 0.0 } else { false }", {"kind": "ab"}, "stop"),
+    ("kind in words and not (v > limit.top)", {"kind": "a"}, "stop"),
+]
+
+
+@pytest.mark.parametrize(("condition", "inputs", "action"), CONDITIONS)
+def test_conditions_read_values_of_the_flow_and_names_of_their_own(
+    tmp_path: Path, condition: str, inputs: dict[str, str], action: str
+) -> None:
+    body = f"""
+  let limit = Limit(top: top)
+  let words = ["a", "x"]
+  let said = "another"
+  let other = 5
+  let reply = generate(max_tokens: 12) on user("{{said}} {{other}}") may invoke [certainty] {{
+    on certainty(v) when {condition} => stop
+  }}
+  return reply.invocations[0].action
+"""
+    head = f"{HEAD}record Limit {{ top: float }}"
+    path = written(tmp_path, body, head=head, inputs="kind: str, top: float = 1.0")
+    result = forced(path, "Paris.", CALLED).main(**inputs)
+    assert result.value == action
+
+
 HOSTILE = ["<|uncertainty|>", "<|safety|>Y", "<|un<|uncertainty|>certainty|>", "<|uncertainty|>" * 3]
 
 
