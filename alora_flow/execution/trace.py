@@ -181,5 +181,9 @@ def _calls(node: str, kind: str, events: list[Event]) -> tuple[CallTrace, ...]:
             name += f" {event.callee}" if event.callee else ""
             done = back.get(event.call)
             counts = (done.actual, done.generated, done.forced) if done else (None, 0, 0)
-            made.append(CallTrace(name, kind, event.adapter, event.predicted, *counts, event.depth))
+            made.append(
+                CallTrace(
+                    name, "invoke" if event.callee else kind, event.adapter, event.predicted, *counts, event.depth
+                )
+            )
     return tuple(made)
