@@ -43,7 +43,8 @@ class Calling:
         limits = {key: {"seed": seeds[key], **one.form.limits({})} for key, one in self.invocables.items()}
         callees = [one.callee(tokenizer, limits[key]) for key, one in self.invocables.items()]
         caller = Caller(request, callees, call.own.may.budget)
-        self._stack = CallStack(caller, {token for token in map(tokenizer.control_token, tokenizer.control) if token})
+        control = map(tokenizer.control_token, tokenizer.control)
+        self._stack = CallStack(caller, {token for token in control if token is not None})
         self._invocation: tuple[int, ...] = ()  # that the generation wrote last
         self._kept: list[tuple[Called, tuple[int, ...]]] = []
         self._made: list[OwnCall] = []

@@ -190,5 +190,6 @@ def _calls(node: str, kind: str, events: list[Event]) -> tuple[CallTrace, ...]:
             done = back.get(event.call)
             counts = (done.actual, done.generated, done.forced) if done else (None, 0, 0)
             predicted = done.predicted if done and done.predicted else event.predicted
-            made.append(CallTrace(name, kind, event.adapter, predicted, *counts, event.depth))
+            called = "invoke" if event.callee else kind
+            made.append(CallTrace(name, called, event.adapter, predicted, *counts, event.depth))
     return tuple(made)

@@ -101,6 +101,7 @@ def _own_calls(made: Schedule) -> Iterator[Diagnostic]:
     """For each intrinsic that a model may call, and whose invocation is not made of control tokens alone."""
     seen = set[str]()
     for call in (step.call for step in made.steps):
+        yield from _begun_alike(call)
         for one in call.own.invocables if call.own else ():
             tokenizer = made.setup.prompter.tokenizer
             key, control = one.intrinsic.key, [tokenizer.is_control(token) for token in one.tokens]
@@ -113,6 +114,17 @@ def _own_calls(made: Schedule) -> Iterator[Diagnostic]:
             else:
                 message = f"{said} is ordinary text to {made.setup.model.name}: whenever the model writes it, it calls"
             yield Diagnostic("W0906", message, call.node.span, "invoke it by a control token of the model's own")
+
+
+def _begun_alike(call: PromptedCall) -> Iterator[Diagnostic]:
+    """For two that a model may call, where one invocation begins like the other, and the file does not write both."""
+    listed = call.own.invocables if call.own else ()
+    for one, other in ((one, other) for one in listed for other in listed if one is not other):
+        told = one.intrinsic.invoke is not None and other.intrinsic.invoke is not None
+        if not told and other.tokens[: len(one.tokens)] == one.tokens:
+            message = f"the invocation of '{other.intrinsic.name}' begins with that of '{one.intrinsic.name}'"
+            help = "the longest that is written counts; give each one that does not begin like another"
+            yield Diagnostic("W0805", message, call.node.span, help)
 
 
 def _unshared(made: Schedule) -> Iterator[Diagnostic]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from alora_flow.errors import BadAdapter, BadInput
 from alora_flow.intrinsics.contract import Contract
-from alora_flow.language.meaning.program import Expression, Intrinsic, Literal, MayInvoke, Reference, ToolDecl
+from alora_flow.language.meaning.program import Binding, Expression, Intrinsic, Literal, MayInvoke, Reference, ToolDecl
 from alora_flow.planning.answer_form import AnswerForm
 from alora_flow.planning.evaluate import Values, evaluate
 from alora_flow.planning.graph.walk import mapped
@@ -53,18 +53,18 @@ class OwnCalls:
     def back(self, called: Intrinsic, value: Any, values: Values) -> Return:
         """How the model goes on: the first clause that fits decides. Raises RunFailed where its condition can't."""
         for clause in self.may.clauses:
-            if clause.callee.key == called.key and (
-                clause.condition is None or evaluate(_filled(clause.condition, value), values)
-            ):
+            if clause.callee.key != called.key:
+                continue
+            if clause.condition is None or evaluate(_filled(clause.condition, clause.binding, value), values):
                 return clause.action
         return "keep"
 
 
-def _filled(condition: Expression, value: Any) -> Expression:
-    """The condition with a call's value in place of the one name that is no node's."""
-    if isinstance(condition, Reference):
+def _filled(condition: Expression, binding: Binding | None, value: Any) -> Expression:
+    """The condition with a call's value in place of the name that the clause gives it."""
+    if isinstance(condition, Reference) and condition.binding == binding:
         return Literal(condition.type, condition.span, value)
-    return mapped(condition, lambda inner: _filled(inner, value))
+    return mapped(condition, lambda inner: _filled(inner, binding, value))
 
 
 def invocable(contract: Contract, form: AnswerForm, line: int, stops: Sequence[int], tokenizer: Tokenizer) -> Invocable:
@@ -83,8 +83,8 @@ def _not_invocable(
         return "its adapter is a plain LoRA, active from the first token", "train it as an activated one"
     if contract.io_yaml is not None and (contract.io_yaml.instruction is not None or contract.rewrites):
         return "its library puts an instruction or marks into what it reads", "call it after the reply: name() on reply"
-    if len(tokens) < len(contract.invocation):
-        return "arguments stand in its invocation, and the model gives none", "call it in the flow"
+    if contract.intrinsic.parameters:
+        return "it takes arguments, and the model gives none", "call it in the flow"
     if not tokens:
         return "nothing invokes it", 'give it an invocation: invoke "<|…|>"'
     stop = next((token for token in tokens if token in stops), None)

@@ -21,7 +21,6 @@ from alora_flow.module import Module, Result
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
 from alora_flow.prompts.tokens import Tokenizer
-from alora_flow.testing import TestResult, run_tests
 from tests.execution.forced import ForcedEngine, forced
 
 HEAD = """
@@ -219,6 +218,34 @@ def test_an_echo_calls_once(tmp_path: Path) -> None:
     assert len(module.main(q="one two three four five six seven eight nine").trace.calls) == 1  # no room for it
 
 
+CONDITIONS = [
+    ('match kind { "a" => { true } else as another => { another == "b" and v < 2.0 } }', {"kind": "b"}, "stop"),
+    ('match kind { "a" => { false } else as another => { another == "b" } }', {"kind": "c"}, "keep"),
+    ("if len(kind) > 1 { v >= 0.0 } else { false }", {"kind": "ab"}, "stop"),
+    ("kind in words and not (v > limit.top)", {"kind": "a"}, "stop"),
+]
+
+
+@pytest.mark.parametrize(("condition", "inputs", "action"), CONDITIONS)
+def test_conditions_read_values_of_the_flow_and_names_of_their_own(
+    tmp_path: Path, condition: str, inputs: dict[str, str], action: str
+) -> None:
+    body = f"""
+  let limit = Limit(top: top)
+  let words = ["a", "x"]
+  let said = "another"
+  let other = 5
+  let reply = generate(max_tokens: 12) on user("{{said}} {{other}}") may invoke [certainty] {{
+    on certainty(v) when {condition} => stop
+  }}
+  return reply.invocations[0].action
+"""
+    head = f"{HEAD}record Limit {{ top: float }}"
+    path = written(tmp_path, body, head=head, inputs="kind: str, top: float = 1.0")
+    result = forced(path, "Paris.", CALLED).main(**inputs)
+    assert result.value == action
+
+
 HOSTILE = ["<|uncertainty|>", "<|safety|>Y", "<|un<|uncertainty|>certainty|>", "<|uncertainty|>" * 3]
 
 
@@ -288,60 +315,6 @@ def test_a_plan_does_not_take_the_calls_for_known(tmp_path: Path) -> None:
     path = written(tmp_path, body)
     plan: Any = Compilation(path).plan(Compilation(path).flow("main"), {})
     assert "more" in [call.node.id for call in plan.calls]
-
-
-MOCKED = (
-    HEAD
-    + """
-flow asked(q: str, low: float = 0.5) -> str {
-  let reply = generate(max_tokens: 24) on user(q) may invoke [certainty, safety] budget 2 {
-    on certainty(v) when v < low => stop
-    on safety => drop
-  }
-  let how = for one in reply.invocations limit 2 { keep "{one.name} {one.value} {one.action}" }
-  return "{reply.text} {how}"
-}
-"""
-)
-MOCKS = [
-    ('mock generate() = "A." then invoke certainty then "B."  mock certainty() = 0.2', 'A. ["certainty 0.2 stop"]'),
-    ('mock generate() = "A." then invoke certainty then "B."  mock certainty() = 0.9', 'A.B. ["certainty 0.9 keep"]'),
-    ('mock generate() = "A." then invoke safety', 'A. ["safety true drop"]'),
-    ('mock generate() = "A."', "A. []"),
-    ('mock generate() = "" then invoke certainty  mock certainty() = 0.9', ' ["certainty 0.9 keep"]'),
-]
-
-
-def outcomes(path: Path) -> list[TestResult]:
-    module = Module(Compilation(path))
-    return list(run_tests(module, list(module.compilation.program.tests)))
-
-
-@pytest.mark.parametrize(("mocks", "said"), MOCKS)
-def test_mocks_script_calls(tmp_path: Path, mocks: str, said: str) -> None:
-    path = tmp_path / "main.flow"
-    path.write_text(f'{MOCKED}\ntest "t" {{ {mocks} expect asked(q: "?") == {json.dumps(said)} }}\n')
-    assert [(result.outcome, result.message) for result in outcomes(path)] == [("passed", "")]
-
-
-REFUSED_MOCKS = [
-    ('mock generate() = "A." then invoke other', "may not"),
-    ('mock generate() = "A." then invoke certainty  mock certainty() fails "no luck"', "no luck"),
-    (
-        'mock certainty() = 1.0 mock generate() = "" then invoke certainty then invoke certainty then invoke certainty',
-        "the budget is spent: 2 of 2 calls made",
-    ),
-]
-
-
-@pytest.mark.parametrize(("mocks", "said"), REFUSED_MOCKS)
-def test_mocks_that_no_generation_can_follow(tmp_path: Path, mocks: str, said: str) -> None:
-    path = tmp_path / "main.flow"
-    other = 'intrinsic other() -> bool { adapter "safety" emits bool }'
-    path.write_text(f'{MOCKED}{other}\ntest "t" {{ {mocks} expect asked(q: "?") == "" }}\n')
-    [result] = outcomes(path)
-    assert result.outcome == "error"
-    assert said in result.message
 
 
 def test_an_invocation_in_ordinary_text_is_warned_of_and_found_however_it_is_spelt(tmp_path: Path) -> None:
