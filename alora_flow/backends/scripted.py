@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.requests import Completion, Request, Suspended, TextTrigger, Trigger
+
+if TYPE_CHECKING:
+    from alora_flow.prompts.tokens import Tokenizer
 
 
 def called(request: Request, tokens: Sequence[int], tokenizer: Tokenizer, trigger: Trigger | TextTrigger) -> Completion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alora_flow.errors import RunFailed
 from alora_flow.execution.events import Event, ModelAnswered, ModelCalled, ModelReturned
@@ -15,13 +15,15 @@ from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.planning.evaluate import Values
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import Prompt, PromptedCall
-from alora_flow.planning.reading import normalised
 from alora_flow.prompts.contents import Content, Generated, Turn
-from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import OwnCall, Reply
+from alora_flow.values.written import normalised
 from alora_runtime.calls.records import Called, Caller, Return
 from alora_runtime.calls.stack import CallStack
 from alora_runtime.requests import Completion, Request
+
+if TYPE_CHECKING:
+    from alora_flow.prompts.tokens import Tokenizer
 
 
 class Calling:

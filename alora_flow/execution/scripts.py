@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alora_flow.backends.scripted import called, said
 from alora_flow.language.meaning.program import Intrinsic
-from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.plain import plain
 from alora_runtime.requests import Completion, Request
+
+if TYPE_CHECKING:
+    from alora_flow.prompts.tokens import Tokenizer
 
 UNKNOWN = object()
 """What no mock says."""

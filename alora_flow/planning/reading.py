@@ -6,7 +6,6 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
-from math import exp, fsum
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -24,7 +23,7 @@ from alora_flow.planning.evaluate import ITS_DISTRIBUTION, Values, evaluate
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Distribution
 from alora_flow.values.models import adapter
-from alora_flow.values.written import parse
+from alora_flow.values.written import normalised, parse
 from alora_runtime.requests import Completion
 
 Sentences: TypeAlias = Mapping[str, Mapping[int, Sentence]]
@@ -112,13 +111,6 @@ def written_value(type: t.Type, completion: Completion) -> Any:
         raise RunFailed(
             f"{len(completion.tokens)} tokens were not enough for a {type}: {completion.text!r}", "raise max_tokens"
         ) from None
-
-
-def normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:
-    """The probabilities of the choices, given that one of them is written."""
-    top = max(log_probabilities)
-    weights = [exp(value - top) for value in log_probabilities]
-    return tuple(weight / fsum(weights) for weight in weights)
 
 
 def _weighed(contract: Contract, written: Distribution) -> Any:

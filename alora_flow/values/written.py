@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import exp, fsum
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,3 +37,10 @@ def parse(type: t.Type, text: str) -> Any:
         return adapter(type).validate_json(text)
     except ValidationError as error:
         raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {error.errors()[0]['msg']}") from error
+
+
+def normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    """The probabilities of the choices, given that one of them is written."""
+    top = max(log_probabilities)
+    weights = [exp(value - top) for value in log_probabilities]
+    return tuple(weight / fsum(weights) for weight in weights)

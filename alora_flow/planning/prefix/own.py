@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from alora_flow.language.meaning.program import MayInvoke
-from alora_flow.planning.callees import Invocable, OwnCalls
+
+if TYPE_CHECKING:
+    from alora_flow.planning.callees import Invocable, OwnCalls
 
 
 @dataclass(frozen=True)
