@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, takewhile
 from threading import Lock
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from alora_flow.frozen import dataclass
 from alora_flow.prompts.contents import Symbol
-from alora_flow.prompts.masks import Mask
-from alora_flow.prompts.template import TurnShape
 
-SeenTurns: TypeAlias = tuple[tuple[TurnShape, ...], tuple[Mask, ...]]
+if TYPE_CHECKING:  # a flow that calls no model has no template
+    from alora_flow.prompts.masks import Mask
+    from alora_flow.prompts.template import TurnShape
+
+SeenTurns: TypeAlias = "tuple[tuple[TurnShape, ...], tuple[Mask, ...]]"
 """Turns as a template looks at them, and what it is shown of each of their texts."""
 
 
