@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alora_flow.collector import no_collection
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.language import load
@@ -17,7 +18,6 @@ from alora_flow.language.meaning.program import FlowDecl, Program, TestDecl
 from alora_flow.language.report.diagnostics import FlowErrors
 from alora_flow.language.report.source import Source
 from alora_flow.planning.budget import within_budgets
-from alora_flow.planning.collector import no_collection
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.lowering.lowering import lower, lower_test

@@ -11,11 +11,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from alora_flow.collector import no_collection
 from alora_flow.errors import RunFailed
 from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.meaning.types import ReplyType, ThreadType
-from alora_flow.planning.collector import no_collection
 from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path

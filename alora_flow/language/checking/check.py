@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
+from alora_flow.collector import no_collection
 from alora_flow.language.checking.declarations import collect, elaborate
 from alora_flow.language.checking.recursion import check_recursion
 from alora_flow.language.checking.results import check_results
@@ -53,20 +52,8 @@ def check_file(path: Path) -> Checked:
 
 def check(source: Source | str) -> Checked:
     """The program, or None when an error is among the diagnostics; they are in the order of the text."""
-    with _uncollected():
+    with no_collection():
         return _check(Source("<text>", source) if isinstance(source, str) else source)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Trees and programs are made of what stays: looking for garbage while they grow takes a third of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _check(source: Source) -> Checked:

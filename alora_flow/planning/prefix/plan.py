@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
+from alora_flow.collector import no_collection
 from alora_flow.frozen import dataclass
-from alora_flow.planning.collector import no_collection
 from alora_flow.planning.graph.nodes import Generate, Node
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount, total
 from alora_flow.planning.prefix.ledger import Ledger

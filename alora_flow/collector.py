@@ -1,5 +1,5 @@
-"""The garbage collector rests while something is made that holds no cycles: it would look through all of it, again and
-again, and find nothing."""
+"""The garbage collector rests while something is made that stays and holds no cycles, as trees, programs and plans do:
+it would look through all of it, again and again, and find nothing."""
 
 from __future__ import annotations
 
