@@ -110,20 +110,22 @@ def condition(checker: Checker, value: Expression, what: str) -> Expression:
 
 
 def _as_condition(value: Expression, what: str) -> str | None:
-    """What to ask of a value that is not a bool."""
-    text = value.span.text
+    """What to ask of a value that is not a bool; in other languages `or` gives a default as well."""
+    text, default = value.span.text, what == "an operand of 'or'"
     match value.type:
-        case OptionalType() if what == "an operand of 'or'":
+        case OptionalType() if default:
             return f"a default for what may be none is written '{text} ?? …'"
         case OptionalType():
-            return f"write '{text} is not none'"
+            asked = f"{text} is not none"
         case StrType() if not isinstance(value, Text):
-            return f"write '{text} != \"\"'"
+            asked = f'{text} != ""'
         case ListType() | ChatType():
-            return f"write 'len({text}) > 0'"
+            asked = f"len({text}) > 0"
         case IntType() | FloatType() if not isinstance(value, Literal):
-            return f"write '{text} != 0'"
-    return None
+            asked = f"{text} != 0"
+        case _:
+            return None
+    return f"write '{asked}'" + (f"; a default is written 'if {asked} {{ {text} }} else {{ … }}'" if default else "")
 
 
 def as_turns(checker: Checker, value: Expression) -> Expression:
