@@ -19,6 +19,7 @@ from time import monotonic, perf_counter
 from types import MappingProxyType
 
 import torch
+from torch import Tensor
 
 from alora_runtime.adapters.config import AdapterConfig
 from alora_runtime.adapters.library import Library
@@ -30,7 +31,7 @@ from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, ModelError, RequestError
 from alora_runtime.gguf.opening import Progress, model_folder
 from alora_runtime.inspection import CachedRun, Inspection
-from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, TextTrigger
+from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, Run, TextTrigger
 from alora_runtime.schedule.pace import Pace
 from alora_runtime.schedule.sequence import Live, Row
 from alora_runtime.settings import check_adapter, check_arguments, flag, seconds, whole
@@ -285,6 +286,22 @@ class Engine:
             self._withdraw([task.live.ticket for task in mine])
             raise
         return results
+
+    @exclusive()
+    def kv(self, runs: Sequence[Run], start: int = 0) -> Tensor:
+        """A copy of the keys (rotated) and values that the cache holds of a sequence, from its token `start` on:
+        `[layers, tokens, 2, kv_heads, dim]`, in the checkpoint's order, as transformers has them.
+
+        Raises RequestError where the cache does not hold the whole sequence.
+        """
+        request = checked(Request(runs), self._library.configs, self.model.vocabulary)
+        start = whole("start", start)
+        if not 0 <= start < request.prompt_length:
+            raise RequestError(f"start must be from 0 to {request.prompt_length - 1}, not {start}")
+        found = self._work.kv(self._library.runs(request), start)
+        if found is None:
+            raise RequestError(f"the cache does not hold all of these {request.prompt_length} tokens")
+        return found
 
     def inspect(self) -> Inspection:
         """What is inside at this moment."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alora_runtime.cache.node import CacheNode
-from alora_runtime.cache.tree import RunTree
+from alora_runtime.cache.tree import Labelled, RunTree
 from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel
 from alora_runtime.schedule.pace import Pace
@@ -63,6 +63,15 @@ class Workspace:
             self._rows[row].clone() if isinstance(keeper, CacheNode) else row
             for keeper, row in zip(plan.keepers(), batch.order, strict=True)
         ]
+
+    def kv(self, runs: Sequence[Labelled], start: int) -> Tensor | None:
+        """What the cache holds of a sequence from token `start` on, as `Engine.kv` gives it; None unless it has all."""
+        path = self.scheduler.tree.find(runs).path()
+        length = sum(len(tokens) for _, tokens in runs)
+        if sum(node.ready for node in path) < length:
+            return None
+        slots = torch.cat([torch.arange(node.start, node.start + len(node.tokens)) for node in path])[start:]
+        return self.model.network.as_stored(self.arena[:, slots.to(self.arena.device)])
 
     def _note(self, plan: Plan, seconds: float) -> None:
         pace = self.scheduler.pace

@@ -20,7 +20,7 @@ from alora_runtime.compute.batch import Batch
 from alora_runtime.compute.layer import Layer, Norm, misfit
 from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.projection import Head, Projection
-from alora_runtime.compute.rotation import rotate, rotations
+from alora_runtime.compute.rotation import interleaved, rotate, rotations
 from alora_runtime.compute.traits import traits_of
 
 
@@ -73,6 +73,12 @@ class Decoder:
         for layer in self.layers:
             for projection in layer.projections:
                 projection.drop(number)
+
+    def as_stored(self, kv: Tensor) -> Tensor:
+        """KV of the arena, `[layers, tokens, 2, kv_heads, dim]`, with a head's numbers in the checkpoint's order."""
+        rotated = next(iter(self._rotations.values())).rotated
+        kv[:, :, 0] = kv[:, :, 0, :, interleaved(1, self.dim, rotated).argsort()]
+        return kv
 
     def hidden(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""

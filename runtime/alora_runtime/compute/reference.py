@@ -74,6 +74,10 @@ class ReferenceNetwork:
         for linear in self.wrapped.values():
             linear.updates.pop(number, None)
 
+    def as_stored(self, kv: Tensor) -> Tensor:
+        """KV of the arena, as it is."""
+        return kv
+
     def hidden(self, batch: Batch) -> Tensor:
         """One forward pass; the last hidden states `[kept, hidden]` of the rows that the batch keeps."""
         for linear in self.wrapped.values():

@@ -1,0 +1,99 @@
+"""The base with an adapter that learns: transformers' model, PEFT's adapter, and attention over kept contexts."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor
+from transformers import AttentionInterface, AutoModelForCausalLM
+
+from alora_flow.training.contexts import Past
+
+NAME = "alora_flow_kept"
+"""What transformers knows our attention by. It is unknown to its mask functions, so that no mask is built."""
+
+
+class AdaptedModel:
+    """A base that stays as it is, and an adapter on some of its projections."""
+
+    def __init__(self, base: Path, config: LoraConfig, precision: torch.dtype, over_contexts: bool) -> None:
+        """over_contexts: does it go on from contexts that are kept? Else it is given whole sequences."""
+        attention = NAME if over_contexts else "sdpa"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, attn_implementation=attention)
+            self.model: Any = get_peft_model(model, config)
+        self.parameters = [value for value in self.model.parameters() if value.requires_grad]
+
+    def scores(self, tokens: Tensor, kept: Tensor, past: Past | None = None) -> Tensor:
+        """tokens `[rows, n]`, padded on the right, behind their contexts; kept: places of which the scores are wanted.
+        Returns `[rows, len(kept), vocabulary]` in float32."""
+        behind = {}
+        if past is not None:
+            positions = past.lengths[:, None] + torch.arange(tokens.shape[1])
+            behind = {"position_ids": positions, "past": past}
+        output = self.model(input_ids=tokens, logits_to_keep=kept, use_cache=False, **behind)
+        scores: Tensor = output.logits.float()
+        return scores
+
+    def state(self) -> dict[str, Tensor]:
+        """The adapter's weights, by PEFT's names."""
+        return {name: value.detach().clone() for name, value in get_peft_model_state_dict(self.model).items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Give the adapter these weights."""
+        set_peft_model_state_dict(self.model, state)
+
+
+def over_contexts(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    past: Past,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attention of tokens behind kept contexts. query `[rows, heads, n, dim]` → `[rows, n, heads, dim]`.
+
+    Contexts have no gradient and are not joined with what follows them: the scores of both are. Queries that share a
+    key's head are multiplied with it together.
+    """
+    rows, heads, n, dim = query.shape
+    kv_heads = key.shape[1]
+    before_keys, before_values = past.kv[module.layer_idx].to(query.dtype)
+    grouped = (query * scaling).reshape(rows, kv_heads, heads // kv_heads * n, dim)
+    before, own = grouped @ before_keys.transpose(2, 3), grouped @ key.transpose(2, 3)
+    if softcap is not None:
+        before, own = ((scores / softcap).tanh() * softcap for scores in (before, own))
+    seen, causal = _masks(past, n, sliding_window)
+    before = before.view(rows, heads, n, -1).masked_fill(~seen[:, None], -torch.inf)
+    own = own.view(rows, heads, n, n).masked_fill(~causal, -torch.inf)
+    weights = (
+        torch.cat([before, own], 3).float().softmax(3).to(query.dtype).view(rows, kv_heads, heads // kv_heads * n, -1)
+    )
+    length = before.shape[3]
+    out = weights[..., :length] @ before_values + weights[..., length:] @ value
+    return out.view(rows, heads, n, dim).transpose(1, 2), None
+
+
+def _masks(past: Past, n: int, window: int | None) -> tuple[Tensor, Tensor]:
+    """What each of `n` tokens sees of its context, `[rows, n, length]`, and of the others, `[n, n]`."""
+    seen = past.seen[:, None].expand(-1, n, -1)
+    causal = torch.ones(n, n, dtype=torch.bool).tril()
+    if window is not None:
+        own = past.lengths[:, None] + torch.arange(n)
+        seen = seen & (own[:, :, None] - torch.arange(seen.shape[2]) < window)
+        causal = causal.triu(1 - window)
+    return seen, causal
+
+
+AttentionInterface.register(NAME, over_contexts)

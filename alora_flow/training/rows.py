@@ -1,0 +1,109 @@
+"""Labelled rows: one JSON object a line, as chats are stored, with the answer that is to be learnt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from alora_flow.errors import BadInput
+from alora_flow.prompts.contents import Thread, Turn
+from alora_flow.training.spec import IntrinsicSpec
+from alora_flow.values.data import Document, passages, thread_of_chat
+from alora_flow.values.history import ChatTurn
+from alora_flow.values.text import UnicodeText
+
+
+def _document(value: Any) -> Any:
+    return {"text": value} if isinstance(value, str) else value
+
+
+class LabelledRow(BaseModel):
+    """One line. documents: texts, or objects with `text` and `title`, which stand before the messages. source: where it
+    comes from, for figures of each. group: rows of one group never stand in two splits. answer, answers: what the base
+    should have said, where the row has such."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: tuple[ChatTurn, ...] = Field(min_length=1)
+    documents: tuple[Annotated[Document, BeforeValidator(_document)], ...] = ()
+    completion: UnicodeText
+    source: str = ""
+    group: str | int = ""
+    answer: str | None = None
+    answers: tuple[str, ...] = ()
+
+    _where: str = ""
+
+    @property
+    def where(self) -> str:
+        """Its file and line, for messages."""
+        return self._where
+
+    @property
+    def thread(self) -> Thread:
+        """What the intrinsic reads."""
+        said = thread_of_chat(self.messages)
+        return Thread.of([Turn("documents", (passages(self.documents),)), *said]) if self.documents else said
+
+
+def read_rows(data: Path, names: Iterable[str]) -> list[LabelledRow]:
+    """The rows of some files of a folder. Raises BadInput with the file, the line, and what is wrong there."""
+    rows: list[LabelledRow] = []
+    for name in names:
+        path = data / name
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise BadInput(
+                f"{path} can't be read: {error.strerror}", "give the folder of the data: --data DIR"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{path} is not UTF-8: {error}") from error
+        before = len(rows)
+        rows += [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+        if len(rows) == before:
+            raise BadInput(f"{path} has no rows")
+    return rows
+
+
+def _row(line: str, where: str) -> LabelledRow:
+    try:
+        row = LabelledRow.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise BadInput(f"{where}: {place + ': ' if place else ''}{said}") from error
+    row._where = where
+    return row
+
+
+def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec) -> None:
+    """Raises BadInput for a label that is none of the intrinsic's, and for a label that no row has."""
+    if not spec.answers:
+        return
+    known = ", ".join(spec.answers)
+    for row in rows:
+        if row.completion not in spec.answers:
+            raise BadInput(f"{row.where}: the label is {row.completion!r}, which is none of the answers: {known}")
+    counts = Counter(row.completion for row in rows)
+    empty = [label for label in spec.answers if not counts[label]]
+    if empty and len(spec.answers) == 2:
+        raise BadInput(f"no training row has the label {empty[0]!r}", f"the labels are {known}")
+
+
+def check_splits(splits: dict[str, Sequence[LabelledRow]]) -> None:
+    """Raises BadInput for a group that stands in two splits."""
+    seen: dict[str | int, tuple[str, LabelledRow]] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            other, first = seen.setdefault(row.group, (split, row)) if row.group != "" else (split, row)
+            if other != split:
+                raise BadInput(
+                    f"group {row.group!r} stands in {other} ({first.where}) and in {split} ({row.where})",
+                    "rows of one group belong into one split: what is measured would have been learnt",
+                )

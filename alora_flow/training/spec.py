@@ -1,0 +1,163 @@
+"""What is trained, on what, and how: a TOML file.
+
+```toml
+base = "smollm2"                       # as in a flow's `model base = …`
+library = "intrinsics"                 # where adapters go: LIBRARY/NAME/BASE/KIND/
+
+[intrinsic.safety]
+invocation = "<|im_start|>safety\\n"
+answers = { Y = 1.0, N = 0.0 }         # the labels, and the number that each stands for
+train = "safety/train.jsonl"           # a file of the data folder, or a list of them
+validation = "safety/val.jsonl"
+test = ["safety/test.jsonl", "safety/xstest.jsonl"]
+```
+
+What stands under `[all]` holds for every intrinsic that says nothing else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from alora_flow.errors import BadInput
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""A text, or a list of them."""
+
+Targets = Annotated[
+    tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+]
+
+
+class IntrinsicSpec(BaseModel):
+    """One intrinsic.
+
+    kind: "alora", or "lora" for a plain adapter. invocation: what a call appends to the closed turns. activate: is an
+    activated adapter on from the invocation's first token, or from its last one. answers: each label, and the number
+    that it stands for; without any the answers are texts. description: a sentence for the card. weakness: what it is
+    known to be bad at. licences: of the data, by source. plain_prompts: questions to the bare base, the best of which
+    evaluation compares with.
+
+    train, validation, test: files of rows. rows: how many of the training rows are used, drawn by the seed.
+
+    rank, alpha, targets, dropout: the adapter's, as PEFT has them. rate: of learning, reached after `warmup` steps and
+    falling to zero in a straight line until the end of `epochs`. decay: of the weights. batch: rows a step.
+    evaluations: of the validation rows in an epoch. patience: how many of them without a smaller loss end the training.
+    longest: tokens that a row may have with its answer. seed: of the first weights, and of the rows' order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["alora", "lora"] = "alora"
+    invocation: str = Field(min_length=1)
+    activate: Literal["start", "end"] = "start"
+    answers: dict[str, float] = Field(default_factory=dict)
+    description: str = ""
+    weakness: str = ""
+    licences: dict[str, str] = Field(default_factory=dict)
+    plain_prompts: Listed = ()
+
+    train: Listed = Field(min_length=1)
+    validation: Listed = Field(min_length=1)
+    test: Listed = ()
+    rows: int | None = Field(None, ge=1)
+
+    rank: int = Field(32, ge=1)
+    alpha: float = Field(32.0, gt=0)
+    targets: Targets = ("q_proj", "k_proj", "v_proj")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    rate: float = Field(1e-3, gt=0)
+    warmup: int = Field(20, ge=0)
+    epochs: int = Field(3, ge=1)
+    decay: float = Field(0.01, ge=0)
+    batch: int = Field(32, ge=1)
+    evaluations: int = Field(2, ge=1)
+    patience: int = Field(4, ge=1)
+    longest: int = Field(2048, ge=2)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> IntrinsicSpec:
+        if len(self.answers) == 1:
+            raise ValueError("one label is no choice: give at least two `answers`, or none for texts")
+        return self
+
+
+class Spec(BaseModel):
+    """A whole file. base: a model as a flow names it. library: the folder that adapters are written to. precision: what
+    the base computes with; "auto" is bfloat16 where the processor multiplies it faster. path: the file itself.
+    data: where the files of rows are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str = Field(min_length=1)
+    library: Path = Path("intrinsics")
+    data: Path = Path()
+    precision: Precision = "auto"
+    intrinsic: dict[str, IntrinsicSpec] = Field(min_length=1)
+    path: Path
+
+    def one(self, name: str) -> IntrinsicSpec:
+        """An intrinsic by its name. Raises BadInput with those that there are."""
+        if name not in self.intrinsic:
+            raise BadInput(f"{self.path} has no intrinsic '{name}'", _meant(name, self.intrinsic))
+        return self.intrinsic[name]
+
+
+def read_spec(path: Path, *, data: Path | None = None, library: Path | None = None, **changed: object) -> Spec:
+    """Read a file; its folders are relative to it. data, library: in the place of the file's own, relative to the
+    working folder. changed: keys of every intrinsic, in the place of the file's own. Raises BadInput with the key."""
+    try:
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML: {error}") from error
+    shared = read.pop("all", {})
+    own = read.get("intrinsic")
+    if isinstance(shared, Mapping) and isinstance(own, Mapping):
+        given = {key: value for key, value in changed.items() if value is not None}
+        read["intrinsic"] = {
+            name: {**shared, **one, **given} if isinstance(one, Mapping) else one for name, one in own.items()
+        }
+    try:
+        spec = Spec.model_validate({**read, "path": path})
+    except ValidationError as error:
+        raise _told(path, error) from error
+    near = path.parent
+    places = {"data": data or near / spec.data.expanduser(), "library": library or near / spec.library.expanduser()}
+    return spec.model_copy(update=places)
+
+
+def _told(path: Path, error: ValidationError) -> BadInput:
+    """The first thing that is wrong with a file."""
+    first = error.errors(include_url=False)[0]
+    *place, key = [str(part) for part in first["loc"]] or [""]
+    where = f"{path}: {'.'.join([*place, key])}"
+    if first["type"] == "extra_forbidden":
+        known = IntrinsicSpec.model_fields if place[:1] == ["intrinsic"] else Spec.model_fields
+        return BadInput(f"{where} is no key that is known here", _meant(key, known))
+    if first["type"] == "missing":
+        return BadInput(f"{where} is missing")
+    return BadInput(f"{where}: {first['msg'].removeprefix('Value error, ')}, not {first['input']!r}")
+
+
+def _meant(word: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(word, known, n=1)
+    names = [name for name in known if name != "path"]
+    return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
