@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "Show a flow file at one of its stages.",
     "stubs": "Write a flow file's types for Python's type checkers.",
     "test": "Run the tests in flow files.",
+    "train": "Train intrinsics on labelled rows.",
 }
 """Name → one line of help; the command is `alora_flow.cli.NAME.command`."""
 

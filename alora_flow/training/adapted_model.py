@@ -22,21 +22,22 @@ class AdaptedModel:
 
     def __init__(self, base: Path, config: LoraConfig, precision: torch.dtype, over_contexts: bool) -> None:
         """over_contexts: does it go on from contexts that are kept? Else it is given whole sequences."""
-        attention = NAME if over_contexts else "sdpa"
+        attention = {"attn_implementation": NAME} if over_contexts else {}  # else transformers' own choice
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, attn_implementation=attention)
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, **attention)
             self.model: Any = get_peft_model(model, config)
         self.parameters = [value for value in self.model.parameters() if value.requires_grad]
 
-    def scores(self, tokens: Tensor, kept: Tensor, past: Past | None = None) -> Tensor:
-        """tokens `[rows, n]`, padded on the right, behind their contexts; kept: places of which the scores are wanted.
-        Returns `[rows, len(kept), vocabulary]` in float32."""
-        behind = {}
-        if past is not None:
-            positions = past.lengths[:, None] + torch.arange(tokens.shape[1])
-            behind = {"position_ids": positions, "past": past}
-        output = self.model(input_ids=tokens, logits_to_keep=kept, use_cache=False, **behind)
+    def scores(self, tokens: Tensor, kept: Tensor, past: Past | None, seen: Tensor) -> Tensor:
+        """tokens `[rows, n]`, behind their contexts if there are any; seen: which of them are no padding, `[rows, n]`;
+        kept: places of which the scores are wanted. Returns `[rows, len(kept), vocabulary]` in float32."""
+        if past is None:
+            places = (seen.cumsum(1) - 1).clamp(min=0)
+            given: dict[str, Any] = {"attention_mask": seen.long(), "position_ids": places}
+        else:
+            given = {"past": past, "position_ids": past.lengths[:, None] + torch.arange(tokens.shape[1])}
+        output = self.model(input_ids=tokens, logits_to_keep=kept, use_cache=False, **given)
         scores: Tensor = output.logits.float()
         return scores
 

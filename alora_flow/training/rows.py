@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,9 +21,9 @@ def _document(value: Any) -> Any:
 
 
 class LabelledRow(BaseModel):
-    """One line. documents: texts, or objects with `text` and `title`, which stand before the messages. source: where it
-    comes from, for figures of each. group: rows of one group never stand in two splits. answer, answers: what the base
-    should have said, where the row has such."""
+    """One line. documents: texts, or objects with `text` and `title`; where they stand says the spec. source: where the
+    row comes from, for figures of each. group: rows of one group never stand in two splits. answer, answers: what the
+    base should have said, where the row has such."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,9 +44,19 @@ class LabelledRow(BaseModel):
 
     @property
     def thread(self) -> Thread:
-        """What the intrinsic reads."""
-        said = thread_of_chat(self.messages)
-        return Thread.of([Turn("documents", (passages(self.documents),)), *said]) if self.documents else said
+        """What the intrinsic reads, with the documents first."""
+        return self.thread_with(0)
+
+    def thread_with(self, place: int) -> Thread:
+        """What the intrinsic reads, with the documents in front of the message of this number."""
+        said = [*thread_of_chat(self.messages)]
+        given = [Turn("documents", (passages(self.documents),))] if self.documents else []
+        return Thread.of([*said[:place], *given, *said[place:]])
+
+    @property
+    def after_question(self) -> int:
+        """The number of the message that follows the last one of a user."""
+        return max((number for number, turn in enumerate(self.messages, 1) if turn.role == "user"), default=0)
 
 
 def read_rows(data: Path, names: Iterable[str]) -> list[LabelledRow]:
@@ -82,21 +91,21 @@ def _row(line: str, where: str) -> LabelledRow:
     return row
 
 
-def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec) -> None:
-    """Raises BadInput for a label that is none of the intrinsic's, and for a label that no row has."""
+def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec, every: bool) -> None:
+    """Raises BadInput for a label that is none of the intrinsic's. every: also for one that no row has."""
     if not spec.answers:
         return
     known = ", ".join(spec.answers)
     for row in rows:
         if row.completion not in spec.answers:
             raise BadInput(f"{row.where}: the label is {row.completion!r}, which is none of the answers: {known}")
-    counts = Counter(row.completion for row in rows)
-    empty = [label for label in spec.answers if not counts[label]]
-    if empty and len(spec.answers) == 2:
-        raise BadInput(f"no training row has the label {empty[0]!r}", f"the labels are {known}")
+    labels = {row.completion for row in rows}
+    empty = [label for label in spec.answers if label not in labels]
+    if every and empty:
+        raise BadInput(f"no training row has the label {empty[0]!r}", f"the answers are {known}")
 
 
-def check_splits(splits: dict[str, Sequence[LabelledRow]]) -> None:
+def check_splits(splits: Mapping[str, Sequence[LabelledRow]]) -> None:
     """Raises BadInput for a group that stands in two splits."""
     seen: dict[str | int, tuple[str, LabelledRow]] = {}
     for split, rows in splits.items():

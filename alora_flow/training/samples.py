@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.library import ModelFiles
@@ -40,9 +41,11 @@ class SampleEncoder:
             raise BadInput(f"the invocation {spec.invocation!r} is no token of {base.name}")
         self.labels = {label: tokenizer.encode_data(label) for label in spec.answers}
 
-    def sample(self, row: LabelledRow) -> TrainingSample:
-        """One row. An activated adapter is on from the invocation's first token or its last; a plain one always."""
-        thread = row.thread
+    def sample(self, row: LabelledRow, after: bool | None = None) -> TrainingSample:
+        """One row. An activated adapter is on from the invocation's first token or its last; a plain one always.
+        after: do documents stand behind the last question? As the spec has it where nothing is said."""
+        after = self.spec.documents == "after" if after is None else after
+        thread = row.thread_with(row.after_question if after else 0)
         context = [token for token in self.prompter.writing(thread).symbols if isinstance(token, int)]
         context += self.prompter.closing_tokens(thread)
         whole = (*context, *self.invocation)
@@ -58,10 +61,14 @@ class SampleEncoder:
         end = self.prompter.turn_end
         return self.prompter.tokenizer.encode_data(row.completion) + (() if end is None else (end,))
 
-    def samples(self, rows: Sequence[LabelledRow], positions: int | None) -> list[TrainingSample]:
+    def samples(
+        self, rows: Sequence[LabelledRow], positions: int | None, training: bool = False
+    ) -> list[TrainingSample]:
         """All rows. Raises BadInput with the rows that would be cut, and where the tokenizer would join the invocation
-        with what stands before it. positions: what the base takes at most."""
-        samples = [self.sample(row) for row in rows]
+        with what stands before it. positions: what the base takes at most. training: are they learnt from?"""
+        drawn = Random(f"{self.spec.seed} documents")
+        either = training and self.spec.documents == "either"
+        samples = [self.sample(row, drawn.random() < 0.5 if either else None) for row in rows]
         limit = min(self.spec.longest, positions or self.spec.longest)
         lengths = [len(one.context) + len(one.adapted) + len(one.answer) for one in samples]
         long = [f"{row.where} ({length})" for row, length in zip(rows, lengths, strict=True) if length > limit]

@@ -53,6 +53,9 @@ class IntrinsicSpec(BaseModel):
     known to be bad at. licences: of the data, by source. plain_prompts: questions to the bare base, the best of which
     evaluation compares with.
 
+    documents: where a row's documents stand: "first", or "after" the last question, as what was retrieved does in a
+    flow, or in "either" place, drawn for each training row; what is measured has them first then.
+
     train, validation, test: files of rows. rows: how many of the training rows are used, drawn by the seed.
 
     rank, alpha, targets, dropout: the adapter's, as PEFT has them. rate: of learning, reached after `warmup` steps and
@@ -71,6 +74,7 @@ class IntrinsicSpec(BaseModel):
     weakness: str = ""
     licences: dict[str, str] = Field(default_factory=dict)
     plain_prompts: Listed = ()
+    documents: Literal["first", "after", "either"] = "first"
 
     train: Listed = Field(min_length=1)
     validation: Listed = Field(min_length=1)

@@ -1,0 +1,195 @@
+"""`train`: from a spec to an intrinsics library."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from alora_flow.errors import BadModel
+from alora_flow.intrinsics.library import ModelFiles, find_model
+from alora_flow.training.adapted_model import AdaptedModel
+from alora_flow.training.batches import Material
+from alora_flow.training.contexts import Contexts, read_contexts
+from alora_flow.training.curves import draw_curve
+from alora_flow.training.fitting import Fitted, Fitting
+from alora_flow.training.library_files import io_yaml_of, lora_config, write_adapter, write_facts
+from alora_flow.training.rows import LabelledRow, check_labels, check_splits, read_rows
+from alora_flow.training.samples import SampleEncoder, TrainingSample
+from alora_flow.training.spec import IntrinsicSpec, Precision, Spec
+from alora_flow.training.work import LOG, Work
+from alora_runtime import Engine
+from alora_runtime.compute.support import read_model_folder
+from alora_runtime.errors import ModelError
+
+ARENA = 32_768
+"""Tokens of contexts that the engine holds at a time."""
+
+Told = Callable[..., None]
+"""Gets the name of an intrinsic (or "" for the contexts of all) and facts of where its training stands."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An adapter that was written: its folder, and what `training.json` there says."""
+
+    name: str
+    folder: Path
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An intrinsic whose rows were read and found right."""
+
+    name: str
+    spec: IntrinsicSpec
+    encoder: SampleEncoder
+    rows: Mapping[str, Sequence[LabelledRow]]
+    samples: Mapping[str, Sequence[TrainingSample]]
+    work: Work
+
+
+def train(
+    spec: Spec,
+    names: Sequence[str] = (),
+    *,
+    again: bool = False,
+    memory: int = 4 << 30,
+    told: Told = lambda name, **facts: None,
+) -> list[Trained]:
+    """Train the intrinsics of a spec, or some of them, and write their adapters; what was begun is gone on with.
+
+    again: write adapters anew that are there already. memory: bytes of kept contexts that stay in memory.
+    Raises BadInput before the first step for all that is wrong with spec, rows and folders; RunFailed for what goes
+    wrong later.
+    """
+    base = find_model(spec.base, spec.path.parent)
+    prepared = [prepare(spec, name, base) for name in names or spec.intrinsic]
+    precision = precision_of(spec.precision)
+    with ExitStack() as locks:
+        for one in prepared:
+            locks.enter_context(one.work.locked(again))
+        contexts, starts = _contexts(prepared, base, precision, memory, partial(told, ""))
+        return [_trained(one, base, precision, contexts, starts.get(one.name, 0), told) for one in prepared]
+
+
+def precision_of(wanted: Precision) -> str:
+    """bfloat16 where the processor has instructions for it."""
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return ("bfloat16" if fast else "float32") if wanted == "auto" else wanted
+
+
+def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
+    """Read an intrinsic's rows and check all that can be checked before a step. Raises BadInput."""
+    one = spec.one(name)
+    rows = {
+        "train": read_rows(spec.data, one.train),
+        "validation": read_rows(spec.data, one.validation),
+        "test": read_rows(spec.data, one.test) if one.test else [],
+    }
+    check_splits(rows)
+    if one.rows is not None and one.rows < len(rows["train"]):
+        rows["train"] = Random(one.seed).sample(rows["train"], one.rows)
+    for split, some in rows.items():
+        check_labels(some, one, every=split == "train")
+    try:
+        positions = read_model_folder(base.folder).max_positions
+    except ModelError as error:
+        raise BadModel(str(error)) from error
+    encoder = SampleEncoder(base, one)
+    samples = {split: encoder.samples(rows[split], positions, split == "train") for split in ("train", "validation")}
+    used = blake2b(repr(samples).encode(), digest_size=16).hexdigest()
+    folder = spec.library / name / base.name / one.kind
+    identity = json.dumps([one.model_dump(), base.name, spec.precision, used], default=list)
+    return Prepared(name, one, encoder, rows, samples, Work(folder, identity))
+
+
+def _contexts(
+    prepared: Sequence[Prepared], base: ModelFiles, precision: str, memory: int, told: Told
+) -> tuple[Contexts | None, Mapping[str, int]]:
+    """The contexts of all activated adapters, read in one pass, and where each one's begin."""
+    sequences: list[tuple[int, ...]] = []
+    starts = {}
+    for one in prepared:
+        if one.spec.kind == "alora":
+            starts[one.name] = len(sequences)
+            sequences += [sample.context for split in one.samples.values() for sample in split]
+    if not sequences:
+        return None, starts
+    engine = Engine.load(base.folder, dtype=precision, cache_tokens=ARENA)
+    folder = prepared[0].work.folder
+    return read_contexts(engine, sequences, memory, folder, lambda done, of: told(tokens=done, of=of)), starts
+
+
+def _trained(
+    one: Prepared, base: ModelFiles, precision: str, contexts: Contexts | None, start: int, told: Told
+) -> Trained:
+    """Train one adapter, or go on with it, and write it."""
+    spec, work = one.spec, one.work
+    kept = contexts if spec.kind == "alora" else None
+    train = Material(one.samples["train"], kept, start)
+    validation = Material(one.samples["validation"], kept, start + len(train))
+    torch.manual_seed(spec.seed)
+    learning = lora_config(spec, base.name, one.encoder.invocation, inference=False)
+    model = AdaptedModel(base.folder, learning, getattr(torch, precision), kept is not None)
+
+    def note(**facts: Any) -> None:
+        work.log(**facts)
+        told(one.name, **facts)
+
+    fitting = Fitting(model, spec, train, validation, note, work.keep)
+    if state := work.state:
+        fitting.resume(state)
+        told(one.name, step=fitting.step, of=fitting.total, resumed=True)
+    fitted = fitting.run()
+    facts = _facts(one, base, precision, fitted, fitting.seconds)
+    return Trained(one.name, _write(one, base, fitted, facts), facts)
+
+
+def _facts(one: Prepared, base: ModelFiles, precision: str, fitted: Fitted, seconds: float) -> dict[str, Any]:
+    """What a card says of a training."""
+    counts = Counter((row.source, row.completion) for row in one.rows["train"])
+    return {
+        "intrinsic": one.name,
+        "base": base.name,
+        "spec": one.spec.model_dump(mode="json", exclude_defaults=True),
+        "settings": one.spec.model_dump(
+            mode="json", include={"rank", "alpha", "targets", "rate", "epochs", "batch", "decay", "dropout", "seed"}
+        ),
+        "invocation_tokens": list(one.encoder.invocation),
+        "rows": {split: len(rows) for split, rows in one.rows.items()},
+        "sources": [{"source": source, "answer": label, "rows": n} for (source, label), n in sorted(counts.items())]
+        if one.spec.answers
+        else [],
+        "precision": precision,
+        "steps": fitted.steps,
+        "best_step": fitted.best.step,
+        "validation_loss": round(fitted.best.loss, 5),
+        "validation_error": round(fitted.best.error, 5),
+        "minutes": round(seconds / 60, 1),
+        "versions": {"torch": torch.__version__},
+    }
+
+
+def _write(one: Prepared, base: ModelFiles, fitted: Fitted, facts: Mapping[str, Any]) -> Path:
+    spec, work = one.spec, one.work
+    made = work.folder / "adapter"
+    longest = max(len(sample.answer) for split in one.samples.values() for sample in split)
+    config = lora_config(spec, base.name, one.encoder.invocation)
+    write_adapter(made, config, fitted.weights, io_yaml_of(one.name, spec.answers, longest))
+    write_facts(made / "training.json", facts)
+    log = work.logged(fitted.steps)
+    (made / LOG).write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
+    draw_curve(log, fitted.best.step, f"{one.name} on {base.name}", made / "training.svg")
+    work.finish(made)
+    return work.adapter

@@ -1,0 +1,86 @@
+"""Where a training keeps its state: beside the adapter's folder, which appears when it is whole."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alora_flow.errors import BadInput
+from alora_flow.training.fitting import TrainingState
+
+LOG = "training.jsonl"
+"""The log's name, while a training goes on and afterwards."""
+
+
+class Work:
+    """The folder of one training: its state, its log, and a lock as long as it goes on."""
+
+    def __init__(self, adapter: Path, identity: str) -> None:
+        """adapter: the folder that is to be written. identity: what the training depends on, as a text."""
+        self.adapter, self.folder = adapter, adapter.with_name(f".{adapter.name}-training")
+        self.digest = blake2b(identity.encode(), digest_size=16).hexdigest()
+
+    @contextmanager
+    def locked(self, again: bool) -> Iterator[None]:
+        """Nobody else trains this adapter. again: begin anew, whatever is there.
+
+        Raises BadInput where another training is under way, where the adapter is there already, and where one with
+        other settings or rows was begun.
+        """
+        if self.adapter.exists() and not again:
+            raise BadInput(f"{self.adapter} is there already", "train it anew with --again, or move it")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BadInput(f"another training of {self.adapter} is under way", "wait for it, or end it") from error
+            if again:
+                for path in (self.folder / "state.pt", self.folder / LOG):
+                    path.unlink(missing_ok=True)
+            elif (self.state or {}).get("digest", self.digest) != self.digest:
+                raise BadInput(
+                    f"a training of {self.adapter} was begun with other settings or other rows",
+                    "give these again to go on with it, or begin anew with --again",
+                )
+            yield
+
+    @property
+    def state(self) -> TrainingState | None:
+        """What was written last. Nothing but tensors and plain data is read."""
+        path = self.folder / "state.pt"
+        return torch.load(path, weights_only=True) if path.exists() else None
+
+    def keep(self, state: TrainingState) -> None:
+        """Write the state; whoever is killed meanwhile leaves the last one."""
+        new = self.folder / "state.new"
+        torch.save({**state, "digest": self.digest}, new)
+        new.replace(self.folder / "state.pt")
+
+    def log(self, **facts: Any) -> None:
+        """A line of the log."""
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(facts) + "\n")
+
+    def logged(self, steps: int) -> list[dict[str, Any]]:
+        """The log's lines, each step once, up to a step: what was done twice after a kill counts once."""
+        path = self.folder / LOG
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        facts = [json.loads(line) for line in lines if line.endswith("}")]
+        once = {(one["step"], "validation" in one): one for one in facts if one["step"] <= steps}
+        return [once[key] for key in sorted(once)]
+
+    def finish(self, made: Path) -> None:
+        """The adapter's folder is whole: put it in its place, and take this one away."""
+        if self.adapter.exists():
+            shutil.rmtree(self.adapter)
+        made.replace(self.adapter)
+        shutil.rmtree(self.folder)

@@ -1,0 +1,280 @@
+"""From a spec to a library, by the command and from Python; what was killed goes on; what is wrong is told first."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+import alora_flow
+from alora_flow.errors import BadInput, FlowError, RunFailed
+from alora_flow.intrinsics.library import find_model
+from alora_flow.training import fitting
+from alora_flow.training.rows import read_rows
+from alora_flow.training.samples import SampleEncoder
+from alora_flow.training.spec import read_spec
+from alora_flow.training.training import train
+from tests.command import cold
+from tests.training.rows import SPEC, rows, small, write
+
+ADAPTER = Path("library/even/mini/alora")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a spec and the library that was trained of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    [one] = train(read_spec(small(folder)))
+    assert one.folder == folder / ADAPTER
+    return folder
+
+
+def test_it_learns(trained: Path) -> None:
+    facts = json.loads((trained / ADAPTER / "training.json").read_text())
+    assert facts["validation_error"] < 0.1
+    assert facts["rows"] == {"train": 96, "validation": 32, "test": 0}
+    log = [json.loads(line) for line in (trained / ADAPTER / "training.jsonl").read_text().splitlines()]
+    losses = [one["validation"] for one in log if "validation" in one]
+    assert min(losses) == facts["validation_loss"]
+    assert "<svg" in (trained / ADAPTER / "training.svg").read_text()
+    assert {path.name for path in (trained / ADAPTER).iterdir()} == {
+        *("adapter_config.json", "adapter_model.safetensors", "io.yaml"),
+        *("training.json", "training.jsonl", "training.svg"),
+    }
+    assert [path.name for path in (trained / ADAPTER).parent.iterdir()] == ["alora"]
+
+
+def test_a_flow_decides_by_it(trained: Path) -> None:
+    """The numbers are those of PEFT's full forward pass, and the promise is kept."""
+    (trained / "ask.flow").write_text(
+        'model base = "mini"\n\n'
+        f'intrinsic even() -> float[0.0..1.0] from "{ADAPTER.parent.parent}"\n\n'
+        "flow ask(question: str) -> float { return even() on user(question) }\n"
+    )
+    module = alora_flow.load(trained / "ask.flow")
+    some = read_rows(trained / "data", ["validation.jsonl"])[:12]
+    results = module.ask.map([{"question": row.messages[0].content} for row in some])
+    spec = read_spec(trained / "spec.toml").one("even")
+    base = find_model("mini", Path())
+    encoder = SampleEncoder(base, spec)
+    peft = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32), trained / ADAPTER
+    )
+    yes, no = (encoder.labels[label][0] for label in ("Y", "N"))
+    right = sum((result.value > 0.5) == (row.completion == "Y") for row, result in zip(some, results, strict=True))
+    assert right >= 10
+    for row, result in zip(some, results, strict=True):
+        sample = encoder.sample(row)
+        with torch.no_grad():
+            logits = peft(input_ids=torch.tensor([[*sample.context, *sample.adapted]])).logits[0, -1]
+        chances = logits.softmax(-1)
+        assert result.value == pytest.approx(float(chances[yes] / (chances[yes] + chances[no])), abs=1e-5)
+
+
+def test_the_same_settings_give_the_same_weights(trained: Path, tmp_path: Path) -> None:
+    [one] = train(read_spec(small(tmp_path)))
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (trained / ADAPTER, one.folder))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+SLOW = """
+import os, sys, time
+from alora_flow.cli.main import main
+from alora_flow.training import fitting
+learn, end = fitting.Fitting._learn, int(os.environ["KILLED_AT"])
+def slow(self, batch):
+    if self.step == end:
+        print("here", flush=True)
+        time.sleep(60)
+    learn(self, batch)
+fitting.Fitting._learn = slow
+fitting.KEPT = 0.0
+main()
+"""
+
+
+@pytest.mark.parametrize("step", [4, 13])
+def test_what_was_killed_comes_to_the_same_weights(trained: Path, tmp_path: Path, step: int) -> None:
+    spec = small(tmp_path)
+    environment = {**os.environ, "KILLED_AT": str(step), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, "train", str(spec)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    with pytest.raises(BadInput, match=r"another training of .* is under way"):
+        train(read_spec(spec))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / ADAPTER).exists()
+    steps = []
+    [one] = train(read_spec(spec), told=lambda name, **facts: steps.append(facts))
+    assert steps[1] == {"step": step, "of": 36, "resumed": True}
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (trained / ADAPTER, one.folder))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    logs = [(folder / "training.jsonl").read_text().splitlines() for folder in (trained / ADAPTER, one.folder)]
+    assert len(logs[0]) == len(logs[1])
+
+
+def test_several_kinds_and_places(tmp_path: Path) -> None:
+    """A plain LoRA, one that is active from the invocation's end on, one of texts, and two on one pass."""
+    more = (
+        '\n[intrinsic.plain]\nkind = "lora"\ninvocation = "<|safety|>"\nepochs = 1\nrank = 4\n'
+        '\n[intrinsic.late]\nactivate = "end"\ninvocation = "<|safety|><|uncertainty|>"\nepochs = 1\n'
+        'targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]\n'
+        '\n[intrinsic.said]\nanswers = {}\ninvocation = "<|query_rewrite|>"\nepochs = 1\ntrain = "said.jsonl"\n'
+    )
+    spec = small(tmp_path, SPEC + more, count=32)
+    write(tmp_path / "data" / "said.jsonl", [{**row, "completion": "yes it is"} for row in rows(32, 1)])
+    told: list[str] = []
+    trained = train(read_spec(spec), told=lambda name, **facts: told.append(name))
+    assert [one.name for one in trained] == ["even", "plain", "late", "said"]
+    kinds = [one.folder.name for one in trained]
+    assert kinds == ["alora", "lora", "alora", "alora"]
+    assert told.index("even") > max(index for index, name in enumerate(told) if not name)  # contexts come first
+    configs = [json.loads((one.folder / "adapter_config.json").read_text()) for one in trained]
+    base = find_model("mini", Path())
+    encode = SampleEncoder(base, read_spec(spec).one("late")).invocation
+    assert [config["alora_invocation_tokens"] for config in configs][1:3] == [None, [encode[-1]]]
+    assert (trained[3].folder / "io.yaml").read_text().count("likelihood") == 0
+    out = cold("intrinsics", "check", str(tmp_path / "library"), "--model", "mini")
+    assert out == (0, "checked 4 intrinsics: no errors\n", "")
+
+
+def test_it_stops_where_nothing_gets_better(tmp_path: Path) -> None:
+    spec = small(tmp_path, SPEC.replace("epochs = 6", "epochs = 50\nrate = 1.0\npatience = 2"))
+    [one] = train(read_spec(spec))
+    assert one.facts["steps"] < 300
+    assert one.facts["best_step"] < one.facts["steps"]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    spec = small(tmp_path)
+    code, out, error = cold("train", str(spec), "--epochs", "1", "--json")
+    assert code == 0, error
+    [one] = json.loads(out)
+    assert (one["name"], one["settings"]["epochs"]) == ("even", 1)
+    assert "validation loss" in error
+    code, out, error = cold("train", str(spec))
+    assert (code, out) == (1, "")
+    assert f"{tmp_path / ADAPTER} is there already" in error
+
+
+WRONG = {
+    "a key that is not known": (SPEC + "epoch = 3", "intrinsic.even.epoch is no key that is known here", "'epochs'"),
+    "another at the top": (SPEC.replace("library", "libary"), "libary is no key", "did you mean 'library'?"),
+    "no TOML": ("base = ", "is not TOML", ""),
+    "a wrong value": (SPEC + "rank = 0", "intrinsic.even.rank: Input should be greater than or equal to 1, not 0", ""),
+    "a wrong projection": (SPEC + 'targets = ["lm_head"]', "intrinsic.even.targets.0: Input should be", ""),
+    "one label": (SPEC + "answers = { Y = 1.0 }", "one label is no choice", ""),
+    "no base": (SPEC.replace('base = "mini"', ""), "base is missing", ""),
+    "a base that is not there": (SPEC.replace('"mini"', '"mimi"'), "model 'mimi'", "did you mean 'mini'?"),
+    "no file of rows": (SPEC.replace("train.jsonl", "none.jsonl"), "none.jsonl can't be read", "--data DIR"),
+    "a label that no row has": (
+        SPEC + "answers = {Y = 1.0, N = 0.0, M = 0.5}",
+        "no training row has the label 'M'",
+        "",
+    ),
+    "a label that is none": (
+        SPEC + "answers = {Y = 1.0, M = 0.0}",
+        "line 3: the label is 'N', which is none of",
+        "Y, M",
+    ),
+    "rows that would be cut": (
+        SPEC + "longest = 20",
+        "rows have more than 20 tokens with their answer",
+        "train.jsonl, line",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_told_before_the_first_step(tmp_path: Path, what: str) -> None:
+    spec, said, further = WRONG[what]
+    path = small(tmp_path, spec)
+    with pytest.raises(FlowError) as caught:
+        train(read_spec(path))
+    assert said in caught.value.message
+    assert further in f"{caught.value.message} {caught.value.help}"
+    assert not (tmp_path / "library").exists()
+
+
+def test_an_invocation_that_grows_together_with_the_text_before_it(tmp_path: Path) -> None:
+    """'… i' and 's it' are ' is' and ' it', where they stand side by side."""
+    shutil.copytree(find_model("mini", Path()).folder, tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    template.write_text("{% for m in messages %}{{ m['role'] + ': ' + m['content'] + ' i' }}{% endfor %}")
+    spec = small(tmp_path, SPEC.replace("mini", "model").replace("<|safety|>", "s it"))
+    with pytest.raises(BadInput, match=r"the invocation 's it' is the tokens .* by itself, and others behind"):
+        train(read_spec(spec))
+
+
+LINES = {
+    "{": "line 33: Invalid JSON",
+    '{"messages": [], "completion": "Y"}': "line 33: messages",
+    '{"messages": [{"role": "user", "content": "a"}], "completion": "Y", "lable": 1}': "line 33: lable: Extra inputs",
+    '{"messages": [{"role": "boss", "content": "a"}], "completion": "Y"}': "line 33: messages.0.role",
+    '{"messages": [{"role": "user", "content": "a"}]}': "line 33: completion: Field required",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
+    path = small(tmp_path)
+    with (tmp_path / "data" / "validation.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(BadInput) as caught:
+        train(read_spec(path))
+    assert f"validation.jsonl, {LINES[line]}" in caught.value.message
+
+
+def test_a_group_in_two_splits(tmp_path: Path) -> None:
+    path = small(tmp_path)
+    write(tmp_path / "data" / "validation.jsonl", rows(8, 1))
+    with pytest.raises(BadInput, match=r"group '1-0' stands in train \(.*line 1\) and in validation"):
+        train(read_spec(path))
+
+
+def test_settings_that_changed_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small(tmp_path)
+    monkeypatch.setattr(fitting.Fitting, "_note", lambda self: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(fitting, "KEPT", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(read_spec(path))
+    monkeypatch.undo()
+    with pytest.raises(BadInput, match="other settings or other rows"):
+        train(read_spec(path, rank=8))
+    assert train(read_spec(path, rank=8), again=True)[0].facts["settings"]["rank"] == 8
+
+
+def test_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    path = small(tmp_path, SPEC + "alpha = 1e38")
+    with pytest.raises(RunFailed, match=r"step \d+: the loss"):
+        train(read_spec(path))
+    assert not (tmp_path / ADAPTER).exists()
+
+
+def test_an_adapter_that_takes_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = fitting.Fitting._scores
+    monkeypatch.setattr(fitting.Fitting, "_scores", lambda self, batch: scores(self, batch) * 0 + 1.0)
+    with pytest.raises(RunFailed, match="step 1: the gradient is zero"):
+        train(read_spec(small(tmp_path)))
+
+
+def test_a_state_that_was_written_halfway_is_the_one_before(tmp_path: Path) -> None:
+    """Killed while it writes: only the temporary file is torn."""
+    spec = read_spec(small(tmp_path))
+    folder = tmp_path / "library/even/mini/.alora-training"
+    folder.mkdir(parents=True)
+    (folder / "state.new").write_bytes(b"torn")
+    assert train(spec)[0].facts["validation_error"] < 0.1
