@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from transformers import AttentionInterface, AutoModelForCausalLM
+from transformers.utils import logging
 
 from alora_flow.training.contexts import Past
 
@@ -23,8 +26,7 @@ class AdaptedModel:
     def __init__(self, base: Path, config: LoraConfig, precision: torch.dtype, over_contexts: bool) -> None:
         """over_contexts: does it go on from contexts that are kept? Else it is given whole sequences."""
         attention = {"attn_implementation": NAME} if over_contexts else {}  # else transformers' own choice
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, **attention)
             self.model: Any = get_peft_model(model, config)
         self.parameters = [value for value in self.model.parameters() if value.requires_grad]
@@ -48,6 +50,20 @@ class AdaptedModel:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Give the adapter these weights."""
         set_peft_model_state_dict(self.model, state)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own bars and warnings: who trains is told of the training."""
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def over_contexts(

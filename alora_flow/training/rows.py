@@ -23,7 +23,8 @@ def _document(value: Any) -> Any:
 class LabelledRow(BaseModel):
     """One line. documents: texts, or objects with `text` and `title`; where they stand says the spec. source: where the
     row comes from, for figures of each. group: rows of one group never stand in two splits. answer, answers: what the
-    base should have said, where the row has such."""
+    base should have said, where the row has such. value: the number that was measured, where figures are to be held
+    against it and not against the label's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +35,7 @@ class LabelledRow(BaseModel):
     group: str | int = ""
     answer: str | None = None
     answers: tuple[str, ...] = ()
+    value: float | None = None
 
     _where: str = ""
 

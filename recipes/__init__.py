@@ -1,0 +1,1 @@
+"""How the adapters that are shipped for other people's models were made."""

@@ -1,0 +1,1 @@
+"""The intrinsics library of SmolLM2-135M-Instruct."""
