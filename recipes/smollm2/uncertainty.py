@@ -36,6 +36,9 @@ SPLITS = ("train", "val", "test")
 LONGEST = 32
 """Tokens of an answer."""
 
+AT_ONCE = 128
+"""Questions that are answered side by side."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -77,10 +80,9 @@ def normal(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", words).split())
 
 
-def ask(
-    engine: Engine, prompter: Prompter, rows: Sequence[LabelledRow], told: Callable[[str], None]
-) -> Iterator[Answered]:
-    """Let the base answer all rows in all ways."""
+def ask(engine: Engine, prompter: Prompter, split: str, rows: Sequence[LabelledRow]) -> Iterator[Answered]:
+    """Let the base answer all rows of a split in all ways; rows of one document together, so that it is read once."""
+    rows = sorted(rows, key=lambda row: [document.text for document in row.documents])
     for kind in KINDS:
         requests = []
         for number, row in enumerate(rows):
@@ -91,12 +93,12 @@ def ask(
             requests.append(
                 Request([Run(tokens)], LONGEST, kind.temperature, seed=number, logprobs=1, stop_tokens=_ends(prompter))
             )
-        for start in range(0, len(rows), 64):
-            some = engine.generate(requests[start : start + 64])
-            yield from (
-                Answered(row, kind, one) for row, one in zip(rows[start : start + 64], some, strict=True) if one.tokens
-            )
-            told(f"{kind.name}: {start + len(some)} of {len(rows)}")
+        for start in range(0, len(rows), AT_ONCE):
+            some = engine.generate(requests[start : start + AT_ONCE])
+            for row, completion in zip(rows[start : start + AT_ONCE], some, strict=True):
+                if completion.tokens:
+                    yield Answered(row, kind, completion)
+            print(f"{split}, {kind.name}: {start + len(some)} of {len(rows)}", flush=True)
 
 
 def _ends(prompter: Prompter) -> tuple[int, ...]:

@@ -1,0 +1,1 @@
+"""Intrinsics for SmolLM2-135M-Instruct, made by `recipes/smollm2`."""
