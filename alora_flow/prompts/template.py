@@ -127,10 +127,11 @@ class ChatTemplate:
         last = max((found.end() for found in PLACE.finditer(whole)), default=0)
         return whole[:common] if common >= last else whole
 
-    def closing(self, turns: tuple[TurnShape, ...], render: Callable[[bool], str]) -> str:
-        """What ends the last turn where nothing follows it, and something else does where an answer follows."""
+    def closing(self, turns: tuple[TurnShape, ...], last: str, render: Callable[[bool], str]) -> str:
+        """What ends the last turn where nothing follows it, and something else does where an answer follows. `last`:
+        its text as it is shown; a template may trim it."""
         closed, whole = self.closed(turns, render), render(False)
-        return whole[len(closed) :] if closed.endswith(END) else ""
+        return whole[len(closed) :] if closed.endswith((END, last) if END in last else END) else ""
 
     def _closed(self, turns: tuple[TurnShape, ...]) -> str:
         return self.closed(turns, lambda generation: self._render(turns, generation))
