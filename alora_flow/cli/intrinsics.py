@@ -42,7 +42,7 @@ class Base:
     @cached_property
     def prompter(self) -> Prompter:
         tokenizer = Tokenizer(self.files.folder)
-        return Prompter(tokenizer, ChatTemplate(self.files.folder, tokenizer.control))
+        return Prompter(tokenizer, ChatTemplate(self.files.folder, tokenizer.control, self.files.file))
 
 
 def _base(model: str | None) -> Base | None:
@@ -187,7 +187,7 @@ def _check_offer(offer: Offer, base: Base | None) -> None:
         config = read_adapter_config(offer.folder)
         check_weights(config)
     except AdapterError as error:
-        raise BadAdapter(str(error)) from error
+        raise BadAdapter(error.message, error.help) from error
     if config.activated != (offer.technology == "alora"):
         what = "an activated adapter" if config.activated else "a plain LoRA"
         raise BadAdapter(
@@ -211,6 +211,6 @@ def _declared(file: str | None, model: str | None) -> Iterator[dict[str, Any]]:
         except BadInput as error:
             yield {**entry, "problem": error.message, "help": error.help}
         except AdapterError as error:
-            yield {**entry, "problem": str(error), "help": None}
+            yield {**entry, "problem": error.message, "help": error.help}
         else:
             yield {**entry, "problem": None, "help": None}

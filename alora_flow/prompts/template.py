@@ -58,18 +58,18 @@ class TurnFrame:
 class ChatTemplate:
     """The chat template of a model folder."""
 
-    def __init__(self, folder: Path, control: Iterable[str] = ()) -> None:
-        """`control`: texts of the tokenizer's control tokens, which are never cut. Raises BadModel when there is no
-        template or it is not Jinja."""
-        sources, self._special = read_templates(folder)
-        self.folder = folder
+    def __init__(self, folder: Path, control: Iterable[str] = (), file: Path | None = None) -> None:
+        """`control`: texts of the tokenizer's control tokens, which are never cut. `file`: what the folder was made
+        from, and messages name. Raises BadModel when there is no template or it is not Jinja."""
+        self.folder = file or folder
+        sources, self._special = read_templates(folder, self.folder)
         moment = datetime.now()  # one for all: at midnight no prefix changes
         made = environment(lambda: moment)
         try:
             self._templates = {name: made.from_string(source) for name, source in sources.items()}
             trees = [made.parse(source) for name, source in sources.items() if name in ("default", "rag")]
         except TemplateError as error:
-            raise BadModel(f"the chat template of {folder} is broken: {error}") from error
+            raise BadModel(f"the chat template of {self.folder} is broken: {error}") from error
         self.looks_for = frozenset[str]().union(*map(looked_for, trees))
         self.constants = frozenset[str]().union(*map(constants, trees))
         self.names = frozenset[str]().union(*map(names, trees))

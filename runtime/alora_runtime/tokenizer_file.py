@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from alora_runtime.errors import ModelError
+from alora_runtime.foreign import unreadable
 from alora_runtime.json_file import read_object
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -23,7 +24,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         made = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises nothing more specific
-        raise ModelError(f"{path} cannot be read: {error}") from None
+        raise unreadable(path, error, ModelError) from None
     _like_llama(made, read_settings(folder / "tokenizer_config.json"))
     made.no_truncation()
     made.no_padding()
