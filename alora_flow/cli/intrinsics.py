@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import click
 from rich.console import Console
 
 from alora_flow.cli.files import find_flow_file
-from alora_flow.errors import BadAdapter, BadInput
+from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, cached, find_adapter, find_model
@@ -84,7 +86,7 @@ def show(name: str, model: str, as_json: bool) -> None:
     folder = find_adapter(name, base.files, Path())
     short = _short_name(name, folder)
     found = offering(short, folder, _io_yaml(folder), base.prompter)
-    said = offering_json(short, base.files.name, found)
+    said = offering_json(short, _reference(name, short, folder, base.files), base.files.name, found)
     if as_json:
         click.echo(json.dumps(said, ensure_ascii=False, indent=2))
     else:
@@ -150,6 +152,15 @@ def _short_name(name: str, folder: Path) -> str:
     return (
         parts[-3] if technical and len(parts) > 2 and ("/" in name or name in (".", folder.name)) else name.rstrip("/")
     )
+
+
+def _reference(name: str, short: str, folder: Path, model: ModelFiles) -> str:
+    """By what a flow file on this model finds it, wherever that file lies."""
+    own = any(folder.resolve().is_relative_to(library.resolve()) for library in model.libraries)
+    with suppress(AdapterNotFound):
+        if own and find_adapter(short, model, Path()).samefile(folder):
+            return short
+    return os.path.abspath(name) if Path(name).is_dir() else name
 
 
 def _io_yaml(folder: Path) -> IoYaml | None:
