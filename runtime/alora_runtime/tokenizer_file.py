@@ -15,6 +15,9 @@ from alora_runtime.json_file import read_object
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
+DISTRUSTED = ("granite", "mistral", "ministral", "phi3")
+"""model_types whose folders are read by `tokenizer.json` as it is, whatever class they name: many name a wrong one."""
+
 LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 
@@ -25,7 +28,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         made = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises nothing more specific
         raise unreadable(path, error, ModelError) from None
-    _like_llama(made, read_settings(folder / "tokenizer_config.json"))
+    if read_settings(folder / "config.json").get("model_type") not in DISTRUSTED:
+        _like_llama(made, read_settings(folder / "tokenizer_config.json"))
     made.no_truncation()
     made.no_padding()
     known = {token.content for token in made.get_added_tokens_decoder().values()}
