@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, Mxfp4Config
 
-from alora_runtime import Engine
+from alora_runtime import Engine, Request, Run
 from alora_runtime.adapters.config import CONFIG, PICKLE, read_adapter_config
 from alora_runtime.adapters.config import WEIGHTS as LORA
 from alora_runtime.adapters.header import check_weights
 from alora_runtime.compute.weights import WEIGHTS
 from alora_runtime.errors import AdapterError, ModelError
+from tests.runtime.checkpoints import make_checkpoint
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
 PAGE = b"<!doctype html><title>Sign in</title>"
@@ -76,8 +78,7 @@ def test_weights_that_are_cut_short(folder: Path, adapter: Path, left: int) -> N
 
 def test_quantized_weights_are_called_so(folder: Path) -> None:
     for method, help in (
-        ("mxfp4", r"Mxfp4Config(dequantize=True)).save_pretrained(FOLDER)"),
-        ("fp8", r"FineGrainedFP8Config(dequantize=True)).save_pretrained(FOLDER)"),
+        ("mxfp4", "Mxfp4Config(dequantize=True)).save_pretrained(OTHER, save_original_format=False)"),
         ("gptq", "use the checkpoint that it was made from"),
     ):
         changed(folder / "config.json", quantization_config={"quant_method": method})
@@ -88,6 +89,25 @@ def test_quantized_weights_are_called_so(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     save_file({**tensors, "model.norm.weight": tensors["model.norm.weight"].to(torch.float8_e4m3fn)}, folder / WEIGHTS)
     assert refused(folder).help == "use a checkpoint that is not quantized"
+
+
+def test_what_is_said_of_mxfp4_works(tmp_path: Path) -> None:
+    """As gpt-oss is published: the experts' weights in blocks of four bits, and a scale for each."""
+    folder, whole = make_checkpoint(tmp_path / "model", "gpt_oss", hidden_size=64, intermediate_size=64), tmp_path / "w"
+    tensors = load_file(folder / WEIGHTS)
+    for name in [name for name in tensors if name.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+        experts, inputs, outputs = tensors.pop(name).shape
+        tensors[f"{name}_blocks"] = torch.randint(0, 256, (experts, outputs, inputs // 32, 16), dtype=torch.uint8)
+        tensors[f"{name}_scales"] = torch.full((experts, outputs, inputs // 32), 124, dtype=torch.uint8)
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    changed(folder / "config.json", quantization_config={"quant_method": "mxfp4"})
+    assert "Mxfp4Config(dequantize=True)" in (refused(folder).help or "")
+    theirs = AutoModelForCausalLM.from_pretrained(folder, quantization_config=Mxfp4Config(dequantize=True)).float()
+    theirs.save_pretrained(whole, save_original_format=False)
+    prompt = tuple(range(40))
+    expected = theirs.generate(torch.tensor([prompt]), max_new_tokens=8, do_sample=False, eos_token_id=None)[0, 40:]
+    answer = Engine.load(whole).generate([Request([Run(prompt)], max_tokens=8, ignore_eos=True)])[0]
+    assert list(answer.tokens) == expected.tolist()
 
 
 def test_pickles(folder: Path, adapter: Path) -> None:

@@ -55,10 +55,9 @@ ROPE_NUMBERS = (
 )
 PART = "partial_rotary_factor"
 
-UNPACKED = "{0}(…, quantization_config={1}(dequantize=True)).save_pretrained(FOLDER) writes it in full"
 QUANTIZED = {
-    method: UNPACKED.format("transformers' AutoModelForCausalLM.from_pretrained", config)
-    for method, config in (("mxfp4", "Mxfp4Config"), ("fp8", "FineGrainedFP8Config"))
+    "mxfp4": "write it in full, by transformers' AutoModelForCausalLM.from_pretrained(FOLDER, "
+    "quantization_config=Mxfp4Config(dequantize=True)).save_pretrained(OTHER, save_original_format=False)"
 }
 """quant_method → what to do."""
 
