@@ -37,7 +37,7 @@ class Tokenizer:
             self._tokenizer = load_tokenizer(folder)
         except ModelError as error:
             raise BadModel(
-                f"{folder} has no readable tokenizer.json ({error.message})",
+                f"the tokenizer of {folder} can't be read: {error.message}",
                 error.help or "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
             ) from error
         added = self._tokenizer.get_added_tokens_decoder()

@@ -134,6 +134,7 @@ def test_broken_weights(tmp_path: Path, damage: str) -> None:
         ({"model_type": "mamba2"}, "model_type 'mamba2'"),
         ({"model_type": "granitemoehybrid", "layer_types": ["mamba", "attention"]}, "mamba"),
         ({"model_type": "qwen3", "layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
+        ({"model_type": "granitemoehybrid", "layer_types": ["attention", "mamba"]}, "token by token: mamba"),
         ({"model_type": "llama", "layer_types": ["sliding_attention"]}, "model_type 'llama' has no layers of"),
         ({"model_type": "qwen2", "layer_types": ["sliding_attention"]}, "no window is given"),
         ({"model_type": "gemma3_text", "layer_types": ["chunked_attention"]}, "chunked_attention"),

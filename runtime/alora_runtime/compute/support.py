@@ -175,7 +175,7 @@ def _checked(path: Path) -> Raw:
 def refusal(raw: Raw) -> str | None:
     """Why a model of this configuration cannot be served; None when it can."""
     model_type, kinds = raw.get("model_type"), {str(kind) for kind in _list(raw.get("layer_types"))}
-    others = ", ".join(sorted(kinds.difference(KINDS)))
+    others = ", ".join(sorted(kinds.difference(KINDS, ["attention"])))
     if others:
         return f"its layers are of kinds that cannot share KV token by token: {others}"
     if model_type is None:
