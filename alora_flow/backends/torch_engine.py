@@ -58,7 +58,7 @@ class TorchEngine:
                 try:
                     self.engine.add_adapter(digest, contract.adapter.folder)
                 except AdapterError as error:
-                    raise BadAdapter(str(error).replace(digest, contract.name)) from error
+                    raise BadAdapter(error.message.replace(digest, contract.name), error.help) from error
 
 
 def open_engine(setup: Setup, cache_tokens: int | None = None, **options: object) -> TorchEngine:
@@ -73,7 +73,7 @@ def open_engine(setup: Setup, cache_tokens: int | None = None, **options: object
     try:
         engine = TorchEngine(alora_runtime.Engine.load(setup.model.folder, **settings))  # type: ignore[arg-type]
     except ModelError as error:
-        raise BadModel(str(error)) from error
+        raise BadModel(error.message, error.help) from error
     except CapacityError as error:
         raise BadUsage(str(error)) from error
     engine.admit(setup)

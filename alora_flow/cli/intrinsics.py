@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import click
 from rich.console import Console
 
 from alora_flow.cli.files import find_flow_file
-from alora_flow.errors import BadAdapter, BadInput
+from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, cached, find_adapter, find_model
@@ -42,7 +44,7 @@ class Base:
     @cached_property
     def prompter(self) -> Prompter:
         tokenizer = Tokenizer(self.files.folder)
-        return Prompter(tokenizer, ChatTemplate(self.files.folder, tokenizer.control))
+        return Prompter(tokenizer, ChatTemplate(self.files.folder, tokenizer.control, self.files.file))
 
 
 def _base(model: str | None) -> Base | None:
@@ -84,7 +86,7 @@ def show(name: str, model: str, as_json: bool) -> None:
     folder = find_adapter(name, base.files, Path())
     short = _short_name(name, folder)
     found = offering(short, folder, _io_yaml(folder), base.prompter)
-    said = offering_json(short, base.files.name, found)
+    said = offering_json(short, _reference(name, short, folder, base.files), base.files.name, found)
     if as_json:
         click.echo(json.dumps(said, ensure_ascii=False, indent=2))
     else:
@@ -152,6 +154,15 @@ def _short_name(name: str, folder: Path) -> str:
     )
 
 
+def _reference(name: str, short: str, folder: Path, model: ModelFiles) -> str:
+    """By what a flow file on this model finds it, wherever that file lies."""
+    own = any(folder.resolve().is_relative_to(library.resolve()) for library in model.libraries)
+    with suppress(AdapterNotFound):
+        if own and find_adapter(short, model, Path()).samefile(folder):
+            return short
+    return os.path.abspath(name) if Path(name).is_dir() else name
+
+
 def _io_yaml(folder: Path) -> IoYaml | None:
     return read_io_yaml(folder) if (folder / "io.yaml").is_file() else None
 
@@ -187,7 +198,7 @@ def _check_offer(offer: Offer, base: Base | None) -> None:
         config = read_adapter_config(offer.folder)
         check_weights(config)
     except AdapterError as error:
-        raise BadAdapter(str(error)) from error
+        raise BadAdapter(error.message, error.help) from error
     if config.activated != (offer.technology == "alora"):
         what = "an activated adapter" if config.activated else "a plain LoRA"
         raise BadAdapter(
@@ -211,6 +222,6 @@ def _declared(file: str | None, model: str | None) -> Iterator[dict[str, Any]]:
         except BadInput as error:
             yield {**entry, "problem": error.message, "help": error.help}
         except AdapterError as error:
-            yield {**entry, "problem": str(error), "help": None}
+            yield {**entry, "problem": error.message, "help": error.help}
         else:
             yield {**entry, "problem": None, "help": None}

@@ -91,7 +91,7 @@ def _note(folder: Path, name: str) -> str:
     try:
         read_model_folder(folder)
     except ModelError as error:
-        return str(error).removeprefix(f"{folder} ").replace(f"{folder}{os.sep}", "")
+        return error.message.removeprefix(f"{folder} ").replace(f"{folder}{os.sep}", "")
     return ""
 
 

@@ -94,7 +94,7 @@ def contract_of(intrinsic: Intrinsic, folder: Path, tokenizer: Tokenizer) -> Con
     try:
         config = read_adapter_config(folder)
     except AdapterError as error:
-        raise BadAdapter(f"intrinsic '{intrinsic.name}': {error}") from error
+        raise BadAdapter(f"intrinsic '{intrinsic.name}': {error.message}", error.help) from error
     io_yaml = read_io_yaml(folder) if intrinsic.from_library else None
     settings = {argument.name: _constant(argument.value) for argument in intrinsic.settings}
     emits = intrinsic.emits or (intrinsic.result if io_yaml is None else t.STR)

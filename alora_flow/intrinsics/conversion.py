@@ -26,4 +26,4 @@ def converted(file: Path) -> Path:
         try:
             return model_folder(file, told)
         except ModelError as error:
-            raise BadModel(str(error)) from error
+            raise BadModel(error.message, error.help) from error

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from alora_flow.intrinsics.io_yaml import IoYaml
 from alora_flow.intrinsics.shapes import Shape
 from alora_flow.language.meaning import types as t
+from alora_flow.language.syntax.strings import encode
 from alora_flow.language.syntax.words import RESERVED
 
 
@@ -15,16 +16,16 @@ class _Nameless(Exception):
     """A field that no record can have."""
 
 
-def declaration(name: str, io_yaml: IoYaml) -> str | None:
+def declaration(name: str, reference: str, io_yaml: IoYaml) -> str | None:
     """`intrinsic certainty() -> float[0.05..0.95] from "certainty"`, with the records and enums that it needs; None
-    where it gives a field that no record of a flow can have."""
+    where it gives a field that no record of a flow can have. `reference`: by what a flow file finds it."""
     types = _Types(_identifier(name))
     try:
         result = types.written(io_yaml.shape, "")
     except _Nameless:
         return None
     parameters = ", ".join(f"{argument}: str" for argument in io_yaml.arguments)
-    line = f'intrinsic {types.name}({parameters}) -> {result} from "{name}"'
+    line = f'intrinsic {types.name}({parameters}) -> {result} from "{encode(reference)}"'
     return "\n".join([*types.declared, line])
 
 
@@ -46,7 +47,7 @@ class _Types:
             case t.RecordType(name="", fields=fields):
                 return self._named(shape, field, self._record(fields, field))
             case t.EnumType(name="", members=members):
-                listed = ", ".join(f'{_identifier(text)} = "{text}"' if _odd(text) else text for text in members)
+                listed = ", ".join(map(_member, members))
                 return self._named(shape, field, {"enum": f"{{ {listed} }}"})
             case t.ListType(element):
                 return f"list[{self.written(element, field)}]"
@@ -73,8 +74,9 @@ class _Types:
         return self._names[shape]
 
 
-def _odd(text: str) -> bool:
-    return _identifier(text) != text
+def _member(text: str) -> str:
+    name = _identifier(text)
+    return name if name == text else f'{name} = "{encode(text)}"'
 
 
 def _identifier(text: str) -> str:

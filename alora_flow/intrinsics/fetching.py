@@ -103,8 +103,8 @@ class _Repository:
             if (self.folder / CONFIG).is_file():
                 read_model_folder(self.folder)
         except ModelError as error:
-            told = str(error).replace(f"{self.folder}{os.sep}", "").replace(str(self.folder), str(self.wanted))
-            raise BadModel(f"{told}; no weights were fetched") from error
+            told = error.message.replace(f"{self.folder}{os.sep}", "").replace(str(self.folder), str(self.wanted))
+            raise BadModel(f"{told}; no weights were fetched", error.help) from error
 
     def _bring(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
         """Into `blobs` under its hash, from where huggingface_hub links it into the snapshot, and finds it later."""

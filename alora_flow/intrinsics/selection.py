@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -20,6 +21,9 @@ MODEL = (
 
 OTHER_COPIES = "consolidated*"
 """The same weights once more, as Mistral's own program reads them."""
+
+PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
+"""How llama.cpp names the parts of a GGUF file that it has split."""
 
 ANYWHERE = (ADAPTER, "adapter_model.safetensors", "io.yaml")
 """An adapter's files, in whatever folder of a library."""
@@ -42,7 +46,7 @@ def select(files: Sequence[RemoteFile], wanted: HubReference) -> list[RemoteFile
     """The files to fetch, small ones first. Raises BadModel where they would be no model, adapter or library."""
     files = [file for file in files if ".." not in file.name.split("/") and not file.name.startswith("/")]
     if wanted.inside.endswith(".gguf"):
-        found = [file for file in files if file.name == wanted.inside]
+        found = _whole([file for file in files if file.name == wanted.inside])
     else:
         inside = f"{wanted.inside}/" if wanted.inside else ""
         found = [file for file in files if file.name.startswith(inside) and _wanted(file.name.removeprefix(inside))]
@@ -66,11 +70,24 @@ def _wanted(name: str) -> bool:
 
 def _only_gguf(files: Sequence[RemoteFile], wanted: HubReference) -> list[RemoteFile]:
     """Repositories of GGUF files hold one model in many sizes, of which one has to be named."""
-    found = [file for file in files if file.name.endswith(".gguf")]
+    found = _whole([file for file in files if file.name.endswith(".gguf")])
     if len(found) > 1:
         listed = ", ".join(f"{file.name} ({file.size / 1e9:.2f} GB)" for file in found)
         raise BadModel(f"{wanted} is {len(found)} GGUF files: {listed}", f"name one: {wanted.at(found[0].name)}")
     return found
+
+
+def _whole(files: Sequence[RemoteFile]) -> list[RemoteFile]:
+    """Without parts of files, which the engine reads only once they are joined. Raises BadModel if nothing else is
+    there."""
+    parts = {file: found[1] for file in files if (found := PART.search(file.name))}
+    if files and len(parts) == len(files):
+        first, count = next(iter(parts.items()))
+        raise BadModel(
+            f"{first.name} is one of {int(count)} parts of a file",
+            "fetch them otherwise, and join them: llama-gguf-split --merge FIRST_PART WHOLE.gguf",
+        )
+    return [file for file in files if file not in parts]
 
 
 def _held(files: Sequence[RemoteFile], most: int = 5) -> str:

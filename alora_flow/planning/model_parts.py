@@ -128,7 +128,7 @@ def open_parts(program: Program, model: ModelFiles, near: Path) -> ModelParts:
     """With the contracts of all intrinsics of a program, imported ones too. What is wrong with one need not care flows
     that don't call it. `near`: the program's folder. Raises BadModel."""
     tokenizer = Tokenizer(model.folder)
-    prompter = Prompter(tokenizer, ChatTemplate(model.folder, tokenizer.control))
+    prompter = Prompter(tokenizer, ChatTemplate(model.folder, tokenizer.control, model.file))
     contracts: dict[str, Contract] = {}
     unusable: dict[str, BadInput] = {}
     for key, intrinsic in program.intrinsics.items():

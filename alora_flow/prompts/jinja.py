@@ -54,17 +54,17 @@ def environment(now: Callable[[], datetime]) -> Environment:
     return made
 
 
-def read_templates(folder: Path) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+def read_templates(folder: Path, told: Path) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     """The sources of a folder's templates by name, and the special tokens' texts, which templates write. Raises
-    BadModel where none is the default one."""
+    BadModel where none is the default one, for the model that is told of."""
     try:
         templates = dict(_in_files(folder)) or dict(_in_settings(folder))
         texts = special_texts(folder)
     except ModelError as error:
-        raise BadModel(str(error)) from error
+        raise BadModel(error.message, error.help) from error
     if "default" not in templates:
         named = f"; it has {', '.join(sorted(templates))}, and none is named 'default'" if templates else ""
-        raise BadModel(f"{folder} has no chat template{named}", HELP)
+        raise BadModel(f"{told} has no chat template{named}", HELP)
     return templates, texts
 
 

@@ -91,7 +91,8 @@ def opening(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[M
 
 def closing(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> str:
     """What ends some turns that no answer follows, beside what ends them all the same."""
-    return template.closing(turns, lambda generation: template.render(turns, _shown(masks), generation))
+    texts = _shown(masks)
+    return template.closing(turns, texts[-1], lambda generation: template.render(turns, texts, generation))
 
 
 def cuts_thoughts(template: ChatTemplate, turns: tuple[TurnShape, ...], slot: int) -> bool:

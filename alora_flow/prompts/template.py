@@ -58,18 +58,18 @@ class TurnFrame:
 class ChatTemplate:
     """The chat template of a model folder."""
 
-    def __init__(self, folder: Path, control: Iterable[str] = ()) -> None:
-        """`control`: texts of the tokenizer's control tokens, which are never cut. Raises BadModel when there is no
-        template or it is not Jinja."""
-        sources, self._special = read_templates(folder)
-        self.folder = folder
+    def __init__(self, folder: Path, control: Iterable[str] = (), file: Path | None = None) -> None:
+        """`control`: texts of the tokenizer's control tokens, which are never cut. `file`: what the folder was made
+        from, and messages name. Raises BadModel when there is no template or it is not Jinja."""
+        self.folder = file or folder
+        sources, self._special = read_templates(folder, self.folder)
         moment = datetime.now()  # one for all: at midnight no prefix changes
         made = environment(lambda: moment)
         try:
             self._templates = {name: made.from_string(source) for name, source in sources.items()}
             trees = [made.parse(source) for name, source in sources.items() if name in ("default", "rag")]
         except TemplateError as error:
-            raise BadModel(f"the chat template of {folder} is broken: {error}") from error
+            raise BadModel(f"the chat template of {self.folder} is broken: {error}") from error
         self.looks_for = frozenset[str]().union(*map(looked_for, trees))
         self.constants = frozenset[str]().union(*map(constants, trees))
         self.names = frozenset[str]().union(*map(names, trees))
@@ -127,10 +127,11 @@ class ChatTemplate:
         last = max((found.end() for found in PLACE.finditer(whole)), default=0)
         return whole[:common] if common >= last else whole
 
-    def closing(self, turns: tuple[TurnShape, ...], render: Callable[[bool], str]) -> str:
-        """What ends the last turn where nothing follows it, and something else does where an answer follows."""
+    def closing(self, turns: tuple[TurnShape, ...], last: str, render: Callable[[bool], str]) -> str:
+        """What ends the last turn where nothing follows it, and something else does where an answer follows. `last`:
+        its text as it is shown; a template may trim it."""
         closed, whole = self.closed(turns, render), render(False)
-        return whole[len(closed) :] if closed.endswith(END) else ""
+        return whole[len(closed) :] if closed.endswith((END, last) if END in last else END) else ""
 
     def _closed(self, turns: tuple[TurnShape, ...]) -> str:
         return self.closed(turns, lambda generation: self._render(turns, generation))

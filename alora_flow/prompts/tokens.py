@@ -37,8 +37,8 @@ class Tokenizer:
             self._tokenizer = load_tokenizer(folder)
         except ModelError as error:
             raise BadModel(
-                f"{folder} has no readable tokenizer.json ({error})",
-                "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
+                f"the tokenizer of {folder} can't be read: {error.message}",
+                error.help or "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
             ) from error
         added = self._tokenizer.get_added_tokens_decoder()
         self._control = {token.content: token_id for token_id, token in added.items()}

@@ -1,7 +1,7 @@
 """Chat turns as data, and as others store them: messages of OpenAI's form.
 
 Contents as parts of text, `null` beside calls of tools, results of tools with ids, and the roles `tool` and `developer`
-are taken. What is not text is refused by name.
+are taken, and so are refusals and the older `function_call`. What is not text is refused by name.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ class ChatTurn(BaseModel):
             fields["role"] = ROLES.get(role, role)
         if "reasoning" in fields and "reasoning_content" not in fields:
             fields["reasoning_content"] = fields.pop("reasoning")
+        if "function_call" in fields and "tool_calls" not in fields:
+            fields["tool_calls"] = [{"function": fields.pop("function_call")}]
+        if not fields.get("content") and "refusal" in fields:
+            fields["content"] = fields.pop("refusal")
         if "content" in fields or "tool_calls" in fields:
             fields["content"] = _content(fields.get("content"), bool(fields.get("tool_calls")))
         return fields
@@ -110,6 +114,8 @@ class ChatTurn(BaseModel):
 def _content(content: Any, calls: bool) -> Any:
     if content is None and calls:
         return ""
+    if content is None:
+        raise ValueError("its content is null; only a turn that asks for tools may have none")
     if not isinstance(content, list):
         return content
     return "".join(_texts(content))
@@ -118,8 +124,8 @@ def _content(content: Any, calls: bool) -> Any:
 def _texts(parts: list[Any]) -> Iterator[str]:
     for number, part in enumerate(parts, start=1):
         kind = part.get("type") if isinstance(part, Mapping) else None
-        text = part.get("text") if isinstance(part, Mapping) else None
-        if kind not in ("text", "input_text", "output_text") or not isinstance(text, str):
+        text = part.get("refusal" if kind == "refusal" else "text") if isinstance(part, Mapping) else None
+        if kind not in ("text", "input_text", "output_text", "refusal") or not isinstance(text, str):
             said = f"is of type {kind!r}" if kind not in (None, "text") else "has no text"
             raise ValueError(f"part {number} of the content {said}; only parts of text can be taken")
         yield text

@@ -18,8 +18,8 @@ from alora_flow.views.drawing import tidy
 from alora_flow.views.plan_json import amount_json
 
 
-def offering_json(name: str, base: str, found: Offering) -> dict[str, Any]:
-    """All that `alora-flow intrinsics show` says of one."""
+def offering_json(name: str, reference: str, base: str, found: Offering) -> dict[str, Any]:
+    """All that `alora-flow intrinsics show` says of one. `reference`: by what a flow file finds it."""
     contract = found.contract
     io_yaml, adapter = contract.io_yaml, contract.adapter
     return {
@@ -30,7 +30,7 @@ def offering_json(name: str, base: str, found: Offering) -> dict[str, Any]:
         "rank": adapter.rank,
         "invocation": None if not contract.sequence else {"tokens": list(contract.sequence), "active": contract.offset},
         "active": found.active,
-        "declaration": None if io_yaml is None else declaration(name, io_yaml),
+        "declaration": None if io_yaml is None else declaration(name, reference, io_yaml),
         "arguments": [] if io_yaml is None else list(io_yaml.arguments),
         "instruction": None if io_yaml is None or io_yaml.instruction is None else _instruction(io_yaml.instruction),
         "writes": _writes(found),

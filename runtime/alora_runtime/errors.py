@@ -18,7 +18,12 @@ from difflib import get_close_matches
 
 
 class EngineError(Exception):
-    """Any error that the engine raises on purpose; its text is meant for people."""
+    """Any error that the engine raises on purpose; its text is meant for people: `message` says what is wrong, and
+    where, `help` what to do about it, where that is known."""
+
+    def __init__(self, message: str = "", help: str | None = None) -> None:
+        super().__init__(f"{message}; {help}" if help else message)
+        self.message, self.help = message, help
 
 
 class ModelError(EngineError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alora_runtime.errors import EngineError
+from alora_runtime.foreign import unreadable
 
 
 def read_object(path: Path, error: type[EngineError]) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def read_object(path: Path, error: type[EngineError]) -> dict[str, Any]:
     except RecursionError:
         raise error(f"{path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError) as reason:
-        raise error(f"{path} cannot be read: {reason}") from None
+        raise unreadable(path, reason, error) from None
     if not isinstance(raw, dict):
         raise error(f"{path} is not a JSON object")
     if wrong:

@@ -10,9 +10,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from alora_runtime.errors import ModelError
+from alora_runtime.foreign import unreadable
 from alora_runtime.json_file import read_object
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+DISTRUSTED = ("granite", "mistral", "ministral", "phi3")
+"""model_types whose folders are read by `tokenizer.json` as it is, whatever class they name: many name a wrong one."""
 
 LISTS = ("additional_special_tokens", "extra_special_tokens")
 
@@ -23,8 +27,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         made = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises nothing more specific
-        raise ModelError(f"{path} cannot be read: {error}") from None
-    _like_llama(made, read_settings(folder / "tokenizer_config.json"))
+        raise unreadable(path, error, ModelError) from None
+    if read_settings(folder / "config.json").get("model_type") not in DISTRUSTED:
+        _like_llama(made, read_settings(folder / "tokenizer_config.json"))
     made.no_truncation()
     made.no_padding()
     known = {token.content for token in made.get_added_tokens_decoder().values()}

@@ -137,6 +137,31 @@ def test_show_takes_a_folder_too(made: Path) -> None:
         assert done.stdout.startswith('intrinsic uncertainty() -> float[0.05..0.95] from "uncertainty"\n')
 
 
+@pytest.mark.parametrize("place", ["folder", "relative", "hub", "hub adapter"])
+def test_what_is_shown_of_another_library_can_be_pasted(
+    made: Path, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, commit = tmp_path / "models--org--lib" / "snapshots" / ("01234567" * 5), "01234567" * 5
+    copytree(made.parent / "intrinsics", library)
+    (library.parent.parent / "refs").mkdir()
+    (library.parent.parent / "refs" / "main").write_text(commit)
+    write_model(tmp_path / "elsewhere" / "tiny")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(library)
+    name, written = {
+        "folder": (str(library / "uncertainty"), str(library / "uncertainty")),
+        "relative": ("uncertainty/", str(library / "uncertainty")),
+        "hub": ("org/lib/uncertainty", "org/lib/uncertainty"),
+        "hub adapter": ("org/lib/uncertainty/tiny/alora@main", "org/lib/uncertainty/tiny/alora@main"),
+    }[place]
+    model = tmp_path / "elsewhere" / "tiny"
+    said = json.loads(warm("intrinsics", "show", name, "--model", str(model), "--json").stdout)
+    assert said["declaration"].endswith(f'intrinsic uncertainty() -> float[0.05..0.95] from "{written}"')
+    text = f"""{said["declaration"]}
+    flow f() -> float {{ return uncertainty() on user("a") }}"""
+    assert warm("intrinsics", "check", str(flow_file(model, text))).stdout == "checked 1 intrinsic: no errors\n"
+
+
 def test_a_plain_lora_and_one_without_io_yaml_are_shown(model: Path) -> None:
     folder = write_intrinsic(model, "query_rewrite", activated=False)
     assert "none: a plain LoRA" in warm("intrinsics", "show", str(folder), "--model", str(model)).stdout

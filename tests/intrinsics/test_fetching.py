@@ -205,6 +205,19 @@ def test_of_several_gguf_files_the_named_one_is_fetched(hub: Hub) -> None:
     assert len(hub.fetched()) == 1
 
 
+@pytest.mark.parametrize("wanted", ["org/parts", "org/parts/big/q8-00001-of-00002.gguf"])
+def test_parts_of_a_gguf_file_are_refused_before_they_are_fetched(hub: Hub, wanted: str) -> None:
+    hub.files["org/parts"] = {f"big/q8-0000{part}-of-00002.gguf": b"GGUF" * 500 for part in (1, 2)}
+    done = pull(wanted)
+    assert done.code == 1
+    assert "big/q8-00001-of-00002.gguf is one of 2 parts of a file" in done.stderr
+    assert "help: fetch them otherwise, and join them: llama-gguf-split --merge" in done.stderr
+    assert hub.fetched() == []
+    hub.files["org/parts"]["q4.gguf"] = b"GGUF" * 500
+    assert pull("org/parts").code == 0
+    assert [line.endswith("/q4.gguf") for line in hub.fetched()] == [True]
+
+
 def test_a_library_is_fetched_with_all_its_adapters(hub: Hub, tmp_path: Path) -> None:
     tiny.write_adapter_folder(tmp_path / "library" / "guard" / "name" / "alora", [1])
     root = tmp_path / "library"

@@ -70,6 +70,12 @@ def test_what_is_no_model_is_said_by_the_command(tmp_path: Path) -> None:
     assert "model 'page.gguf' is neither a folder, nor a GGUF file" in warm("plan", str(tmp_path / "ask.flow")).stderr
 
 
+def test_a_file_without_a_chat_template_is_named_itself(tmp_path: Path) -> None:
+    write_file(tmp_path / "base.gguf", make_checkpoint(tmp_path / "model"))
+    (tmp_path / "ask.flow").write_text(FLOW.format("base.gguf"))
+    assert f"error: {tmp_path / 'base.gguf'} has no chat template" in warm("plan", str(tmp_path / "ask.flow")).stderr
+
+
 def test_without_the_gguf_package_the_extra_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gguf", None)
     for name in [name for name in sys.modules if name.startswith("alora_runtime.gguf.")]:

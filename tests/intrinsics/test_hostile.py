@@ -94,6 +94,20 @@ def some_json(random: Random, depth: int = 3) -> Any:
     return {name: some_json(random, depth - 1) for name in random.sample(names, random.randint(1, 4))}
 
 
+def test_any_text_of_a_library_is_declared_as_it_is(tmp_path: Path) -> None:
+    """A member of an enum, and the name that a library is found by."""
+    odd = 'say "{x}" \\n\n'
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"enum": [odd, "b"]}}}
+    (tmp_path / "io.yaml").write_text(json.dumps({"model": None, "response_format": schema, "transformations": []}))
+    text = declaration("a-name", odd, read_io_yaml(tmp_path)) or ""
+    program, problems = check(Source("x.flow", text))
+    assert not problems
+    assert program is not None
+    assert program.intrinsics["a_name"].from_library == odd
+    (enum,) = program.enums.values()
+    assert [enum.type.text(member) for member in enum.type.members] == [odd, "b"]
+
+
 SENTENCES = {place: {0: Sentence(0, 1, "a"), 1: Sentence(1, 2, "b")} for place in ("documents", "last_message")}
 
 
@@ -115,7 +129,7 @@ def tried(found: IoYaml, random: Random) -> None:
     if found.schema is not None:
         with suppress(ConstraintError):
             Constraint.json_schema(found.schema).check()
-    said = check(Source("x.flow", declaration("a-name", found) or ""))[1]
+    said = check(Source("x.flow", declaration("a-name", "a-name", found) or ""))[1]
     assert [item for item in said if item.severity == "error"] == []
     for _ in range(4):
         value = some_json(random)

@@ -275,9 +275,10 @@ RETURNS = (
 )
 
 
-def test_an_answer_that_ends_otherwise_where_nothing_follows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["b", "b\n", " \nb \n\n"])
+def test_an_answer_that_ends_otherwise_where_nothing_follows(tmp_path: Path, answer: str) -> None:
     model = Model(tmp_path, RETURNS)
-    thread = (turn("user", "a"), turn("assistant", "b"))
+    thread = (turn("user", "a"), turn("assistant", answer))
     assert list(model.prompt(thread)) == model.tokens(model.rendered(messages(thread)))
     closed = model.prompter.thread_symbols(thread) + model.prompter.closing_tokens(thread)
     assert list(closed) == model.tokens(model.rendered(messages(thread), opened=False))

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import KnownText, Prompter, Turn
 from alora_flow.prompts.tokens import Position, Tokenizer
+from alora_runtime.compute.support import CLASSES
 from tests import tiny
 from tests.prompts.tokenizers_of_tests import CONTROL, MAKERS, TEXTS, source
 
@@ -154,8 +155,13 @@ def test_control_tokens_that_only_the_small_files_know(
 
 @pytest.mark.parametrize("settings", [{}, {"legacy": True}, {"legacy": False}, {"add_prefix_space": False}], ids=str)
 @pytest.mark.parametrize("name", ["byte level", "prepending", "metaspace always", "metaspace first"])
-def test_what_says_to_be_a_llama_tokenizer(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("model_type", [None, *(kind for kind in CLASSES if kind != "qwen2")])
+def test_what_says_to_be_a_llama_tokenizer(
+    tmp_path: Path, name: str, settings: dict[str, Any], model_type: str | None
+) -> None:
+    """What a folder's model is decides whether it is believed."""
     folder = write(tmp_path, name, bos_token="<s>", eos_token="</s>", unk_token="<unk>", **settings)
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type} if model_type else {}))
     read = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**read, "tokenizer_class": "LlamaTokenizer"}))
     theirs, ours = AutoTokenizer.from_pretrained(str(folder)), Tokenizer(folder)

@@ -39,3 +39,11 @@ def test_no_data_can_spell_a_control_token(tokenizer: Tokenizer, text: str) -> N
 def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=str(tmp_path)):
         Tokenizer(tmp_path)
+
+
+def test_a_file_beside_the_tokenizer_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    tiny.write_model_folder(tmp_path)
+    (tmp_path / "config.json").write_text("<html>")
+    with pytest.raises(BadModel, match=r"the tokenizer of .* can't be read: .*config\.json .* a web page") as caught:
+        Tokenizer(tmp_path)
+    assert caught.value.help == "fetch it again"

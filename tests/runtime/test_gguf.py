@@ -207,12 +207,17 @@ def test_a_damaged_file_is_refused_or_read_and_never_breaks(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"general.architecture": "mamba"}, "architecture 'mamba' is not supported; supported are llama"),
+        ({"general.architecture": "mamba"}, "architecture 'mamba' is not supported; supported are .* gemma3$"),
+        (
+            {"general.architecture": "gpt-oss"},
+            "'gpt-oss' is not supported.*; the model's own checkpoint",
+        ),
+        ({"general.architecture": "phi3"}, "'phi3' is not supported.*; the model's own checkpoint"),
         ({"general.type": "adapter"}, "holds what GGUF calls 'adapter', not a model"),
         ({"split.count": 3, "split.no": 1}, "is part 2 of 3; join them: llama-gguf-split --merge"),
         (
-            {"tokenizer.ggml.pre": "smollmm"},
-            r"tokenizer.ggml.pre 'smollmm' is not supported \(did you mean 'smollm'\?\)",
+            {"tokenizer.ggml.pre": "smollm3"},
+            r"tokenizer.ggml.pre 'smollm3' is not supported; supported are .*smollm.* own checkpoint in safetensors",
         ),
         ({"tokenizer.ggml.pre": None}, "lacks tokenizer.ggml.pre"),
         ({"tokenizer.ggml.model": "t5"}, "tokenizer.ggml.model 't5' is not supported; supported are gpt2, llama"),
@@ -221,7 +226,7 @@ def test_a_damaged_file_is_refused_or_read_and_never_breaks(tmp_path: Path) -> N
         ({"tokenizer.ggml.merges": ["a zz"]}, "merges do not fit the tokens"),
         ({"tokenizer.ggml.eos_token_id": 4711}, "eos_token_id is 4711, and there are 260 tokens"),
         ({"llama.expert_count": 8}, "mixtures of experts are not supported"),
-        ({"llama.attention.sliding_window": 16}, "sliding window of 16 tokens"),
+        ({"llama.attention.sliding_window": 16}, "llama.attention.sliding_window, 16, is not supported; the model"),
         ({"llama.attn_logit_softcapping": 3.0}, "llama.attn_logit_softcapping is not supported"),
         ({"llama.rope.scaling.type": "longrope"}, "'longrope' is not supported"),
         ({"llama.rope.dimension_count": 4}, "rope.dimension_count must be the size of a head, 8"),

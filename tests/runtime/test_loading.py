@@ -60,6 +60,26 @@ def test_a_pickle_is_never_loaded(folder: Path) -> None:
     assert not Trap.sprung
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("values", [[NAN], [INF], [-INF], [INF, -INF]], ids=str)
+def test_weights_that_are_not_finite(folder: Path, values: list[float]) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors["model.norm.weight"][: len(values)] = torch.tensor(values)
+    save_file(tensors, folder / WEIGHTS)
+    with pytest.raises(ModelError, match=r"not finite, in model\.norm\.weight"):
+        Engine.load(folder)
+
+
+def test_weights_whose_sum_is_not_finite(folder: Path) -> None:
+    """They are large, and numbers all the same."""
+    tensors = load_file(folder / WEIGHTS)
+    tensors["model.norm.weight"][:] = torch.finfo(torch.float32).max
+    save_file(tensors, folder / WEIGHTS)
+    Engine.load(folder)
+
+
 def test_weights_in_several_files(folder: Path, base: Path) -> None:
     tensors = sorted(load_file(folder / WEIGHTS).items())
     (folder / WEIGHTS).unlink()

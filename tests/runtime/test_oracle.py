@@ -79,12 +79,15 @@ def test_weights_in_two_layouts(
     monkeypatch.setattr(processor, "TWICE", range(1 << 60))
     monkeypatch.setattr(processor, "LARGE", 1)
     engine = make_engine(processor="cpu")
-    assert all(isinstance(part.matrix, Twice) for layer in engine.model.network.layers for part in layer.projections)
+    matrices = [part.matrix for layer in engine.model.network.layers for part in layer.projections]
+    assert all(isinstance(matrix, Twice) for matrix in matrices)
     runs = [[Run((*range(20), index)), Run((257, 40, 258), name)] for index, name in enumerate(("one", "wide", None))]
+    assert not any("packed" in vars(matrix) for matrix in matrices)  # a model is opened without the second one
     for count in (1, 3):
         requests = [Request(own, max_tokens=5, logprobs=260, ignore_eos=True) for own in runs[:count]]
         for own, completion in zip(runs, sound(engine, requests), strict=False):
             assert_close(completion, oracle, own)
+    assert all("packed" in vars(matrix) for matrix in matrices)
 
 
 def test_an_adapter_may_begin_with_the_answer(engine: Engine, oracle: Oracle) -> None:

@@ -51,6 +51,22 @@ def test_they_are_written_as_transformers_writes_them(tmp_path: Path) -> None:
     assert list(model.prompt(thread)) == model.tokens(model.rendered(expected))
 
 
+def test_the_older_calls_of_functions_are_taken() -> None:
+    older: list[dict[str, Any]] = [
+        {"role": "assistant", "content": None, "function_call": CALL["function"]},
+        {"role": "function", "name": "mayor", "content": "Ada"},
+    ]
+    asks, told = CHAT.validate_python(older)
+    assert [(call.name, call.arguments) for call in asks.tool_calls] == [("mayor", '{"city": "Tarnok"}')]
+    assert (told.role, told.name, told.content) == ("tool_result", "mayor", "Ada")
+
+
+def test_what_an_assistant_refuses_by_is_what_it_said() -> None:
+    parts = [{"type": "refusal", "refusal": "I can't."}]
+    for turn in ({"content": None, "refusal": "I can't."}, {"content": parts}, {"refusal": "I can't."}):
+        assert CHAT.validate_python([{"role": "assistant", **turn}])[0].content == "I can't."
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_thoughts_beside_an_answer_stay(field: str) -> None:
     chat = CHAT.validate_python([{"role": "assistant", "content": "Ada.", field: "Hm."}])
@@ -72,7 +88,7 @@ def test_content_beside_calls_stays() -> None:
 @pytest.mark.parametrize(
     ("turn", "told"),
     [
-        ({"role": "user", "content": None}, "valid string"),
+        ({"role": "user", "content": None}, "its content is null; only a turn that asks for tools"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "part 1 .* is of type 'image_url'"),
         ({"role": "user", "content": [{"type": "text"}]}, "part 1 of the content has no text"),
         ({"role": "user", "content": "x", "tool_calls": [CALL]}, "only an assistant asks for tools"),

@@ -17,7 +17,7 @@ from alora_runtime.adapters.fields import Fields, Names, Value
 from alora_runtime.errors import AdapterError
 from alora_runtime.json_file import read_object
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
 KNOWN = {
     *("r", "lora_alpha", "use_rslora", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
@@ -36,6 +36,12 @@ PLAIN: Mapping[str, tuple[object, ...]] = {
     "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }
 """The values that these may have: other ways to begin (pissa, olora) change the base's own weights."""
+
+CHANGING = ("pissa", "olora", "corda", "lora_ga")
+CHANGED = (
+    "PEFT saves what such an adapter is on the unchanged base by "
+    "save_pretrained(FOLDER, path_initial_model_for_weight_conversion=BEGINNING)"
+)
 
 OUTSIDE = {"lm_head": "the model's output layer", "model.embed_tokens": "the model's input embeddings"}
 """Modules outside the model's layers, and what each is."""
@@ -166,7 +172,8 @@ def _refuse_outside(config: AdapterConfig) -> None:
             name = module.rpartition(".")[2]
             raise AdapterError(
                 f"{config.folder / CONFIG}: target_modules has {name!r}, which is {what}; only Linear modules of the "
-                "model's layers can be adapted: train the adapter without it"
+                "model's layers can be adapted",
+                "train the adapter without it",
             )
 
 
@@ -175,14 +182,22 @@ def _check_files(folder: Path) -> None:
         raise AdapterError(f"adapter folder {folder} does not exist")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise AdapterError(f"{folder} is not a PEFT adapter: {name} is missing")
+            pickled = (folder / PICKLE).is_file() and name == WEIGHTS
+            raise AdapterError(
+                f"{folder} is not a PEFT adapter: {name} is missing"
+                + (f"; {PICKLE} may run code when it is read" if pickled else ""),
+                "PEFT's save_pretrained writes safetensors" if pickled else None,
+            )
 
 
 def _refuse(folder: Path, raw: Mapping[str, Any]) -> None:
     wrong = [(field, value) for field, value in raw.items() if value and field not in KNOWN]
     wrong += [(field, raw[field]) for field, plain in PLAIN.items() if field in raw and raw[field] not in plain]
     for field, value in wrong:
-        raise AdapterError(f"{folder / CONFIG}: {field} = {json.dumps(value)} is not supported")
+        raise AdapterError(
+            f"{folder / CONFIG}: {field} = {json.dumps(value)} is not supported",
+            CHANGED if field == "init_lora_weights" and value in CHANGING else "train the adapter without it",
+        )
     for field in ("r", "lora_alpha", "target_modules"):
         if field not in raw:
             raise AdapterError(f"{folder / CONFIG}: the field {field!r} is missing")

@@ -6,6 +6,7 @@ from safetensors import SafetensorError, safe_open
 
 from alora_runtime.adapters.config import WEIGHTS, AdapterConfig
 from alora_runtime.errors import AdapterError
+from alora_runtime.foreign import unreadable
 
 PREFIX = "base_model.model."
 """What PEFT puts before the base's own module names."""
@@ -19,7 +20,7 @@ def check_weights(config: AdapterConfig) -> int:
         with safe_open(path, framework="np") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
     except (OSError, SafetensorError) as error:
-        raise AdapterError(f"{path} cannot be read: {error}") from None
+        raise unreadable(path, error, AdapterError) from None
     modules = {_module(path, name) for name in shapes}
     for module in sorted(modules):
         if not config.targets_module(module):

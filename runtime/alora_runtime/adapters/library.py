@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from tokenizers import Tokenizer
 
-from alora_runtime.adapters.config import AdapterConfig, read_adapter_config
+from alora_runtime.adapters.config import CONFIG, AdapterConfig, read_adapter_config
 from alora_runtime.adapters.weights import LowRank, Shapes, load_updates
 from alora_runtime.errors import AdapterError, hint
 from alora_runtime.requests import Request
@@ -68,7 +68,10 @@ class Library:
             config = replace(config, invocation_tokens=tokens[start:])
             for token in tokens:
                 if self._tokenizer.id_to_token(token) is None:
-                    raise AdapterError(f"adapter {name!r} is invoked by token {token}, which the tokenizer lacks")
+                    raise AdapterError(
+                        f"adapter {name!r} is invoked by token {token} ({CONFIG}), which the tokenizer lacks",
+                        "it is for another base, or its base's tokenizer had tokens added",
+                    )
         if self._numbers.get(config.digest) not in self.loaded:
             updates = load_updates(name, config, self._network.modules, self._network.dtype)
             number = self._numbers.setdefault(config.digest, len(self._numbers) + 1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from alora_runtime.adapters.config import WEIGHTS, AdapterConfig
 from alora_runtime.adapters.header import PREFIX
 from alora_runtime.errors import AdapterError
+from alora_runtime.foreign import unreadable
 
 Shapes = Mapping[str, tuple[int, ...]]
 """(outputs, inputs) of each Linear that an adapter may update, by module name."""
@@ -51,7 +52,7 @@ def _read(name: str, config: AdapterConfig) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(config.folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
-        raise AdapterError(f"adapter {name!r}: {config.folder / WEIGHTS} cannot be read: {error}") from None
+        raise unreadable(config.folder / WEIGHTS, error, AdapterError) from None
     for key in tensors:
         if not key.startswith(PREFIX) or not key.endswith((".lora_A.weight", ".lora_B.weight")):
             raise AdapterError(f"adapter {name!r} has a tensor that is no LoRA weight: {key!r}")

@@ -7,6 +7,7 @@ else there is (another rope, another activation, a field left to its default) is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,37 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
 }
 """model_type → the fields that it has to say beside those."""
 
+ROPES: Mapping[str, tuple[str, ...]] = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+"""Kinds of rotation → the numbers that each has beside its base."""
+
+
+@dataclass(frozen=True)
+class Rope:
+    """A rotation of whole heads. theta: its base. kind: one of ROPES, with its numbers."""
+
+    theta: float
+    kind: str
+    numbers: tuple[float, ...]
+
+    def frequencies(self, dim: int) -> Tensor:
+        """`[dim / 2]`, radians a position, by the formulas of transformers."""
+        plain = 1.0 / (self.theta ** (torch.arange(0, dim, 2, dtype=torch.float) / dim))
+        if self.kind == "default":
+            return plain
+        factor = self.numbers[0]
+        if self.kind == "linear":
+            return plain / factor
+        _, low, high, original = self.numbers
+        wavelength = 2 * math.pi / plain
+        smooth = (original / wavelength - low) / (high - low)
+        between = (1 - smooth) * plain / factor + smooth * plain
+        short = torch.where(wavelength < original / high, plain, between)
+        return torch.where(wavelength > original / low, plain / factor, short)
+
 
 @dataclass(frozen=True)
 class OutlineConfig:
@@ -46,7 +78,7 @@ class OutlineConfig:
     vocab_size: int
     tie_word_embeddings: bool
     rms_norm_eps: float
-    rope_theta: float
+    rope: Rope
     attention_multiplier: float
     embedding_multiplier: float
     logits_scaling: float
@@ -54,41 +86,42 @@ class OutlineConfig:
     biased: frozenset[str]
     """The linear layers that have a bias."""
     normed_heads: bool
+    sliding_window: int | None
+    """Of all layers."""
 
 
 def outline_config(raw: Mapping[str, Any]) -> OutlineConfig | None:
     """The configuration of a config.json that `support` accepts; None where only transformers knows what it means."""
-    kind, theta = str(raw.get("model_type")), _theta(raw)
-    if kind not in FURTHER or theta is None or any(raw.get(field) is None for field in (*REQUIRED, *FURTHER[kind])):
+    kind, rope = str(raw.get("model_type")), _rope(raw)
+    if kind not in FURTHER or rope is None or any(raw.get(field) is None for field in (*REQUIRED, *FURTHER[kind])):
         return None
     heads, hidden = raw["num_attention_heads"], raw["hidden_size"]
     dim = raw.get("head_dim") or hidden // heads
-    if raw["hidden_act"] != "silu" or hidden % heads or dim % 2 or _windowed(kind, raw):
+    if raw["hidden_act"] != "silu" or hidden % heads or dim % 2 or raw.get("use_sliding_window"):
+        return None
+    if kind == "mistral" and "sliding_window" not in raw:
         return None
     multipliers = {"attention_multiplier": dim**-0.5, **dict.fromkeys(MULTIPLIERS[1:], 1.0)}
     return OutlineConfig(
         model_type=kind,
         **{field: raw[field] for field in REQUIRED if field != "hidden_act"},
         head_dim=dim,
-        rope_theta=theta,
+        rope=rope,
         **{name: raw[name] if kind == "granite" else usual for name, usual in multipliers.items()},
         biased=_biased(kind, raw),
         normed_heads=kind == "qwen3",
+        sliding_window=raw["sliding_window"] if kind == "mistral" else None,
     )
 
 
-def _windowed(kind: str, raw: Mapping[str, Any]) -> bool:
-    """Mistral has a window unless it is null, Qwen where one is switched on."""
-    return bool(raw.get("use_sliding_window") or (kind == "mistral" and raw.get("sliding_window", 1) is not None))
-
-
-def _theta(raw: Mapping[str, Any]) -> float | None:
-    """Of the plain rotation of whole heads, else None."""
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {"rope_theta": raw.get("rope_theta")}
-    if raw.get("partial_rotary_factor") is not None or rope.keys() - {"rope_theta", "rope_type"}:
+def _rope(raw: Mapping[str, Any]) -> Rope | None:
+    """The rotation, if it is one of whole heads, of a kind that is known, and has that kind's numbers and no others."""
+    told = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    theta, older = told.pop("rope_theta", raw.get("rope_theta")), told.pop("type", "default")
+    kind = told.pop("rope_type", older)
+    if raw.get("partial_rotary_factor") is not None or theta is None or told.keys() != set(ROPES.get(kind, "?")):
         return None
-    theta: float | None = rope.get("rope_theta") if rope.get("rope_type", "default") == "default" else None
-    return theta
+    return Rope(theta, kind, tuple(told[name] for name in ROPES[kind]))
 
 
 def _biased(kind: str, raw: Mapping[str, Any]) -> frozenset[str]:
@@ -173,13 +206,12 @@ class _Rotation(nn.Module):
 
     def __init__(self, config: OutlineConfig) -> None:
         super().__init__()
-        self.dim, self.theta = config.head_dim, config.rope_theta
+        self.dim, self.rope = config.head_dim, config.rope
 
     @property
     def inv_freq(self) -> Tensor:
-        """`[head_dim / 2]`, by the formula of transformers. Made when asked for: by then the weights are known to have
-        heads of so many numbers."""
-        return 1.0 / (self.theta ** (torch.arange(0, self.dim, 2, dtype=torch.float) / self.dim))
+        """`[head_dim / 2]`. Made when asked for: by then the weights are known to have heads of so many numbers."""
+        return self.rope.frequencies(self.dim)
 
 
 def _linear(config: OutlineConfig, name: str, inputs: int, outputs: int) -> nn.Linear:

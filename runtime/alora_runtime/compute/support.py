@@ -42,11 +42,24 @@ ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_t
 ROPES = ("default", "linear", "llama3", "yarn", "longrope", "su")
 """The last two are one: `su` is the older name."""
 
+NEEDED = {
+    **dict.fromkeys(("linear", "yarn"), ("factor",)),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    **dict.fromkeys(("longrope", "su"), ("short_factor", "long_factor")),
+}
+"""What these can't do without."""
+
 ROPE_NUMBERS = (
     *("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "partial_rotary_factor"),
 )
 PART = "partial_rotary_factor"
+
+QUANTIZED = {
+    "mxfp4": "write it in full, by transformers' AutoModelForCausalLM.from_pretrained(FOLDER, "
+    "quantization_config=Mxfp4Config(dequantize=True)).save_pretrained(OTHER, save_original_format=False)"
+}
+"""quant_method → what to do."""
 
 LARGEST, HUGE = 2**31 - 1, 1e15
 
@@ -139,7 +152,7 @@ def read_model_folder(folder: str | Path) -> ModelFolder:
     raw = _checked(folder / "config.json")
     reason = refusal(raw)
     if reason:
-        raise ModelError(f"{folder} cannot be served: {reason}")
+        raise ModelError(f"{folder} cannot be served: {reason}", _advice(raw))
     generation = folder / "generation_config.json"
     told = _checked(generation).get("eos_token_id") if generation.is_file() else None
     eos = _tokens(raw.get("eos_token_id") if told is None else told) or end_token(folder)
@@ -162,11 +175,15 @@ def _checked(path: Path) -> Raw:
 def refusal(raw: Raw) -> str | None:
     """Why a model of this configuration cannot be served; None when it can."""
     model_type, kinds = raw.get("model_type"), {str(kind) for kind in _list(raw.get("layer_types"))}
-    others = ", ".join(sorted(kinds.difference(KINDS)))
+    others = ", ".join(sorted(kinds.difference(KINDS, ["attention"])))
     if others:
         return f"its layers are of kinds that cannot share KV token by token: {others}"
+    if model_type is None:
+        return "config.json does not say its model_type"
     if model_type not in CLASSES:
         return f"model_type {model_type!r} is not supported; supported are {', '.join(CLASSES)}"
+    if raw.get("quantization_config"):
+        return f"its weights are quantized (quantization_config: {_quantization(raw)})"
     layers, names = raw.get("num_hidden_layers"), _list(raw.get("layer_types"))
     if names and layers is not None and len(names) != layers:
         return f"its layer_types names {len(names)} layers, and num_hidden_layers is {layers}"
@@ -176,13 +193,14 @@ def refusal(raw: Raw) -> str | None:
         return "its tokens attend to later ones (use_bidirectional_attention)"
     if "sliding_attention" in kinds and _window(raw) is None:
         return "its layer_types has sliding_attention, and no window is given (sliding_window, use_sliding_window)"
-    for kind in map(_rope_type, _ropes(raw)):
+    for rope in _ropes(raw):
+        kind = _rope_type(rope)
         if kind == "dynamic":
             return "its rope (dynamic) changes with the length of the sequence, and old KV with it"
         if kind not in ROPES:
             return f"its rope_type is {kind!r}; supported are {', '.join(ROPES)}"
-    if raw.get("quantization_config"):
-        return "its weights are quantized"
+        if missing := [field for field in NEEDED.get(str(kind), ()) if rope.get(field) is None]:
+            return f"its rope_type is {kind!r}, and rope_parameters lacks {', '.join(missing)}"
     experts, active = raw.get("num_local_experts"), raw.get("num_experts_per_tok")
     if experts is not None and active is not None and active > experts:
         return f"num_experts_per_tok ({active}) is more than num_local_experts ({experts})"
@@ -190,6 +208,22 @@ def refusal(raw: Raw) -> str | None:
     if heads % groups:
         return f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({groups})"
     return None
+
+
+def _advice(raw: Raw) -> str | None:
+    """What to do about a model that is refused."""
+    inner = raw.get("text_config")
+    if raw.get("model_type") not in CLASSES and isinstance(inner, dict) and inner.get("model_type") in CLASSES:
+        return f"its language model can be served once it is saved by itself, as model_type {inner['model_type']!r}"
+    if raw.get("model_type") in CLASSES and raw.get("quantization_config"):
+        return QUANTIZED.get(_quantization(raw), "use the checkpoint that it was made from, in bfloat16 or float32")
+    return None
+
+
+def _quantization(raw: Raw) -> str:
+    """How its weights are quantized."""
+    found = raw["quantization_config"]
+    return str(found.get("quant_method", "unknown")) if isinstance(found, dict) else "unknown"
 
 
 def _max_positions(raw: Raw) -> int:

@@ -13,9 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from alora_runtime.errors import ModelError
+from alora_runtime.foreign import unreadable
 from alora_runtime.json_file import read_object
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+SAVED = "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER)"
 
 DTYPES = ("F64", "F32", "F16", "BF16")
 """What weights may be stored as. Others are codes that mean nothing without a table that is elsewhere."""
@@ -47,7 +50,10 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
             if name in tensors:
                 raise ModelError(f"{file} holds {name}, and so does {tensors[name].file}")
             if tensor.dtype not in DTYPES:
-                raise ModelError(f"{file}: {name} is stored as {tensor.dtype}, not as one of {', '.join(DTYPES)}")
+                raise ModelError(
+                    f"{file}: {name} is stored as {tensor.dtype}, not as one of {', '.join(DTYPES)}",
+                    "use a checkpoint that is not quantized",
+                )
             if not name.endswith(DERIVED):
                 tensors[name] = tensor
     return tensors if any(name.startswith(BODY) for name in tensors) else _of_a_body(tensors)
@@ -62,7 +68,12 @@ def _files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if not (folder / INDEX).is_file():
-        raise ModelError(f"{folder} is not a model folder: it holds neither {WEIGHTS} nor {INDEX}")
+        pickles = sorted(path.name for path in folder.glob("*.bin"))
+        raise ModelError(
+            f"{folder} is not a model folder: it holds neither {WEIGHTS} nor {INDEX}"
+            + (f", but {pickles[0]}, which may run code when it is read" if pickles else ""),
+            f"transformers' {SAVED} writes safetensors" if pickles else None,
+        )
     names = read_object(folder / INDEX, ModelError).get("weight_map")
     if not isinstance(names, dict) or not names:
         raise ModelError(f"{folder / INDEX}: weight_map must name a file for each tensor, not {names!r}")
@@ -82,7 +93,7 @@ def _header(file: Path) -> dict[str, Stored]:
                 name: Stored(file, name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()
             }
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file} cannot be loaded: {error}") from None
+        raise unreadable(file, error, ModelError) from None
 
 
 def check_tensors(config: Path, tensors: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]]) -> None:

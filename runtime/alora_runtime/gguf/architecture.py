@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alora_runtime.errors import ModelError
-from alora_runtime.gguf.file import GgufFile
+from alora_runtime.gguf.file import ORIGINAL, GgufFile
 from alora_runtime.gguf.gemma import GEMMA2, GEMMA3, Gemma, gemma_config
 from alora_runtime.gguf.rope import rope_parameters
 
@@ -38,6 +38,9 @@ ARCHITECTURES = {
 }
 """Mistral's files say that they are Llama, which computes the same."""
 
+ELSEWHERE = ("phi3", "gpt-oss")
+"""Of these only GGUF files are not read."""
+
 SIZES = {
     "embedding_length": "hidden_size",
     "block_count": "num_hidden_layers",
@@ -60,7 +63,10 @@ def read_architecture(file: GgufFile) -> Architecture:
     name = file.need("general.architecture", str)
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"{file.path}: architecture {name!r} is not supported; supported are {known}")
+        raise ModelError(
+            f"{file.path}: architecture {name!r} is not supported; supported are {known}",
+            ORIGINAL if name in ELSEWHERE else None,
+        )
     return ARCHITECTURES[name]
 
 
@@ -116,7 +122,7 @@ def _check(file: GgufFile, prefix: str, dim: int, positions: int | None, own: se
         raise ModelError(f"{file.path}: {prefix}.expert_count: mixtures of experts are not supported")
     window = file.get(f"{prefix}.attention.sliding_window", int)
     if window and positions and window < positions:
-        raise ModelError(f"{file.path} attends through a sliding window of {window} tokens, which is not supported")
+        raise ModelError(f"{file.path}: {prefix}.attention.sliding_window, {window}, is not supported", ORIGINAL)
     known = {*SIZES, *OTHERS, *IDLE, *own}
     for key in sorted(file.keys):
         if key.startswith(f"{prefix}.") and key.removeprefix(f"{prefix}.") not in known:

@@ -10,19 +10,13 @@ import numpy as np
 from gguf import GGUFEndian, GGUFReader, GGUFValueType
 
 from alora_runtime.errors import ModelError
+from alora_runtime.foreign import AGAIN, what_it_is
 
 Value = TypeVar("Value", str, int, float, bool)
 
 KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-FOREIGN = {
-    b"version https://git-lfs": "it is a pointer of Git LFS, whose file is fetched by `git lfs pull`",
-    b"lmgg": "it is of llama.cpp's time before GGUF, and has to be converted anew",
-    b"fmgg": "it is of llama.cpp's time before GGUF, and has to be converted anew",
-    b"tjgg": "it is of llama.cpp's time before GGUF, and has to be converted anew",
-    b"<": "it is a web page, perhaps of a download that failed",
-    b"{": "it is a JSON file",
-}
-"""First bytes → what such a file is."""
+ORIGINAL = "the model's own checkpoint in safetensors can be served"
+"""What to do where a GGUF file can't, but its architecture."""
 
 
 class _Reader(GGUFReader):  # type: ignore[misc]
@@ -41,17 +35,15 @@ class GgufFile:
         """Raises ModelError for a file that is foreign, cut short, split, or no language model."""
         self.path = path
         with open(path, "rb") as opened:
-            start = opened.read(64)
-        if not start:
-            raise ModelError(f"{path} is not a GGUF file: it is empty")
-        if not start.startswith(b"GGUF"):
-            reasons = [reason for beginning, reason in FOREIGN.items() if start.startswith(beginning)]
-            raise ModelError(f"{path} is not a GGUF file: {reasons[0] if reasons else f'it begins with {start[:8]!r}'}")
+            start = opened.read(4)
+        if start != b"GGUF":
+            told, help = what_it_is(path) or (f"it begins with {start!r}", None)
+            raise ModelError(f"{path} is not a GGUF file: {told}", help)
         try:
             self._reader = _Reader(path)
         except EOFError:
             raise ModelError(
-                f"{path} is cut short: it says more than its {path.stat().st_size} bytes hold; fetch it again"
+                f"{path} is cut short: it says more than its {path.stat().st_size} bytes hold", AGAIN
             ) from None
         except (ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise ModelError(
@@ -64,13 +56,13 @@ class GgufFile:
         native = GGUFEndian.LITTLE if sys.byteorder == "little" else GGUFEndian.BIG
         if self._reader.endianess != native:
             raise ModelError(
-                f"{self.path} was made for machines of the other byte order; convert the model for this one"
+                f"{self.path} was made for machines of the other byte order", "convert the model for this one"
             )
         parts = self.get("split.count", int) or 1
         if parts > 1:
             raise ModelError(
-                f"{self.path} is part {1 + (self.get('split.no', int) or 0)} of {parts}; "
-                "join them: llama-gguf-split --merge FIRST_PART WHOLE.gguf"
+                f"{self.path} is part {1 + (self.get('split.no', int) or 0)} of {parts}",
+                "join them: llama-gguf-split --merge FIRST_PART WHOLE.gguf",
             )
         kind = self.get("general.type", str) or "model"
         if kind != "model":

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from tokenizers import Regex, pre_tokenizers
 from tokenizers.pre_tokenizers import PreTokenizer
 
-from alora_runtime.errors import ModelError, hint
+from alora_runtime.errors import ModelError
+from alora_runtime.gguf.file import ORIGINAL
 
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -51,7 +52,8 @@ BY_NAME = {
 def splitting(name: str, place: str) -> Splitting:
     """Raises ModelError for a name that is not known: a wrong guess would give wrong tokens and no error."""
     if name not in BY_NAME:
-        raise ModelError(f"{place}: tokenizer.ggml.pre {name!r} is not supported{hint(name, BY_NAME)}")
+        known = ", ".join(sorted(BY_NAME))
+        raise ModelError(f"{place}: tokenizer.ggml.pre {name!r} is not supported; supported are {known}", ORIGINAL)
     return BY_NAME[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 
 import numpy as np
 import torch
@@ -47,12 +48,13 @@ class Cpu:
         return self._weights(weight)
 
     def output_matrix(self, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-        layout = packed(weight) if weight.numel() >= LARGE else None
         turned = weight.t().contiguous() if weight.dtype == torch.float32 else weight.t()
+        few = range(3, FEW + 1) if weight.numel() >= LARGE else ()
+        layout = cache(lambda: packed(turned.t()))  # made when it is needed, as the layers' are
 
         def times(rows: Tensor) -> Tensor:
-            if layout is not None and 2 < len(rows) <= FEW:
-                return times_packed(rows, layout, bias)
+            if len(rows) in few and (made := layout()) is not None:
+                return times_packed(rows, made, bias)
             return torch.mm(rows, turned) if bias is None else torch.addmm(bias, rows, turned)
 
         return times
