@@ -2,7 +2,7 @@
 
     python -m benchmarks.training --model smollm2 --rows 48 --context 200 --epochs 10
 
-Both train the same activated LoRA, from the same first weights, on the same rows with as many steps of the same sizes, in
+Both train the same activated LoRA, from the same first weights, on the same rows with as many steps, in
 the same precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are drawn:
 a context of tokens by chance, in the middle of which one of two tokens says what the answer is.
 """
