@@ -1,0 +1,104 @@
+"""The rows that recipes make: what each is for, and that none is wrong by construction."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from alora_flow.training.rows import LabelledRow
+from alora_flow.training.spec import read_spec
+from recipes.smollm2 import hallucination, query_rewrite, safety, uncertainty
+
+ROOT = Path(__file__).parent.parent.parent
+
+QUESTIONS = (
+    ("Who founded the Abbey of Fécamp?", ["Richard"], "Normandy#1"),
+    ("When was the Abbey of Fécamp built?", ["in 1001", "1001"], "Normandy#1"),
+    ("What did William of Dijon reform?", ["the Abbey"], "Normandy#1"),
+    ("how deep is the lake", ["90 metres"], "Lakes#2"),
+)
+
+
+def rows() -> list[LabelledRow]:
+    texts = {"Normandy#1": "Richard founded the Abbey of Fécamp in 1001.", "Lakes#2": "The lake is 90 metres deep."}
+    return [
+        LabelledRow.model_validate(
+            {
+                "messages": [{"role": "user", "content": question}],
+                "documents": [texts[group]],
+                "completion": "Y",
+                "answers": answers,
+                "group": group,
+            }
+        )
+        for question, answers, group in QUESTIONS
+    ]
+
+
+def validated(made: list[dict[str, Any]]) -> list[LabelledRow]:
+    return [LabelledRow.model_validate_json(json.dumps(row)) for row in made]
+
+
+def test_the_spec_reads_and_names_every_file_that_the_recipes_write() -> None:
+    spec = read_spec(ROOT / "recipes/smollm2/library.toml")
+    assert set(spec.intrinsic) == {"safety", "answerability", "hallucination", "uncertainty", "query_rewrite"}
+    assert spec.one("hallucination").answers == {"Y": 0.0, "N": 1.0}
+    assert "safety_more/train.jsonl" in spec.one("safety").train
+
+
+def test_no_request_is_both_safe_and_unsafe() -> None:
+    words = tomllib.loads(safety.WORDS.read_text())
+    made = list(safety.made(words, Random(0)))
+    labels: dict[str, set[str]] = {}
+    for text, label, _ in made:
+        labels.setdefault(text, set()).add(label)
+    assert all(len(some) == 1 for some in labels.values())
+    assert Counter(label for _, label, _ in made)["N"] > 100
+    assert not any("{" in text for text, _, _ in made)
+
+
+def test_an_answer_that_could_be_right_is_never_called_made_up() -> None:
+    made = validated([one for seed in range(20) for one in hallucination.made(rows(), Random(seed))])
+    assert {row.completion for row in made} == {"Y", "N"}
+    gold = {row.messages[0].content: row.answers for row in rows()}
+    for row in made:
+        question, answer = row.messages[0].content, row.messages[1].content
+        assert (answer in gold[question]) == (row.completion == "Y")
+
+
+def test_a_rewritten_question_is_the_one_that_was_hidden() -> None:
+    made = validated([one for seed in range(20) for one in query_rewrite.made(rows(), Random(seed))])
+    sources = Counter(row.source for row in made)
+    assert set(sources) == {"names what was named before", "stands alone"}
+    for row in made:
+        asked = row.messages[-1].content
+        assert (asked == row.completion) == (row.source == "stands alone")
+        assert asked not in [turn.content for turn in row.messages[:-1]]
+        if row.source != "stands alone":
+            assert len(row.messages) == 3
+            assert row.completion in gold_questions()
+
+
+def gold_questions() -> set[str]:
+    return {question for question, _, _ in QUESTIONS}
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [("It was Richard.", True), ("the RICHARD", True), ("Richards did it", False), ("nobody", False), ("", False)],
+)
+def test_right_is_word_for_word(answer: str, right: bool) -> None:
+    said = f" {uncertainty.normal(answer)} "
+    assert any(f" {uncertainty.normal(gold)} " in said for gold in rows()[0].answers) is right
+
+
+def test_digits_stand_for_the_middle_of_ten_bins() -> None:
+    answers = read_spec(ROOT / "recipes/smollm2/library.toml").one("uncertainty").answers
+    for chance in (0.0, 0.049, 0.1, 0.55, 0.999, 1.0):
+        assert abs(answers[uncertainty.digit(chance)] - chance) <= 0.0501
