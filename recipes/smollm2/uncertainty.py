@@ -5,7 +5,7 @@
 The questions are the answerable ones of `answerability/`, in their splits. Each is answered with its document, greedily
 and at a temperature of 1, and without any. An answer is right where it holds one of the gold answers, word for word.
 Targets of 5 % to 95 % come of a calibration by context and by the base's own probabilities, which is fitted to the
-training rows alone. `value` of a row is what was measured: 1 for right, 0 for wrong.
+training rows alone. `outcome` of a row is what was measured: 1 for right, 0 for wrong.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def written(one: Answered, chance: float) -> dict[str, Any]:
         "messages": messages,
         "documents": documents,
         "completion": digit(chance),
-        "value": float(one.right),
+        "outcome": float(one.right),
         "source": one.kind.name,
         "group": one.row.group,
     }
