@@ -117,9 +117,15 @@ class Unit:
     def gaps_in(self, span: Span) -> tuple[Gap, ...]:
         return tuple(gap for gap in self.gaps if gap.doubtful.start < span.end and span.start < gap.doubtful.end)
 
-    def is_doubtful(self, span: Span) -> bool:
-        """Is this the statement before a gap, perhaps torn off from it?"""
-        return any(gap.doubtful.start <= span.start and span.end <= gap.span.start for gap in self.gaps)
+    def is_doubtful(self, statement: nodes.Statement) -> bool:
+        """Is a bracket of it wrong, or is it the statement before a gap, perhaps torn off from it?"""
+        span = statement.span
+        return any(
+            gap.doubtful.start <= span.start
+            and (span.end <= gap.span.start or (gap.is_bracket and not isinstance(statement, nodes.If | nodes.Match)))
+            and span.start < gap.doubtful.end
+            for gap in self.gaps
+        )
 
     def binding(self, name: nodes.Identifier, kind: BindingKind, type: Type, counted: bool = False) -> Binding:
         """`counted` when it is worth a warning that nothing uses it."""
