@@ -5,8 +5,9 @@ Reading a node that has no value yet raises `NotKnown`: in a plan that becomes a
 
 from __future__ import annotations
 
+import json
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from enum import Enum
 from typing import Any
@@ -272,15 +273,19 @@ def describe(expression: Expression) -> str:
         case NodeValue(node=node):
             return node
         case p.Literal(value=value):
-            return str(value)
+            return json.dumps(value)  # `true` and `none` are no names, so no node is called so
         case p.EnumMember(member=member):
-            return member
+            return f"{expression.type}.{member}"
         case p.Text(parts=parts):
-            return "".join(part if isinstance(part, str) else f"{{{describe(part.value)}}}" for part in parts)
+            return f'"{"".join(map(_described_part, parts))}"'
         case p.ListValue(items=items):
             return f"[{', '.join(map(describe, items))}]"
-        case p.DocumentValue(text=text):
-            return f"document({describe(text)})"
+        case p.RecordValue(fields=given) | p.MapValue(entries=given):
+            inner = ", ".join(f"{name}: {describe(value)}" for name, value in given)
+            return f"{expression.type if isinstance(expression, p.RecordValue) else 'map'}({inner})"
+        case p.DocumentValue(text=text, title=title):
+            titled = "" if title == p.Text(title.type, title.span, ()) else f", title: {describe(title)}"
+            return f"document({describe(text)}{titled})"
         case p.FieldAccess(target=target, name=name):
             return f"{describe(target)}.{name}"
         case p.Index(target=target, index=index):
@@ -292,19 +297,36 @@ def describe(expression: Expression) -> str:
             return f"{function}({', '.join(map(describe, arguments))})"
         case p.Binary(operator=operator, left=left, right=right):
             return f"({describe(left)} {operator} {describe(right)})"
-    inner = (describe(item) for item in _inside(expression))
-    return f"{type(expression).__name__.lower()}({', '.join(inner)})"
+        case p.Unary(operator=operator, operand=operand):
+            return f"({operator} {describe(operand)})"
+        case p.IsTest(operand=operand, tested=tested, negated=negated):
+            return f"({describe(operand)} is {'not ' * negated}{tested})"
+    return _fields(expression)
 
 
-def _inside(part: object) -> Iterator[Expression]:
-    """The expressions directly inside one."""
-    for item in fields(part) if isinstance(part, Expression) else ():
-        yield from _expressions(getattr(part, item.name))
+def _described_part(part: str | p.StringHole) -> str:
+    """What is written in a text, as its source has it."""
+    if isinstance(part, p.StringHole):
+        return f"{{{describe(part.value)}}}"
+    return json.dumps(part, ensure_ascii=False)[1:-1].replace("{", "\\{").replace("}", "\\}")
 
 
-def _expressions(part: object) -> Iterator[Expression]:
-    if isinstance(part, Expression):
-        yield part
-    elif isinstance(part, tuple):
-        for item in part:
-            yield from _expressions(item)
+def _fields(part: Any) -> str:
+    """All that it says, but for where it stands and of which type it is."""
+    inner = (_described(getattr(part, item.name)) for item in fields(part) if item.name not in ("span", "type"))
+    return f"{type(part).__name__.lower()}({', '.join(inner)})"
+
+
+def _described(part: object) -> str:
+    match part:
+        case Expression():
+            return describe(part)
+        case tuple():
+            return f"[{', '.join(map(_described, part))}]"
+        case p.Binding(name=name):
+            return name
+        case p.TypePattern(type=tested):
+            return str(tested)
+        case p.ValueArm() | p.ValuePattern():
+            return _fields(part)
+    return str(part)
