@@ -297,7 +297,7 @@ def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
 
 
 def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> program.FlowDecl:
-    scope = Scope(unit, owner=flow.key, unsure=_words(unit, node))
+    scope = Scope(unit, owner=flow.key, unsure=_words(unit, node), doubted=_words(unit, node, TESTS))
     unit.used_in_body.clear()
     for parameter in flow.parameters:
         scope.hide(parameter.name, parameter.binding.span)
@@ -311,9 +311,14 @@ def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> progr
     return replace(flow, body=body)
 
 
-def _words(unit: Unit, node: nodes.Declaration) -> frozenset[str]:
-    gaps = [gap for gap in unit.gaps_in(node.span) if not gap.is_bracket]
-    return frozenset(word for gap in gaps for word in words(gap.doubtful))
+TESTS = frozenset(("if", "else", "match", "require", "is", "for", "repeat", "and"))
+"""What a statement says that finds out more of a value, or binds names in a block."""
+
+
+def _words(unit: Unit, node: nodes.Declaration, among: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Those of statements that were cut out; of those that have one of these words, where some are given."""
+    gaps = [words(gap.doubtful) for gap in unit.gaps_in(node.span) if not gap.is_bracket]
+    return frozenset(word for gap in gaps if not among or gap & among for word in gap)
 
 
 def _members(unit: Unit) -> frozenset[str]:
@@ -336,7 +341,7 @@ def _test(unit: Unit, node: nodes.Test) -> program.TestDecl:
         unsure |= _members(unit)
     else:
         _plain(unit, node.title, "the title of a test")
-    body, _ = _body(Scope(unit, in_test=True, unsure=unsure), node, Frame("test"))
+    body, _ = _body(Scope(unit, in_test=True, unsure=unsure, doubted=_words(unit, node, TESTS)), node, Frame("test"))
     title = node.title.text
     return program.TestDecl(f"{unit.prefix}{title}", title, node.doc, node.title.span, body)
 

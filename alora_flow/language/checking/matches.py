@@ -80,7 +80,7 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
                 left = _without(checker, left, pattern, seen, subject.type)
         _report_unreached(checker, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
         cases.append(MatchCase(tuple(patterns), _type(patterns, subject.type)))
-    if left and subject.type != ERROR and not open_end:
+    if left and subject.type != ERROR and not open_end and not checker.unit.gaps_in(node.span):
         _report_missing(checker, node, left)
     return cases
 

@@ -139,7 +139,8 @@ class Scope:
     """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about values.
 
     `on_trial` while a loop's body is read ahead: loops inside it are not read ahead again.
-    `unsure` are names that a syntax error may have bound: what is known of them is not said.
+    `unsure` are names that a syntax error may have bound: that they are not known is not said. `doubted` are those
+    that it may have tested: of which type they are is not said.
     `owner` is the key of the flow around, empty in a test or an intrinsic.
     """
 
@@ -152,9 +153,10 @@ class Scope:
     in_value: bool = False
     on_trial: bool = False
     unsure: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
 
     def child(self, known: Mapping[Path, Type] | None = None) -> Scope:
-        flags = (self.owner, self.in_test, self.in_value, self.on_trial, self.unsure)
+        flags = (self.owner, self.in_test, self.in_value, self.on_trial, self.unsure, self.doubted)
         return Scope(self.unit, self, {}, dict(known or {}), *flags)
 
     def find(self, name: str) -> Binding | None:
@@ -208,7 +210,7 @@ class Scope:
 
     def adopt(self, binding: Binding) -> None:
         """A parameter, or `it`."""
-        self.bound[binding.name] = replace(binding, type=ERROR) if binding.name in self.unsure else binding
+        self.bound[binding.name] = replace(binding, type=ERROR) if binding.name in self.doubted else binding
 
     def is_unsure(self, name: str) -> bool:
         """May it have been bound or declared where the text is wrong?"""
