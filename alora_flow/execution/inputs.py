@@ -65,15 +65,24 @@ def validate(flow: FlowDecl, parameter: Parameter, value: Any) -> Any:
 
 
 def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
-    """An input from the command line: a `str` as it is, an enum's member by name, everything else as JSON."""
+    """An input from the command line: a string as it is, an enum's member by its name or as data, all else as JSON.
+
+    Where a string or a member is one of several things that it may be (`str?`), what is no JSON of the others is that.
+    """
     parameter = next((parameter for parameter in flow.parameters if parameter.name == name), None)
-    if parameter is None or isinstance(parameter.type, (t.StrType, t.EnumType)):
+    if parameter is None or isinstance(parameter.type, t.StrType):
         return text  # an unknown name is reported with the rest
     if not t.is_data(parameter.type):
         raise BadValue(f"input '{name}' of flow '{flow.name}' is {parameter.type}, which cannot be written as text")
+    kinds = t.alternatives(parameter.type)
+    for kind in kinds:
+        if isinstance(kind, t.EnumType) and (text in kind.texts or text in kind.members):
+            return text if text in kind.texts else kind.text(text)
     try:
         return adapter(parameter.type).validate_json(text)
     except ValidationError as error:
+        if any(isinstance(kind, t.StrType) for kind in kinds) or isinstance(parameter.type, t.EnumType):
+            return text
         raise _mistyped(flow, parameter, text, error) from error
 
 

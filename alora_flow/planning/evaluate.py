@@ -6,8 +6,7 @@ Reading a node that has no value yet raises `NotKnown`: in a plan that becomes a
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -15,6 +14,7 @@ from alora_flow.errors import RunFailed
 from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Expression
+from alora_flow.planning.describing import describe
 from alora_flow.planning.graph.nodes import NodeValue
 from alora_flow.prompts.contents import Content, Hole, KnownText, Thread, Turn
 from alora_flow.values.builtins import BUILTINS
@@ -264,47 +264,3 @@ def _data(expression: Expression, values: Values) -> Content:
     except NotKnown:
         return Hole(describe(expression))
     return KnownText(value) if isinstance(value, str) else passages(value)
-
-
-def describe(expression: Expression) -> str:
-    """A short name for a value that is not known yet; equal for equal expressions, different for different ones."""
-    match expression:
-        case NodeValue(node=node):
-            return node
-        case p.Literal(value=value):
-            return str(value)
-        case p.EnumMember(member=member):
-            return member
-        case p.Text(parts=parts):
-            return "".join(part if isinstance(part, str) else f"{{{describe(part.value)}}}" for part in parts)
-        case p.ListValue(items=items):
-            return f"[{', '.join(map(describe, items))}]"
-        case p.DocumentValue(text=text):
-            return f"document({describe(text)})"
-        case p.FieldAccess(target=target, name=name):
-            return f"{describe(target)}.{name}"
-        case p.Index(target=target, index=index):
-            return f"{describe(target)}[{describe(index)}]"
-        case p.Slice(target=target, start=start, stop=stop):
-            ends = ":".join("" if end is None else describe(end) for end in (start, stop))
-            return f"{describe(target)}[{ends}]"
-        case p.Builtin(function=function, arguments=arguments):
-            return f"{function}({', '.join(map(describe, arguments))})"
-        case p.Binary(operator=operator, left=left, right=right):
-            return f"({describe(left)} {operator} {describe(right)})"
-    inner = (describe(item) for item in _inside(expression))
-    return f"{type(expression).__name__.lower()}({', '.join(inner)})"
-
-
-def _inside(part: object) -> Iterator[Expression]:
-    """The expressions directly inside one."""
-    for item in fields(part) if isinstance(part, Expression) else ():
-        yield from _expressions(getattr(part, item.name))
-
-
-def _expressions(part: object) -> Iterator[Expression]:
-    if isinstance(part, Expression):
-        yield part
-    elif isinstance(part, tuple):
-        for item in part:
-            yield from _expressions(item)

@@ -13,9 +13,12 @@ from alora_flow.views.drawing import shorten, tidy
 SHORT = re.compile(r"[\w.\[\]]{1,12}")
 """What may stand between bars as it is; a longer name gets a letter, which a line under the table explains."""
 
+MOST_TERMS = 12
+"""Unknown lengths in one number; of a sum of more the rest is counted."""
+
 
 class Notation:
-    """Names for the holes of a plan."""
+    """Names for the holes of a plan. What has been shown is explained."""
 
     def __init__(self, plan: PrefixPlan) -> None:
         sources = list(dict.fromkeys(hole.source for hole in _holes(plan)))
@@ -23,6 +26,7 @@ class Notation:
         letters = {source: f"#{number}" for number, source in enumerate(long, start=1)}
         self._names = {source: letters.get(source, source) for source in sources}
         self._letters = letters
+        self._shown: set[str] = set()
         self._bounds = {hole.source: hole.at_most for hole in _holes(plan) if hole.at_most is not None}
 
     def show(self, amount: Amount) -> str:
@@ -41,18 +45,25 @@ class Notation:
         return "\n".join(lines)
 
     def _terms(self, amount: Amount) -> list[str]:
-        counts = [(f"{count}·" if count > 1 else "", self._names[hole.source]) for hole, count in amount.holes.items()]
-        holes = [f"{times}|{name}|" for times, name in counts]
-        return [str(amount.tokens)] * (amount.tokens > 0 or not holes) + holes
+        shown = list(amount.holes.items())
+        more = len(shown) - MOST_TERMS
+        if more > 1:
+            shown = shown[:MOST_TERMS]
+        self._shown.update(hole.source for hole, _ in shown)
+        holes = [f"{f'{count}·' if count > 1 else ''}|{self._names[hole.source]}|" for hole, count in shown]
+        terms = [str(amount.tokens)] * (amount.tokens > 0 or not holes) + holes
+        return [*terms, f"{more} more lengths"] if more > 1 else terms
 
     def explained(self) -> Iterator[str]:
         """Lines for under a table; none where every number is known."""
-        if self._names:
-            bounds = [f"|{self._names[source]}| ≤ {most}" for source, most in self._bounds.items()]
-            known = f" ({', '.join(bounds)})" if bounds else ""
-            yield f"|x| is the number of tokens of x, which is not known before the run{known}."
+        if self._shown:
+            known = {source: most for source, most in self._bounds.items() if source in self._shown}
+            bounds = [f"|{self._names[source]}| ≤ {most}" for source, most in known.items()]
+            told = f" ({', '.join(bounds)})" if bounds else ""
+            yield f"|x| is the number of tokens of x, which is not known before the run{told}."
         for source, letter in self._letters.items():
-            yield f"{letter}: {shorten(tidy(source), 72)}"
+            if source in self._shown:
+                yield f"{letter}: {shorten(tidy(source), 72)}"
 
 
 def _holes(plan: PrefixPlan) -> Iterable[Hole]:

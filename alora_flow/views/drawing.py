@@ -10,7 +10,7 @@ from typing import Any
 
 from alora_flow.frozen import dataclass
 from alora_flow.language.meaning import program as p
-from alora_flow.planning.evaluate import describe
+from alora_flow.planning.describing import describe
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node
 from alora_flow.planning.prefix.plan import PlannedCall

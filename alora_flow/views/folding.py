@@ -51,6 +51,7 @@ def _folds(graph: FlowGraph) -> Iterator[Fold]:
             loop = node_id[: match.end(1)]
             rounds[loop] = max(rounds.get(loop, 0), int(match[2]) + 1)
             at = match.end()
+    depths = _depths(graph)
     for node in graph.nodes.values():
         count = rounds.get(node.id)
         match node.operation:
@@ -60,33 +61,47 @@ def _folds(graph: FlowGraph) -> Iterator[Fold]:
                 yield Fold(node.id, "collect", f"for each of up to {count}")
             case g.Select(flow=None) if count:
                 yield Fold(node.id, "select", f"up to {count} rounds")
-            case g.Select(flow=str() as flow):
-                depth = _depth(graph, node, flow)
-                if depth > 1:
-                    yield Fold(node.id, "select", f"{flow}, up to {depth} deep")
+            case g.Select(flow=str() as flow) if depths[node.id] > 1:
+                yield Fold(node.id, "select", f"{flow}, up to {depths[node.id]} deep")
 
 
-def _depth(graph: FlowGraph, node: Node, flow: str) -> int:
-    """How often a flow stands inside itself below a node."""
-    inner = (n.id for n in graph.nodes.values() if isinstance(n.operation, g.Select) and n.operation.flow == flow)
-    below = [node_id for node_id in inner if node_id.startswith(f"{node.id}.")]
-    return 1 + max((1 + sum(one.startswith(f"{other}.") for other in below) for one in below), default=0)
+def _depths(graph: FlowGraph) -> Mapping[str, int]:
+    """For the value of each called flow: how deep that flow stands inside itself there, 1 where it does not."""
+    flows = {node.id: node.operation.flow for node in graph.nodes.values() if isinstance(node.operation, g.Select)}
+    depths = {node_id: 1 for node_id, flow in flows.items() if flow is not None}
+    for node_id in sorted(depths, key=len, reverse=True):  # what is inside has the longer id
+        outer = _around(node_id, flows)
+        if outer is not None:
+            depths[outer] = max(depths[outer], depths[node_id] + 1)
+    return depths
+
+
+def _around(node_id: str, flows: Mapping[str, str | None]) -> str | None:
+    """The nearest value of the same flow that a node is inside of."""
+    end = node_id.rfind(".")
+    while end > 0 and flows.get(node_id[:end]) != flows[node_id]:
+        end = node_id.rfind(".", 0, end)
+    return node_id[:end] if end > 0 else None
 
 
 def fold(drawing: Drawing, graph: FlowGraph) -> Drawing:
     """The drawing with a box for each outermost loop and recursion, and without merges."""
     of = folds(graph)
     names = {node_id: of[node_id].id if node_id in of else node_id for node_id in graph.nodes}
+    calls: dict[str, dict[str, None]] = {}
+    for node in graph.nodes.values():
+        if node.id in of and (called := _called(node)):
+            calls.setdefault(names[node.id], {})[called] = None
     boxes = [
-        _folded(box, of[box.id], graph) if box.id in of else box for box in drawing.boxes if names[box.id] == box.id
+        _folded(box, of[box.id], list(calls.get(box.id, ()))) if box.id in of else box
+        for box in drawing.boxes
+        if names[box.id] == box.id
     ]
-    kept = _contracted(_renamed(drawing.arrows, names), {box.id for box in boxes if box.kind == "merge"})
+    kept = _contracted(_renamed(drawing.arrows, names), [box.id for box in boxes if box.kind == "merge"])
     return replace(drawing, boxes=tuple(box for box in boxes if box.kind != "merge"), arrows=tuple(kept))
 
 
-def _folded(box: Box, fold: Fold, graph: FlowGraph) -> Box:
-    inside = (node for node in graph.nodes.values() if node.id.startswith((f"{fold.id}[", f"{fold.id}.")))
-    calls = list(dict.fromkeys(name for node in inside if (name := _called(node))))
+def _folded(box: Box, fold: Fold, calls: list[str]) -> Box:
     named = calls if len(calls) <= MOST_NAMES else [*calls[: MOST_NAMES - 1], f"{len(calls) - MOST_NAMES + 1} more"]
     what = f"{fold.bound}: {', '.join(named)}" if named else fold.bound
     return replace(box, kind="loop", detail=shorten(what, 44), whole=what)
@@ -113,11 +128,17 @@ def _renamed(arrows: Iterable[Arrow], names: Mapping[str, str]) -> list[Arrow]:
     return list(found.values())
 
 
-def _contracted(arrows: list[Arrow], hidden: set[str]) -> list[Arrow]:
-    """What leads to a hidden box leads to what comes after it."""
+def _contracted(arrows: list[Arrow], hidden: list[str]) -> list[Arrow]:
+    """What leads to a hidden box leads to what comes after it; `hidden` in the order of the graph."""
+    into: dict[str, dict[Arrow, None]] = {name: {} for name in hidden}
+    by_target: dict[str, list[Arrow]] = {}
+    for arrow in arrows:
+        by_target.setdefault(arrow.target, []).append(arrow)
+
+    def past(arrow: Arrow) -> Iterator[Arrow]:
+        found = into.get(arrow.source, {arrow: None})
+        return (replace(one, target=arrow.target) for one in found if one.source != arrow.target)
+
     for name in hidden:
-        into = [arrow for arrow in arrows if arrow.target == name]
-        out = [arrow for arrow in arrows if arrow.source == name]
-        past = [replace(one, target=other.target) for one in into for other in out if one.source != other.target]
-        arrows = [*(arrow for arrow in arrows if name not in (arrow.source, arrow.target)), *past]
-    return list(dict.fromkeys(arrows))
+        into[name] = {one: None for arrow in by_target.get(name, ()) for one in past(arrow)}
+    return list(dict.fromkeys(one for arrow in arrows if arrow.target not in into for one in past(arrow)))

@@ -15,19 +15,28 @@ ALTERNATIVES = ("merge", "select", "collect")
 MOST_NEEDS = 6
 """Of a row's sources; the rest is counted."""
 
+MOST_ROWS = 500
+"""Of a table; the rest is counted."""
+
 
 def graph_table(drawing: Drawing) -> RenderableType:
-    """The whole graph, in the order of the source."""
+    """The graph in the order of the source, as far as somebody may read it."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for column in ("node", "kind", "does", "needs"):
         table.add_column(column, overflow="fold")
     arrows: dict[str, list[Arrow]] = {}
     for arrow in drawing.arrows:
         arrows.setdefault(arrow.target, []).append(arrow)
-    for box in drawing.boxes:
+    for box in drawing.boxes[:MOST_ROWS]:
         table.add_row(*_row(box, arrows.get(box.id, [])))
     heading = [Text(drawing.signature, style="bold"), *([Text(drawing.doc, style="italic")] if drawing.doc else [])]
-    return Group(*heading, table)
+    return Group(*heading, table, *left_out(len(drawing.boxes), "nodes"))
+
+
+def left_out(count: int, what: str) -> list[Text]:
+    """How many of `count` are not shown, and where they are."""
+    more = f"… and {count - MOST_ROWS} more {what}: --json has all, 'alora-flow graph' draws loops as boxes."
+    return [Text(more, style="dim")] if count > MOST_ROWS else []
 
 
 def _row(box: Box, arrows: list[Arrow]) -> tuple[Text, ...]:

@@ -14,7 +14,7 @@ from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 from alora_flow.views.amounts import Notation, difference, least_share, saved_share
 from alora_flow.views.drawing import Drawing, extended, shorten, tidy
-from alora_flow.views.graph_text import graph_table
+from alora_flow.views.graph_text import MOST_ROWS, graph_table, left_out
 
 COLUMNS = ("call", "on thread", "reused", "to prefill", "writes ≤", "adapter")
 NUMBERS = ("reused", "to prefill", "writes ≤")
@@ -38,7 +38,7 @@ def show_plan(console: Console, drawing: Drawing, plan: PrefixPlan) -> None:
 
 def _show_calls(console: Console, plan: PrefixPlan) -> None:
     notation = Notation(plan)
-    console.print(_calls(plan, notation))
+    console.print(_calls(plan, notation), *left_out(len(plan.calls), "calls"))
     console.print(_totals(plan, notation))
     console.print()
     for line in (*_own_lines(plan), ACTIVE, *notation.explained()):
@@ -47,7 +47,7 @@ def _show_calls(console: Console, plan: PrefixPlan) -> None:
 
 def _calls(plan: PrefixPlan, notation: Notation) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=True, pad_edge=False)
-    rows = [row for call in plan.calls for row in (_row(call, notation), *_own_rows(call))]
+    rows = [row for call in plan.calls[:MOST_ROWS] for row in (_row(call, notation), *_own_rows(call))]
     totals = ("total", "", notation.stack(plan.reused), notation.stack(plan.prefilled), f"{plan.generated_at_most}", "")
     for column, (name, total) in enumerate(zip(COLUMNS, totals, strict=True)):
         width = _width([name, total, *(row[column] for row in rows)]) if name in KEPT else None

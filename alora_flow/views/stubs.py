@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from alora_flow.frozen import dataclass
 from alora_flow.language.meaning import types as t
-from alora_flow.language.meaning.program import EnumDecl, FlowDecl, Parameter, Program, RecordDecl
+from alora_flow.language.meaning.program import AliasDecl, EnumDecl, FlowDecl, Parameter, Program, RecordDecl, ToolDecl
 from alora_flow.module import Module
 from alora_flow.values.names import ENUM_MEMBERS, field_names, parameter_name, python_names
 
@@ -37,10 +37,11 @@ Named = EnumDecl | RecordDecl
 
 @dataclass(frozen=True)
 class Classes:
-    """The Python class of each enum and record, of each flow and of the module, and how types are written with them."""
+    """The Python class of each enum, record, flow and tool, and of the module; and how types are written with them."""
 
     names: Mapping[t.Type, str]
     flows: Mapping[str, str]
+    tools: Mapping[str, str]
     module: str
 
     def gives(self, type: t.Type, hidden: Collection[str] = ()) -> str:
@@ -52,25 +53,37 @@ class Classes:
         return self._written(type, hidden, True)
 
     def _written(self, type: t.Type, hidden: Collection[str], freely: bool) -> str:
+        return " | ".join(dict.fromkeys(self._each(type, hidden, freely)))
+
+    def _each(self, type: t.Type, hidden: Collection[str], freely: bool) -> Iterator[str]:
+        """What a value may be, one by one."""
         match type:
             case t.OptionalType(inner):
-                return f"{self._written(inner, hidden, freely)} | None"
+                yield from self._each(inner, hidden, freely)
+                yield "None"
             case t.UnionType(members):
-                return " | ".join(dict.fromkeys(self._written(member, hidden, freely) for member in members))
+                for member in members:
+                    yield from self._each(member, hidden, freely)
             case t.ListType(element):
                 several = "collections.abc.Sequence" if freely else _seen("list", hidden)
-                return f"{several}[{self._written(element, hidden, freely)}]"
+                yield f"{several}[{self._written(element, hidden, freely)}]"
+            case t.MapType(element):
+                several = "collections.abc.Mapping" if freely else _seen("dict", hidden)
+                yield f"{several}[{_seen('str', hidden)}, {self._written(element, hidden, freely)}]"
             case t.EnumType():
-                own = _seen(self.names[type], hidden)
-                return f"{own} | typing.Literal[{', '.join(map(repr, type.texts))}]" if freely else own
+                yield _seen(self.names[type], hidden)
+                if freely:
+                    yield f"typing.Literal[{', '.join(map(repr, type.texts))}]"
             case t.RecordType():
-                own = _seen(self.names[type], hidden)
-                return f"{own} | collections.abc.Mapping[{_seen('str', hidden)}, typing.Any]" if freely else own
+                yield _seen(self.names[type], hidden)
+                if freely:
+                    yield f"collections.abc.Mapping[{_seen('str', hidden)}, typing.Any]"
             case t.ChatType() if not freely:
-                return f"{_seen('list', hidden)}[alora_flow.ChatTurn]"
-        known = FREELY.get(type.__class__) if freely else None
-        written = known or SIMPLE.get(type.__class__, "typing.Any")
-        return re.sub(r"(?<![\w.])\w+(?![\w.])", lambda found: _seen(found[0], hidden), written)
+                yield f"{_seen('list', hidden)}[alora_flow.ChatTurn]"
+            case _:
+                known = FREELY.get(type.__class__) if freely else None
+                written = known or SIMPLE.get(type.__class__, "typing.Any")
+                yield re.sub(r"(?<![\w.])\w+(?![\w.])", lambda found: _seen(found[0], hidden), written)
 
 
 def _seen(name: str, hidden: Collection[str]) -> str:
@@ -85,10 +98,10 @@ def stub_text(module: Module) -> str:
     program = module.compilation.program
     declared = _declarations(program)
     classes = _classes(declared, module)
-    aliases = [each for each in program.aliases.values() if not each.imported]
     parts = [
         *(_declared(each, program, classes) for each in declared.values()),
-        *(f"{each.name}: typing.TypeAlias = {classes.gives(each.type)}\n" for each in aliases),
+        *(_alias(each, classes) for each in program.aliases.values() if not each.imported),
+        *(_tool(classes.tools[key], tool, classes) for key, tool in program.tools.items()),
         *(_flow(flow.declaration, flow.__doc__ or "", classes) for flow in module.flows.values()),
         _module(module, classes),
     ]
@@ -110,7 +123,8 @@ def _classes(declared: Mapping[str, Named], module: Module) -> Classes:
             plain = each.name not in taken or not each.imported
             names[each.type] = _free(each.name if plain else key.replace(".", "_"), taken)
     flows = {flow: _free(f"{_camel(flow)}Flow", taken) for flow in module.flows}
-    return Classes(names, flows, _free(f"{_camel(module.compilation.path.stem)}Module", taken))
+    tools = {key: _free(f"{_camel(key)}Tool", taken) for key in module.compilation.program.tools}
+    return Classes(names, flows, tools, _free(f"{_camel(module.compilation.path.stem)}Module", taken))
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -152,6 +166,25 @@ def _record(each: RecordDecl, name: str, doc: str, classes: Classes) -> Iterator
     more = ["**more: typing.Any"] if len(given) < len(each.type.fields) else []
     parameters = ", ".join(["self", *(["*"] if given else []), *given, *more])
     yield f"    def __init__({parameters}) -> None: ..."
+
+
+def _alias(each: AliasDecl, classes: Classes) -> str:
+    return (
+        f"{each.name}: typing.TypeAlias = {classes.gives(each.type)}\n\n_{each.name}: typing.TypeAlias = {each.name}\n"
+    )
+
+
+def _tool(name: str, tool: ToolDecl, classes: Classes) -> str:
+    """What the function of a tool must be, sync or async. What one gives that has no result is not looked at."""
+    parameters = [f"{parameter_name(each.name)}: {classes.gives(each.type)}" for each in tool.parameters]
+    result = classes.takes(tool.result)
+    result = "object" if tool.result == t.NONE else f"{result} | collections.abc.Awaitable[{result}]"
+    lines = [
+        f"class {name}(typing.Protocol):",
+        *_doc(tool.doc, "    ").splitlines(),
+        f"    def __call__({', '.join(['self', *(['*', *parameters] if parameters else [])])}) -> {result}: ...",
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _flow(flow: FlowDecl, doc: str, classes: Classes) -> str:
@@ -200,6 +233,7 @@ def _module(module: Module, classes: Classes) -> str:
         if inside and space in known:
             lines += [f"    class {known[space]}:", *(f"        {name} = _{own}" for name, own in inside)]
     lines += [f"    {known[name]} = _{own}" for name, own in _classes_in(program, "", classes)]
+    lines += [f"    {known[name]}: typing.TypeAlias = _{name}" for name in program.aliases if name in known]
     lines += [f"    {known[name]}: {own}" for name, own in classes.flows.items()]
     return "".join(f"{line}\n" for line in lines)
 

@@ -37,9 +37,13 @@ def _shown(value: object) -> str:
 
 
 def show_summary(console: Console, results: Sequence[TestResult]) -> None:
-    """`1 failed, 3 passed in 0.42 s`"""
+    """`1 failed, 2 errors, 3 passed in 0.42 s`"""
     counts = Counter(result.outcome for result in results)
-    words = [f"{counts[outcome]} {outcome}" for outcome in ("failed", "error", "passed") if counts[outcome]]
+    words = [
+        f"{counts[outcome]} {outcome}{'s' * (outcome == 'error' and counts[outcome] > 1)}"
+        for outcome in ("failed", "error", "passed")
+        if counts[outcome]
+    ]
     style = "green" if set(counts) == {"passed"} else "red" if results else "yellow"
     seconds = sum(result.seconds for result in results)
     console.print(f"\n{', '.join(words) or 'no tests ran'} in {seconds:.2f} s", style=style)

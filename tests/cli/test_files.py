@@ -47,7 +47,7 @@ def test_a_broken_file_does_not_stop_the_tests_of_the_others(folder: Path) -> No
     assert done.code == 1
     assert "a.flow E\nb/good.flow .\nc.flow E\n" in done.stdout
     assert "unknown name 'zz'" in done.stdout
-    assert "2 error, 1 passed" in done.stdout
+    assert "2 errors, 1 passed" in done.stdout
     assert 'tests="3"' in (folder / "out.xml").read_text()
 
 

@@ -13,6 +13,13 @@ from typing import NamedTuple
 FLOW_HEAD = """\
 enum Kind { red, green = "Green, it is", blue }
 record P { a: int, b: str, c: int? = none }
+record Cat { name: str, lives: int }
+type Pet = Cat | int | none
+flow small(n: int, most: int) -> int {
+  require n < most else "not small: {n}"
+  return n + 1
+}
+flow any_pet(pet: Pet) -> Pet { return pet }
 """
 PRELUDE = """\
 from dataclasses import dataclass
@@ -31,9 +38,16 @@ class P:
     b: str
     c: int | None = None
 
+@dataclass(frozen=True)
+class Cat:
+    name: str
+    lives: int
+
 def plain(x):
     if isinstance(x, Enum):
         return x.value
+    if isinstance(x, Cat):
+        return {"name": x.name, "lives": x.lives}
     if isinstance(x, P):
         return {"a": x.a, "b": x.b, "c": x.c}
     if isinstance(x, dict):
@@ -53,8 +67,25 @@ class Unmet(Exception):
 def require(condition):
     if not condition:
         raise Unmet
+
+def small(n, most):
+    if not n < most:
+        raise Unmet(f"not small: {n}")
+    return n + 1
+
+def attempt(value, other):
+    try:
+        return value()
+    except (ArithmeticError, IndexError, Unmet) as error:
+        return other(str(error))
+
+def any_pet(pet):
+    return pet
+
+def by_kind(pet, cat, whole, nothing):
+    return cat(pet) if isinstance(pet, Cat) else nothing() if pet is None else whole(pet)
 """
-TYPES = ("int", "float", "str", "bool", "list[int]", "list[str]", "int?", "P", "Kind", "map[int]")
+TYPES = ("int", "float", "str", "bool", "list[int]", "list[str]", "int?", "P", "Kind", "map[int]", "Pet")
 WORDS = (
     "",
     "a",
@@ -111,6 +142,7 @@ class _Maker:
         self.names: list[tuple[str, str]] = []  # (name, type) that may be read here
         self.functions: list[Function] = []
         self.count = 0
+        self.loops = 0  # around this place
 
     # ------------------------------------------------------------- programs
 
@@ -144,6 +176,7 @@ class _Maker:
             "P": lambda: {"a": chance.randint(-3, 3), "b": chance.choice(WORDS), "c": chance.choice([None, 7])},
             "Kind": lambda: chance.choice(["red", "Green, it is", "blue"]),
             "map[int]": lambda: {chance.choice(WORDS): chance.randint(-5, 5) for _ in range(chance.randrange(3))},
+            "Pet": lambda: chance.choice([None, 3, {"name": chance.choice(WORDS), "lives": chance.randint(0, 9)}]),
         }
         return made[type]()
 
@@ -160,7 +193,10 @@ class _Maker:
         known = list(self.names)
         for _ in range(length):
             made = self.chance.choice(
-                [self.let, self.let, self.loop, self.numbered, self.rounds, self.branch, self.choice, self.demand]
+                [
+                    *(self.let, self.let, self.loop, self.numbered, self.rounds, self.branch, self.choice),
+                    *(self.demand, self.attempt, self.attempt, self.kinds),
+                ]
             )
             for own, more in zip((flow, python), made(result), strict=True):
                 own += more
@@ -201,7 +237,10 @@ class _Maker:
         source, kept = self.value(f"list[{element}]", 2), self.chance.choice(["int", "str"])
         limit, known, item = self.chance.randint(1, 4), list(self.names), self.fresh()
         self.names.append((item, element))
-        flow, python = self.let(result)
+        inside = [self.let, self.attempt] if self.loops > 1 else [self.let, self.attempt, self.loop, self.rounds]
+        self.loops += 1
+        flow, python = self.chance.choice(inside)("")
+        self.loops -= 1
         value, condition = self.value(kept, 2), self.value("bool", 2)
         self.names = known
         each = self.fresh()
@@ -228,7 +267,9 @@ class _Maker:
         first, last = self.value(type, 2), self.value(type, 2)
         state, name, each = self.fresh(), self.fresh(), self.fresh()
         self.names.append((state, type))
-        flow, python = self.let(result)
+        self.loops += 1
+        flow, python = self.chance.choice([self.let, self.loop, self.attempt] if self.loops < 2 else [self.let])("")
+        self.loops -= 1
         value, condition, following = self.value(type, 2), self.value("bool", 2), self.value(type, 2)
         self.names = [*known, (name, type)]
         initial = f"start{state}"
@@ -287,6 +328,67 @@ class _Maker:
             flow.append("    else => { }")
         return [*flow, "}"], python
 
+    def kinds(self, result: str) -> tuple[list[str], list[str]]:
+        """`match` over a union, of which one arm returns and the others go on."""
+        name, inner, subject, known = self.fresh(), self.fresh(), self.value("Pet", 1), list(self.names)
+        tests = {"Cat": "isinstance({0}, Cat)", "int": "isinstance({0}, int)", "none": "{0} is None"}
+        flow, python = [f"let {name}: Pet = {subject.flow}"], [f"{name} = {subject.python}"]
+        kind = self.chance.choice(list(tests))
+        self.names += [(inner, "int")] if kind == "int" else []
+        body = self.body(result, self.chance.randrange(2))
+        self.names = known
+        bound = f"{kind} as {inner}" if kind == "int" else kind
+        if self.chance.random() < 0.5 and kind != "int":
+            return (
+                [*flow, f"if {name} is {kind} {{", *_indented(body[0]), "}"],
+                [*python, f"if {tests[kind].format(name)}:", *_indented(body[1])],
+            )
+        return (
+            [
+                *flow,
+                f"match {name} {{",
+                f"    {bound} => {{",
+                *_indented(_indented(body[0])),
+                "    }",
+                "    else => {}",
+                "}",
+            ],
+            [*python, f"if {tests[kind].format(name)}:", f"    {inner} = {name}", *_indented(body[1])],
+        )
+
+    def attempt(self, result: str) -> tuple[list[str], list[str]]:
+        """A value that may fail, with another one in its place or, outside of loops, a return."""
+        one, two = self.value("int", 0), self.value("int", 0)
+        type, value = self.chance.choice(
+            [
+                ("int", Pair(f"small(n: {one.flow}, most: {two.flow})", f"small({one.python}, {two.python})")),
+                ("int", Pair(f"({one.flow} % {two.flow})", f"({one.python} % {two.python})")),
+                ("float", Pair(f"({one.flow} / {two.flow})", f"({one.python} / {two.python})")),
+                ("int", self.both(("list[int]",), 0, f"({{0}})[{self.chance.choice([0, 1, 3, -1, -3])}]")),
+            ]
+        )
+        name, why = self.fresh(), self.fresh()
+        known = list(self.names)
+        self.names += [(why, "str")] if value.flow.startswith("small") else []
+        head = f"let {name}: {type} = {value.flow} else{f' as {why}' if self.names != known else ''} {{"
+        if result and self.chance.random() < 0.3:
+            flow, python = self.body(result, 0)
+            self.names = [*known, (name, type)]
+            failed = "(ArithmeticError, IndexError, Unmet)"
+            return (
+                [head, *_indented(flow), "}"],
+                [
+                    *("try:", f"    {name} = {value.python}", f"except {failed} as error:", f"    {why} = str(error)"),
+                    *_indented(python),
+                ],
+            )
+        other = self.value(type, 2)
+        self.names = [*known, (name, type)]
+        return (
+            [f"{head} {other.flow} }}"],
+            [f"{name} = attempt(lambda: {value.python}, lambda {why}: {other.python})"],
+        )
+
     def demand(self, result: str) -> tuple[list[str], list[str]]:
         holds = self.value("bool", 1)
         return [f'require {holds.flow} or {len(self.names)} > 0 else "no"'], [f"require({holds.python} or True)"]
@@ -324,6 +426,9 @@ class _Maker:
             "bool": lambda: chance.choice([Pair("true", "True"), Pair("false", "False")]),
             "int?": lambda: chance.choice([Pair("none", "None"), Pair("4", "4")]),
             "P": lambda: Pair('P(a: 1, b: "b")', 'P(1, "b")'),
+            "Pet": lambda: chance.choice(
+                [Pair("none", "None"), Pair("7", "7"), Pair('Cat(name: "Tom", lives: 9)', 'Cat("Tom", 9)')]
+            ),
             "map[int]": lambda: chance.choice(
                 [Pair("map(a: 1, b: -2)", "{'a': 1, 'b': -2}"), Pair("map(c: 3)", "{'c': 3}")]
             ),
@@ -342,6 +447,7 @@ class _Maker:
                 self.element,
                 self.field,
                 self.given,
+                self.pet,
             ],
             "float": [self.quotient, self.as_float, self.average, self.floating],
             "str": [self.text, self.joined, self.changed, self.cut, self.named, self.shown],
@@ -356,6 +462,7 @@ class _Maker:
                 lambda depth: self.literal("int?"),
             ],
             "P": [self.record],
+            "Pet": [self.cat, lambda depth: self.value("int", depth), lambda depth: self.literal("Pet")],
             "Kind": [lambda depth: self.literal("Kind")],
         }
         found: list[Callable[[int], Pair]] = made[type]
@@ -519,6 +626,9 @@ class _Maker:
             (("bool", "bool"), "any([{0}, {1}])", None),
             (("bool", "bool"), "all([{0}, {1}])", None),
             (("P", "P"), "({0} == {1})", None),
+            (("Pet", "Pet"), "(any_pet({0}) == {1})", None),
+            (("Pet",), "(any_pet({0}) is Cat)", "isinstance(any_pet({0}), Cat)"),
+            (("Pet",), "(any_pet({0}) is not none)", "(any_pet({0}) is not None)"),
             (("Kind", "Kind"), "({0} != {1})", None),
             (("list[int]", "list[int]"), "({0} == {1})", None),
         )
@@ -555,3 +665,18 @@ class _Maker:
 
     def record(self, depth: int) -> Pair:
         return self.both(("int", "str", "int?"), depth, "P(a: {0}, b: {1}, c: {2})", "P({0}, {1}, {2})")
+
+    def cat(self, depth: int) -> Pair:
+        return self.both(("str", "int"), depth, "Cat(name: {0}, lives: {1})", "Cat({0}, {1})")
+
+    def pet(self, depth: int) -> Pair:
+        """A number by `match` over a union."""
+        subject, inner = self.value("Pet", depth), self.fresh()
+        other, more = self.value("int", depth), self.value("int", depth)
+        cat = self.chance.choice([f"{inner}.lives", f"len({inner}.name)"])
+        return Pair(
+            f"(match any_pet({subject.flow}) {{ Cat as {inner} => {{ {cat} }} "
+            f"int as {inner} => {{ {inner} + {more.flow} }} none => {{ {other.flow} }} }})",
+            f"by_kind({subject.python}, lambda {inner}: {cat}, lambda {inner}: {inner} + {more.python}, "
+            f"lambda: {other.python})",
+        )

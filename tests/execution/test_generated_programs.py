@@ -31,6 +31,8 @@ def by_python(made: Program) -> Any:
 
 
 def _as(names: dict[str, Any], type: str, value: Any) -> Any:
+    if type == "Pet" and isinstance(value, dict):
+        return names["Cat"](**value)
     return names["P"](**value) if type == "P" else names["Kind"](value) if type == "Kind" else value
 
 

@@ -1,10 +1,13 @@
 """One syntax error hides no error of other statements, and makes none: right programs, broken at one place."""
 
 import random
+import re
 from pathlib import Path
 
-from alora_flow.language import Source, check
-from alora_flow.language.syntax.scan import scan
+import pytest
+
+from alora_flow.language import Diagnostic, Source, check
+from alora_flow.language.syntax.scan import Scanned, scan
 from tests.language.cases import CASES, programs
 
 FLOWS = [*programs("valid"), *sorted((CASES.parent.parent / "flows").glob("*.flow"))]
@@ -42,9 +45,53 @@ MORE = (
 def mutated(path: Path, chance: random.Random) -> str:
     """A program with a token more, less, twice, or in place of another."""
     text = path.read_text()
-    token = chance.choice([token for token in scan(text) if token.kind != "comment"])
+    return _mutated(text, [token for token in scan(text) if token.kind != "comment"], chance)
+
+
+def _mutated(text: str, tokens: list[Scanned], chance: random.Random) -> str:
+    token = chance.choice(tokens)
     before, after, stray = text[: token.start], text[token.end :], chance.choice(MORE)
     return before + chance.choice([token.text + stray, "", f"{token.text} {token.text}", stray]) + after
+
+
+def errors(path: Path, text: str) -> list[Diagnostic]:
+    return [item for item in check(Source(str(path), text))[1] if item.severity == "error"]
+
+
+STATEMENT = re.compile(r"^ +(?=(?:let|thread|return|if|require) )", re.MULTILINE)
+
+
+def beside_another(path: Path, statement: str, chance: random.Random) -> str | None:
+    """A program with this statement in a flow or test, and a fault in another statement of the same one."""
+    text = path.read_text()
+    places = [place for place in STATEMENT.finditer(text) if text[: place.start()].count('"""') % 2 == 0]
+    if not places:
+        return None
+    place = chance.choice(places)
+    text = f"{text[: place.end()]}{statement}\n{text[place.start() :]}"
+    if len(errors(path, text)) != 1:
+        return None
+    end = place.end() + len(statement)
+    first = max(text.rfind("\nflow ", 0, end), text.rfind("\ntest ", 0, end))
+    last = text.find("\n}", end)
+    tokens = [token for token in scan(text[:last]) if token.kind != "comment" and token.start > first]
+    return _mutated(text, [token for token in tokens if not place.start() - 3 <= token.start <= end + 3], chance)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "least"), [('let zz = 1 + "a"', "E0402", 50), ("let zz = yy", "E0302", 38)]
+)
+def test_a_syntax_error_hides_few_errors_of_the_same_declaration(statement: str, code: str, least: int) -> None:
+    chance = random.Random(3)
+    told = made = 0
+    while made < 60:
+        path = chance.choice(FLOWS)
+        text = beside_another(path, statement, chance)
+        found = errors(path, text) if text else []
+        if any(item.code.startswith("E01") for item in found):
+            made += 1
+            told += any(item.code == code and "zz" in item.span.source.line(item.span.line) for item in found)
+    assert told >= least
 
 
 def test_hardly_any_fault_is_told_twice() -> None:
@@ -52,7 +99,7 @@ def test_hardly_any_fault_is_told_twice() -> None:
     twice = 0
     for _ in range(200):
         path = chance.choice(FLOWS)
-        found = [item for item in check(Source(str(path), mutated(path, chance)))[1] if item.severity == "error"]
+        found = errors(path, mutated(path, chance))
         twice += any(item.code.startswith("E01") for item in found) and len(found) > 1
     assert twice <= 4
 

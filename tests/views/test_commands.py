@@ -15,6 +15,7 @@ from alora_flow.cli import plan as plan_command
 from alora_flow.cli.files import find_flow_file
 from alora_flow.cli.options import read_inputs
 from alora_flow.errors import BadInput
+from alora_flow.planning.compilation import Compilation
 from tests.tiny import write_model_folder
 from tests.views.example import FLOW
 
@@ -174,3 +175,33 @@ def test_a_graph_imports_neither_torch_nor_transformers_nor_a_tool(tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout == "[]\n"
     assert (tmp_path / "x.svg").stat().st_size > 1000
+
+
+FREE = """
+enum Answer { yes = "Yes, it is", no }
+flow main(note: str?, count: int | str, answer: Answer?, only: Answer = no) -> str {
+  return "{note ?? "nothing"} {count} {answer} {only}"
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("note=hi", "hi"),
+        ("note=5", "5"),
+        ("note=null", None),
+        ('note="quoted"', "quoted"),
+        ("count=5", 5),
+        ("count=five", "five"),
+        ("answer=yes", "Yes, it is"),
+        ("answer=Yes, it is", "Yes, it is"),
+        ("answer=null", None),
+        ("only=yes", "Yes, it is"),
+        ("only=maybe", "maybe"),
+    ],
+)
+def test_text_is_taken_as_what_it_may_be(given: str, read: object, tmp_path: Path) -> None:
+    (tmp_path / "free.flow").write_text(FREE)
+    flow = Compilation(tmp_path / "free.flow").flow("main")
+    assert read_inputs(flow, (given,), None) == {given.partition("=")[0]: read}

@@ -9,7 +9,7 @@ import pytest
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.drawing import Arrow, Drawing
 from alora_flow.views.svg import to_svg
-from alora_flow.views.table import Subject
+from alora_flow.views.table import VIEWS, Subject
 from tests.command import warm
 
 HEAD = 'model base = "mini"\nintrinsic safe() -> bool from "safety"\n'
@@ -113,3 +113,30 @@ def test_show_says_what_there_is_not(tmp_path: Path) -> None:
     for stage in ("tokens", "tree", "program"):
         wrong = warm("show", stage, "wrong.flow", cwd=tmp_path)
         assert (wrong.code, "error[E0101]" in wrong.stderr) == (1, True)
+
+
+def test_a_recursion_of_many_nodes_is_drawn_and_listed_in_short(tmp_path: Path) -> None:
+    """fib(12): 8191 calls in 24,570 nodes. The picture has a box for each of its two calls, the list 500 rows."""
+    fib = """
+flow main(n: int[0..12]) -> int max_depth 12 {
+  if n < 2 { return len((generate(max_tokens: 4) on user("{n}")).text) }
+  return main(clamp(n - 1, 0, 12)) + main(clamp(n - 2, 0, 12))
+}
+"""
+    drawn = picture(tmp_path, fib)
+    assert [box.detail for box in drawn.boxes if box.kind == "loop"] == ["main, up to 11 deep: generate"] * 2
+    compilation = Compilation(tmp_path / "case.flow")
+    text = VIEWS["plan", "text"](Subject(compilation, compilation.flow("main")))
+    assert "more nodes: --json has all" in text
+    assert "more calls: --json has all" in text
+    assert text.count("\n") < 6000
+
+
+def test_ways_that_meet_again_and_again_are_drawn_through(tmp_path: Path) -> None:
+    """Each merge is hidden; what leads to one leads to all that comes after it."""
+    ways = "".join(f"  if x > {n} {{ if x > {n + 1} {{ return {n} }} }}\n" for n in range(4))
+    drawn = picture(tmp_path, f"flow main(x: int) -> int {{\n{ways}  return 9\n}}")
+    assert not [box for box in drawn.boxes if box.kind == "merge"]
+    ids = {box.id for box in drawn.boxes}
+    assert {arrow.source for arrow in drawn.arrows} | {arrow.target for arrow in drawn.arrows} <= ids
+    assert len(set(drawn.arrows)) == len(drawn.arrows)

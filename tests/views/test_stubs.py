@@ -44,6 +44,8 @@ record Answer {
 }
 record Any { list: list[Answer], typed: inner.Answer, inner: inner.Stage? }
 type Outcome = Answer | inner.Answer
+tool search(q: str, stage: Stage = input, class: int = 1) -> list[document] = python "kb:search"
+tool note(a: Outcome) = python "kb:note"
 
 flow main(q: str, docs: list[document], history: chat, answer: Answer?, p: int?, stage: Stage = input) -> Outcome {
   return answer ?? Answer(stage: stage, str: len(docs) + len(history) + len(q), json: if p is none { 0 } else { 1 })
@@ -55,6 +57,7 @@ flow run(x: int) -> int { return x }
 INNER = """
 enum Stage { first_one }
 record Answer { stage: Stage = first_one }
+tool pick(stage: Stage) -> Stage = python "kb:pick"
 flow sub() -> Answer { return Answer() }
 """
 
@@ -63,7 +66,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 import alora_flow
 if TYPE_CHECKING:
-    from sample_flow import Answer, Outcome, SampleModule, Stage
+    from sample_flow import Answer, InnerPickTool, NoteTool, Outcome, SampleModule, SearchTool, Stage
 
 module = cast("SampleModule", alora_flow.load("sample.flow", backend="echo"))
 answer = module.Answer(stage="at the end", str=3, json=4, notes=["a"])
@@ -78,6 +81,24 @@ if isinstance(value, module.Answer):
 else:
     reveal_type(value.stage)  # inner_Stage
 outcome: "Outcome" = value
+if not isinstance(answer, module.Outcome):
+    answer.nothing
+def search(q: str, stage: "Stage", class_: int) -> list[dict[str, str]]:
+    return [{"text": q}]
+async def search_later(q: str, stage: "Stage", class_: int) -> list[alora_flow.Document]:
+    return []
+def note(a: "Outcome") -> None: ...
+def wrong(q: int, stage: "Stage", class_: int) -> list[dict[str, str]]:
+    return []
+def pick(stage: str) -> "Stage":
+    return module.Stage.title
+one: "SearchTool" = search
+two: "SearchTool" = search_later
+three: "SearchTool" = wrong  # error: assignment
+four: "SearchTool" = note  # error: assignment
+five: "NoteTool" = note
+six: "InnerPickTool" = pick  # error: assignment
+other = cast("SampleModule", alora_flow.load("sample.flow", backend="echo", tools={"search": one, "note": five}))
 module.main(q="a", docs=[], history=[], stage=module.Stage.title)
 module.main(q=1, docs=[], history=[])  # error: arg-type
 module.main(q="a", docs=[], history=[], stage="outpt")  # error: arg-type

@@ -165,6 +165,8 @@ def _unknown(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
     if binding is not None:
         note = Note(f"'{name}' is bound here", binding.span)
         checker.unit.used_ids.add(binding.id)
+        if binding.type == ERROR:
+            return ignored(checker, node)
         message = f"'{name}' is a value of type {binding.type} and cannot be called"
         hidden = name in checker.unit.declared or name in FUNCTIONS or name in OWN_NAMES
         help = "it hides what is called so elsewhere: choose another name for it" if hidden else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -30,9 +29,6 @@ ENDS = frozenset(("E0601", "E0604", "E0606"))
 """What is said of a block that does not end as it should."""
 UNKNOWN = frozenset(("E0301", "E0302"))
 """What is said of a name that nothing declares."""
-DECLARED = re.compile(
-    r'(model|enum|record|type|const|intrinsic|tool|flow)\s+[^\W\d]\w*\s*[{(=:]|import\s.*\bas\s+\w+|test\s+"'
-)
 
 
 def collect(unit: Unit) -> None:
@@ -53,7 +49,7 @@ def collect(unit: Unit) -> None:
             unit.declared[name] = node
     open_gaps = _open_gaps(unit)
     unit.unsure = frozenset(word for gap in open_gaps for word in words(gap.span))
-    unit.report.ignored = frozenset() if _all_named(open_gaps) else UNKNOWN
+    unit.report.ignored = UNKNOWN if any(gap.torn or gap.nameless for gap in open_gaps) else frozenset()
     _only_one_model(unit)
 
 
@@ -61,11 +57,6 @@ def _open_gaps(unit: Unit) -> list[Gap]:
     """Those that do not belong to a declaration, or begin one."""
     spans = [node.span for node in unit.file.declarations]
     return [gap for gap in unit.gaps if not any(span.start < gap.span.start < span.end for span in spans)]
-
-
-def _all_named(gaps: Iterable[Gap]) -> bool:
-    """Does each declaration that was left out say what it declares?"""
-    return all(DECLARED.match(gap.span.text) and not gap.torn for gap in gaps)
 
 
 def _only_one_model(unit: Unit) -> None:
@@ -100,6 +91,17 @@ def elaborate(unit: Unit) -> None:
         if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.FlowDef):
             unit.symbols[name] = _flow_body(unit, node, symbol)
     unit.tests += [_test(unit, node) for node in unit.file.declarations if isinstance(node, nodes.Test)]
+    _forget_torn_heads(unit)
+
+
+def _forget_torn_heads(unit: Unit) -> None:
+    """Of a declaration whose head lost something, only the syntax error is said; of a flow, its body's errors too."""
+    bodies = (nodes.FlowDef, nodes.Test)
+    for node in unit.file.declarations if unit.gaps else ():
+        end = node.body.span.start if isinstance(node, bodies) else node.span.end
+        head = Span(node.span.source, node.span.start, end)
+        if any(head.start <= gap.span.start < head.end for gap in unit.gaps):
+            unit.report.found = [item for item in unit.report.found if not head.start <= item.span.start < head.end]
 
 
 def _report_cycle(unit: Unit, chain: list[nodes.Declaration]) -> None:
@@ -295,7 +297,7 @@ def _limits(unit: Unit, node: nodes.Budget) -> tuple[program.Limit, ...]:
 
 
 def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> program.FlowDecl:
-    scope = Scope(unit, owner=flow.key, unsure=_words(unit, node))
+    scope = Scope(unit, owner=flow.key, unsure=_words(unit, node), doubted=_words(unit, node, TESTS))
     unit.used_in_body.clear()
     for parameter in flow.parameters:
         scope.hide(parameter.name, parameter.binding.span)
@@ -309,24 +311,37 @@ def _flow_body(unit: Unit, node: nodes.FlowDef, flow: program.FlowDecl) -> progr
     return replace(flow, body=body)
 
 
-def _words(unit: Unit, node: nodes.Declaration) -> frozenset[str]:
-    return frozenset(word for gap in unit.gaps_in(node.span) for word in words(gap.doubtful))
+TESTS = frozenset(("if", "else", "match", "require", "is", "for", "repeat", "and"))
+"""What a statement says that finds out more of a value, or binds names in a block."""
+
+
+def _words(unit: Unit, node: nodes.Declaration, among: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Those of statements that were cut out; of those that have one of these words, where some are given."""
+    gaps = [words(gap.doubtful) for gap in unit.gaps_in(node.span) if not gap.is_bracket]
+    return frozenset(word for gap in gaps if not among or gap & among for word in gap)
+
+
+def _members(unit: Unit) -> frozenset[str]:
+    enums = [node for node in unit.file.declarations if isinstance(node, nodes.Enum)]
+    return frozenset(member.name.text for enum in enums for member in enum.members)
 
 
 def _body(scope: Scope, node: nodes.FlowDef | nodes.Test, frame: Frame) -> Checked:
     """The statements of a flow or a test. Where some are left out, nothing is said of what they may have ended."""
     gaps = scope.unit.gaps_in(node.span)
-    if any(gap.torn for gap in gaps):
-        return (), True
+    unsure = UNKNOWN if any(gap.torn or gap.nameless for gap in gaps) else frozenset()
     scope.unit.used_in_body.clear()
-    with scope.unit.report.without(ENDS | UNKNOWN if gaps else frozenset()):
+    with scope.unit.report.without(ENDS | unsure if gaps else frozenset()):
         return block(reader(scope), node.body, frame)
 
 
 def _test(unit: Unit, node: nodes.Test) -> program.TestDecl:
-    if not any(gap.span.start == node.span.start for gap in unit.gaps):
+    unsure = _words(unit, node)
+    if any(gap.span.start == node.span.start for gap in unit.gaps):  # a flow whose head is cut: its types are not known
+        unsure |= _members(unit)
+    else:
         _plain(unit, node.title, "the title of a test")
-    body, _ = _body(Scope(unit, in_test=True, unsure=_words(unit, node)), node, Frame("test"))
+    body, _ = _body(Scope(unit, in_test=True, unsure=unsure, doubted=_words(unit, node, TESTS)), node, Frame("test"))
     title = node.title.text
     return program.TestDecl(f"{unit.prefix}{title}", title, node.doc, node.title.span, body)
 

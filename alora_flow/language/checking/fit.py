@@ -53,9 +53,14 @@ def described(value: Expression) -> str:
         return str(value.value)
     if isinstance(value, Text) and value.constant is not None and len(value.constant) <= 20:
         return f"the string {value.span.text}"
-    if isinstance(value.type, (IntType, FloatType)) and value.type.low == value.type.high is not None:
-        return str(value.type.low)
-    return str(value.type)
+    return shown(value.type)
+
+
+def shown(type: Type) -> str:
+    """A type; of a range of one number, the number."""
+    if isinstance(type, (IntType, FloatType)) and type.low == type.high is not None:
+        return str(type.low)
+    return str(type)
 
 
 def conversion(given: Type, wanted: Type) -> str | None:

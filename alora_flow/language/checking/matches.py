@@ -6,7 +6,7 @@ from typing import Any
 
 from alora_flow.frozen import dataclass
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import described
+from alora_flow.language.checking.fit import described, shown
 from alora_flow.language.checking.types import TYPE_NAMES, find_symbol, is_silent, resolve, written
 from alora_flow.language.meaning.operators import overlapping
 from alora_flow.language.meaning.program import (
@@ -80,7 +80,7 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
                 left = _without(checker, left, pattern, seen, subject.type)
         _report_unreached(checker, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
         cases.append(MatchCase(tuple(patterns), _type(patterns, subject.type)))
-    if left and subject.type != ERROR and not open_end:
+    if left and subject.type != ERROR and not open_end and not checker.unit.gaps_in(node.span):
         _report_missing(checker, node, left)
     return cases
 
@@ -121,7 +121,7 @@ def _pattern(checker: Checker, node: nodes.TypePattern | nodes.ValuePattern, sub
     if type == ERROR or subject == ERROR:
         return None
     if not any(may_be(part, type) for part in alternatives(subject)):
-        checker.report.add("E0405", f"{subject} is never {type}", node.span)
+        checker.report.add("E0405", f"{shown(subject)} is never {type}", node.span)
         return None
     return TypePattern(type, node.span)
 
@@ -160,7 +160,7 @@ def _value_pattern(checker: Checker, node: nodes.ValuePattern, subject: Type) ->
     if ERROR in (found.type, subject):
         return None
     if not overlapping(found.type, subject):
-        checker.report.add("E0401", f"{subject} is never {described(found)}", node.span)
+        checker.report.add("E0401", f"{shown(subject)} is never {described(found)}", node.span)
         return None
     return ValuePattern(found)
 

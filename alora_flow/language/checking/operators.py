@@ -178,11 +178,11 @@ def is_test(checker: Checker, node: nodes.IsTest) -> Expression:
     inside = [may_be(part, tested) for part in parts]
     if not any(inside):
         always = "always" if node.negated else "never"
-        message = f"this is {always} so: {operand.type} is never {tested}"
+        message = f"this is {always} so: {described(operand)} is never {tested}"
         checker.report.add("E0405", message, node.span, _declared_at(operand))
     elif all(assignable(part, tested) for part in parts):
         always = "never" if node.negated else "always"
-        message = f"this is {always} so: {operand.type} is always {tested}"
+        message = f"this is {always} so: {described(operand)} is always {tested}"
         checker.report.add("E0405", message, node.span, _declared_at(operand))
     return IsTest(BOOL, node.span, operand, tested, node.negated)
 

@@ -117,9 +117,15 @@ class Unit:
     def gaps_in(self, span: Span) -> tuple[Gap, ...]:
         return tuple(gap for gap in self.gaps if gap.doubtful.start < span.end and span.start < gap.doubtful.end)
 
-    def is_doubtful(self, span: Span) -> bool:
-        """Is this the statement before a gap, perhaps torn off from it?"""
-        return any(gap.doubtful.start <= span.start and span.end <= gap.span.start for gap in self.gaps)
+    def is_doubtful(self, statement: nodes.Statement) -> bool:
+        """Is a bracket of it wrong, or is it the statement before a gap, perhaps torn off from it?"""
+        span = statement.span
+        return any(
+            gap.doubtful.start <= span.start
+            and (span.end <= gap.span.start or (gap.is_bracket and not isinstance(statement, nodes.If | nodes.Match)))
+            and span.start < gap.doubtful.end
+            for gap in self.gaps
+        )
 
     def binding(self, name: nodes.Identifier, kind: BindingKind, type: Type, counted: bool = False) -> Binding:
         """`counted` when it is worth a warning that nothing uses it."""
@@ -133,7 +139,8 @@ class Scope:
     """The names bound at a place, inner ones first; `narrowed` holds what tests have found out about values.
 
     `on_trial` while a loop's body is read ahead: loops inside it are not read ahead again.
-    `unsure` are names that a syntax error may have bound: what is known of them is not said.
+    `unsure` are names that a syntax error may have bound: that they are not known is not said. `doubted` are those
+    that it may have tested: of which type they are is not said.
     `owner` is the key of the flow around, empty in a test or an intrinsic.
     """
 
@@ -146,9 +153,10 @@ class Scope:
     in_value: bool = False
     on_trial: bool = False
     unsure: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
 
     def child(self, known: Mapping[Path, Type] | None = None) -> Scope:
-        flags = (self.owner, self.in_test, self.in_value, self.on_trial, self.unsure)
+        flags = (self.owner, self.in_test, self.in_value, self.on_trial, self.unsure, self.doubted)
         return Scope(self.unit, self, {}, dict(known or {}), *flags)
 
     def find(self, name: str) -> Binding | None:
@@ -202,7 +210,7 @@ class Scope:
 
     def adopt(self, binding: Binding) -> None:
         """A parameter, or `it`."""
-        self.bound[binding.name] = replace(binding, type=ERROR) if binding.name in self.unsure else binding
+        self.bound[binding.name] = replace(binding, type=ERROR) if binding.name in self.doubted else binding
 
     def is_unsure(self, name: str) -> bool:
         """May it have been bound or declared where the text is wrong?"""

@@ -47,7 +47,7 @@ def block(checker: Checker, node: nodes.Block, frame: Frame) -> Checked:
             checker.report.add("W0802", "this is never reached", item.span, "leave it out")
             reached = len(checker.unit.bindings)
         last = position == len(node.statements) - 1
-        with checker.report.quiet() if checker.unit.is_doubtful(item.span) else nullcontext():
+        with checker.report.quiet() if checker.unit.is_doubtful(item) else nullcontext():
             statement, ends = _statement(checker, item, frame, last)
         ended = ended or ends
         found.append(statement)
@@ -210,6 +210,8 @@ def _repeat(checker: Checker, node: nodes.Repeat, frame: Frame) -> program.Repea
 
 def _state_type(checker: Checker, node: nodes.Repeat, item: nodes.State, initial: program.Expression) -> Type:
     """What a state may hold: the type of its first value without range; of `[]` and `none`, what `next` gives."""
+    if checker.unit.gaps_in(node.body.span):
+        return ERROR
     type = widened(initial.type)
     unsettled = isinstance(type, ReplyType) or type in (NONE, ListType(NEVER))
     if unsettled and not checker.scope.on_trial:

@@ -36,7 +36,10 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (rf"^\s*(flow|tool|intrinsic) .*\([^)]*\b{_WORD}\s*¦[,)]", "a parameter is written 'name: type'"),
     (rf"^\s*(flow|tool|intrinsic) .*[(,]\s*{_WORD} ¦{_WORD}", "a parameter is written 'name: type'"),
     (r"^\s*¦@", "nothing is decorated; a tool is declared with 'tool name(…) -> type = python \"module:function\"'"),
-    (r"^\s*type \w+ ¦\{|^\s*type \w+ = ¦\{|^\s*¦(interface|dataclass|schema)\b", "write 'record name { … }'"),
+    (
+        r"^\s*type \w+ ¦\{|^\s*type \w+ = (record |struct )?¦\{|^\s*¦(interface|dataclass|schema)\b",
+        "write 'record name { … }'",
+    ),
     (r"^\s*type \w+ = (enum ¦|¦[\"'])|^\s*enum (\w+ ?¦[=(]|class ¦)", "write 'enum name { one, two }'"),
     (r"^\s*¦union\b", "write 'type name = A | B'"),
     (r"\benum\b[^{]*\{.*¦\"", "members are names; what stands for one as data follows it: 'yes = \"Yes\"'"),

@@ -24,11 +24,12 @@ from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.builder import TreeBuilder
 from alora_flow.language.syntax.depth import too_deep
 from alora_flow.language.syntax.problems import Problem, explain
-from alora_flow.language.syntax.recovery import Cut, cut_fault
+from alora_flow.language.syntax.recovery import Cut, cuts
 from alora_flow.language.syntax.scan import Comment, comments, docs_by_line, file_doc
 from alora_flow.language.syntax.strings import HoleText
 
 MOST_ERRORS = 50
+NEXT_LINE = re.compile(r"\n\s*\S")
 WORD = re.compile(r"[^\W\d]\w*")
 
 _builder = TreeBuilder()
@@ -39,11 +40,14 @@ class Gap:
     """A place of the text where a faulty statement was left out; `torn` where blocks around it are a guess.
 
     `doubtful` begins with the statement before, where that may have been meant to go on.
+    `nameless` where a name is missing that would have been bound or declared. `is_bracket` where the statement stays.
     """
 
     span: Span
     doubtful: Span
     torn: bool
+    nameless: bool
+    is_bracket: bool
 
 
 def words(span: Span) -> frozenset[str]:
@@ -63,32 +67,38 @@ class Parsed:
 
 
 def parse(source: Source) -> Parsed:
-    """Reads a file; after an error the faulty statement is blanked and the rest is read again."""
+    """Reads a file; after an error the faulty place is blanked and the rest is read again."""
     found = comments(source)
-    file, wrong, cuts, text = None, [], [], source.text
+    docs = docs_by_line(found)
+    wrong: list[Diagnostic] = []
+    made: list[Cut] = []
+    attempt, text = _attempt(source, source.text, docs), source.text
     for _ in range(MOST_ERRORS):
-        attempt = _attempt(source, text, docs_by_line(found))
         wrong += attempt.wrong
-        if attempt.problem is not None and not _swallowed(attempt.problem, wrong):
+        if attempt.problem is None:
+            break
+        if not _swallowed(attempt.problem, wrong):
             wrong.append(attempt.problem.diagnostic)
-        if attempt.file is not None:
-            file = replace(attempt.file, doc=file_doc(source, found))
+        for cut in cuts(text, attempt.problem):
+            rest = cut.rest(cut.of(text))
+            following = _attempt(source, rest, docs)
+            if not cut.is_bracket or following.is_beyond(NEXT_LINE.search(text, attempt.problem.faulty)):
+                break
+        else:
             break
-        cut = attempt.cut(text)
-        if cut is None or cut.of(text) == text:
-            break
-        cuts.append(cut)
-        text = cut.rest(cut.of(text))
-    sound = _without(source, cuts) if file and cuts else file
+        made.append(cut)
+        attempt, text = following, rest
+    file = attempt.file and replace(attempt.file, doc=file_doc(source, found))
+    sound = _without(source, made) if file and made else file
     if sound and (deep := too_deep(sound)):
         wrong, sound = wrong or deep, None
-    gaps = tuple(_gap(source, cut) for cut in cuts)
+    gaps = tuple(_gap(source, cut) for cut in made)
     return Parsed(None if wrong else file, found, in_order(wrong), sound, gaps)
 
 
 def _gap(source: Source, cut: Cut) -> Gap:
     start = cut.start if cut.doubtful is None else cut.doubtful
-    return Gap(source.span(cut.start, cut.end), source.span(start, cut.end), cut.torn)
+    return Gap(source.span(cut.start, cut.end), source.span(start, cut.end), cut.torn, cut.nameless, cut.is_bracket)
 
 
 def _without(source: Source, cuts: list[Cut]) -> nodes.File | None:
@@ -101,7 +111,7 @@ def _without(source: Source, cuts: list[Cut]) -> nodes.File | None:
 
 def _swallowed(problem: Problem, wrong: list[Diagnostic]) -> bool:
     """A string that is not closed may have taken the bracket along that is missed now."""
-    return problem.closer is not None and any(item.code == "E0102" for item in wrong)
+    return bool(problem.closers) and any(item.code == "E0102" for item in wrong)
 
 
 def parse_file(source: Source) -> nodes.File:
@@ -117,9 +127,9 @@ class _Attempt:
     wrong: list[Diagnostic]
     problem: Problem | None = None
 
-    def cut(self, text: str) -> Cut | None:
-        assert self.problem is not None
-        return cut_fault(text, self.problem)
+    def is_beyond(self, line: re.Match[str] | None) -> bool:
+        """Is what stands before the line right, and may its first word stand there?"""
+        return self.problem is None or (line is not None and self.problem.faulty >= line.end())
 
 
 def _attempt(source: Source, text: str, docs: dict[int, str]) -> _Attempt:

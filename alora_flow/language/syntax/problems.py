@@ -12,7 +12,7 @@ from alora_flow.language.report.diagnostics import Diagnostic, Note, did_you_mea
 from alora_flow.language.report.source import Source, Span
 from alora_flow.language.syntax.brackets import OPENING, open_at
 from alora_flow.language.syntax.idioms import idiom
-from alora_flow.language.syntax.scan import TOKEN
+from alora_flow.language.syntax.scan import TOKEN, scan
 from alora_flow.language.syntax.words import (
     CONTINUATIONS,
     DECLARATIONS,
@@ -32,22 +32,27 @@ KNOWN_CHARACTERS = '_"{}()[]=<>+-*/%.,:?|'
 MOST_NAMED = 4
 IN_BRACES = ("record ", "enum ", "intrinsic ")
 BEFORE = re.compile(r"(\w+)\s*\Z")
+NEXT_DECLARATION = re.compile(rf"^(?=(?:{'|'.join(DECLARATIONS)})\b)", re.MULTILINE)
 ASSIGNMENT = re.compile(r"[-+*/]?=(?!=)")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """`faulty` is the offset of the wrong word, `closer` the bracket that is missing before it.
+    """`faulty` is the offset of the wrong word, `closers` the brackets that are missing before it.
 
+    `instead` is what stands in the place of a wrong bracket: the right one, or a space.
     `complete` when what stood before the word could have ended there: then the fault begins with the word itself.
     `is_name` when the word, a keyword, was meant as a name: then it does not begin anything.
+    `nameless` when the name is missing that is bound or declared here.
     """
 
     diagnostic: Diagnostic
     faulty: int
     complete: bool = False
     is_name: bool = False
-    closer: str | None = None
+    closers: str = ""
+    instead: str = ""
+    nameless: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,20 +94,39 @@ class _Place:
     def starts_statement(self) -> bool:
         return "LET" in self.accepted
 
+    @property
+    def begins_line(self) -> bool:
+        return not self.span.source.text[self.span.start - self.span.column + 1 : self.span.start].strip()
+
+    @property
+    def closer(self) -> str:
+        """What would close the innermost bracket, where it may be closed here."""
+        innermost = self.opened[-1][1] if self.opened else ""
+        return CLOSING[innermost] if innermost and CLOSERS[innermost] in self.accepted else ""
+
 
 def explain(error: UnexpectedInput, source: Source, text: str, base: int = 0) -> Problem:
     """`text` is what was parsed, `base` its place in `source`."""
     place = _place(error, source, text, base)
     faulty = place.span.start - base
-    if _lacks_closer(place):
-        closer = CLOSING[place.opened[-1][1]]
+    closers = _missing(place)
+    if closers:
         notes = tuple(
             Note(f"this '{bracket}' is still open", source.span(offset + base, offset + base + 1))
-            for offset, bracket in place.opened[: -MOST_NAMED - 1 : -1]
+            for offset, bracket in place.opened[: -MOST_NAMED - 1 : -1][: len(closers)]
         )
-        found = Diagnostic("E0103", f"expected '{closer}' before {_found(place)}", place.span, notes=notes)
-        return Problem(found, faulty, closer=closer)
-    return Problem(_diagnostic(place), faulty, bool(place.accepted & {"LET", "FLOW"}), place.is_name)
+        message = f"expected '{closers[0]}' before {_found(place)}"
+        return Problem(Diagnostic("E0103", message, place.span, notes=notes), faulty, closers=closers)
+    early = _too_early(place, text, faulty)
+    if early is not None:
+        span = source.span(base + early, base + early + 1)
+        found = Diagnostic("E0103", "this '}' closes the declaration, and more of it follows", span, "leave it out")
+        return Problem(found, early, instead=" ")
+    complete = bool(place.accepted & {"LET", "FLOW"})
+    nameless = place.accepted == {"LPAR"} or ("NAME" in place.accepted and not place.accepted & {"INT", "LET", "FLOW"})
+    return Problem(
+        _diagnostic(place), faulty, complete, place.is_name, instead=_right_bracket(place), nameless=nameless
+    )
 
 
 def expected_words(accepted: Iterable[str]) -> list[str]:
@@ -147,10 +171,38 @@ def _found(place: _Place) -> str:
     return QUOTES.get(place.text) or f"'{place.text}'"
 
 
-def _lacks_closer(place: _Place) -> bool:
-    """Should a bracket have been closed before the end, or before the declaration that begins a line?"""
-    begins = place.at_end or (place.text in DECLARATIONS and place.span.column == 1)
-    return begins and bool(place.opened) and CLOSERS[place.opened[-1][1]] in place.accepted
+def _missing(place: _Place) -> str:
+    """The brackets that should have been closed before what stands here, the innermost first."""
+    opened = "".join(bracket for _, bracket in reversed(place.opened))
+    if not place.closer:
+        return ""
+    if place.at_end or (place.text in DECLARATIONS and place.span.column == 1):
+        return _closing(opened)
+    partner = OPENING.get(place.text, "{")
+    ends = place.text == "->" or (place.text in STATEMENTS and place.begins_line) or place.text in OPENING
+    open_inside = opened[: opened.find(partner)] if partner in opened else opened
+    return _closing(open_inside) if ends and (partner in opened or place.text == "->") else ""
+
+
+def _closing(brackets: str) -> str:
+    return "".join(CLOSING[bracket] for bracket in brackets)
+
+
+def _too_early(place: _Place, text: str, faulty: int) -> int | None:
+    """The bracket before a statement outside of all declarations, where the rest of one has a bracket too many."""
+    before = text[:faulty].rstrip()
+    if place.opened or place.text not in STATEMENTS or not before.endswith("}"):
+        return None
+    rest = NEXT_DECLARATION.split(text[faulty:], maxsplit=1)[0]
+    brackets = [item.text for item in scan(rest) if item.kind == "bracket"]
+    return len(before) - 1 if brackets.count("}") > brackets.count("{") else None
+
+
+def _right_bracket(place: _Place) -> str:
+    """What should stand in the place of a bracket without a partner."""
+    if place.text not in OPENING or not _closes_nothing(place):
+        return ""
+    return place.closer if place.closer not in ("", "}") else " "
 
 
 def _closes_nothing(place: _Place) -> bool:
@@ -164,7 +216,7 @@ def _diagnostic(place: _Place) -> Diagnostic:
     if place.text.startswith('"') and not _closed(place.text):
         help = "close it with '\"' on the same line; a text of several lines stands between '\"\"\"'"
         return Diagnostic("E0102", "this string is not closed", place.span, help)
-    if _closes_nothing(place):
+    if _right_bracket(place) == " ":
         return Diagnostic("E0103", f"'{place.text}' closes nothing", place.span)
     if place.text and not (place.text[0].isalnum() or place.text[0] in KNOWN_CHARACTERS):
         instead = idiom(*place.written) or FOREIGN.get(place.text)

@@ -7,6 +7,7 @@ A cut keeps every offset and line. A statement with a block loses its header onl
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from alora_flow.frozen import dataclass
@@ -17,7 +18,10 @@ from alora_flow.language.syntax.words import DECLARATIONS, STATEMENTS
 
 STAND_INS = {"flow": 'test ""', "test": 'test ""'}
 VALUES = ("for", "repeat", "if", "match")
-BEFORE_VALUES = ("=", "return", "accept", "keep", "require", "(", ",", "[", ":", "==", "and", "or", "not", "in", "??")
+BEFORE_VALUES = (
+    *("=", "return", "accept", "keep", "require", "(", ",", "[", ":", "==", "and", "or", "not", "in", "??"),
+    *("if", "match", "when", "limit", "expect"),
+)
 TORN = ("E0102", "E0103")
 VALUED = ("let", "return", "accept")
 OPENERS = {"if", "for", "repeat", "flow", "test", "let", "return", "accept"}
@@ -43,6 +47,7 @@ class Cut:
 
     From `doubtful` on, things are perhaps not what they seem: the statement before may have been meant to go on.
     `torn` where a bracket or a quote is missing: it is a guess then what belongs to which block.
+    `nameless` where a name is missing that would have been bound or declared. `is_bracket` where the statement stays.
     """
 
     start: int
@@ -50,6 +55,8 @@ class Cut:
     read: int = 0
     torn: bool = False
     doubtful: int | None = None
+    nameless: bool = False
+    is_bracket: bool = False
 
     @property
     def end(self) -> int:
@@ -63,22 +70,40 @@ class Cut:
         return _spaces(text[: self.read]) + text[self.read :]
 
 
-def cut_fault(text: str, problem: Problem) -> Cut | None:
-    """The statement around the fault; or the missing bracket in place of white space, if that is the fault."""
-    if problem.closer is not None:
-        return _closed(text, problem.faulty, problem.closer) if text[problem.faulty + 1 :].strip() else None
+def cuts(text: str, problem: Problem) -> list[Cut]:
+    """What may be cut, the least first: a bracket that is wrong or missing, then the statement around the fault."""
     if text.startswith('"""', problem.faulty):
-        return None  # a text that is never closed: nothing after it can be trusted
+        return []  # a text that is never closed: nothing after it can be trusted
+    if problem.closers and not text[problem.faulty + 1 :].strip():
+        return []
     marks = _marks(text, problem.faulty)
-    at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), None)
-    complete = problem.complete and at is not None and marks[at].token.start == problem.faulty
-    if complete and at and marks[at - 1].hard and marks[at - 1].token.text in DECLARATIONS:
-        at, complete = at - 1, False  # the word was taken for the name that the declaration before lacks
-    at = len(marks) - 1 if at is None else at
+    at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), len(marks) - 1)
     if at < 0:
-        return None
+        return []
+    return [*_bracket(text, problem, marks, at), _statement(text, problem, marks, at)]
+
+
+def _bracket(text: str, problem: Problem, marks: list[_Mark], at: int) -> Iterator[Cut]:
+    """One in the place of a wrong one, or those that are missing over the white space before the wrong word."""
+    first = _first(marks, at)
+    read, doubtful = _read(marks, first), marks[first].token.start
+    if problem.instead:
+        torn = text[problem.faulty] == "}"
+        yield Cut(problem.faulty, problem.instead, read, torn, doubtful, is_bracket=True)
+    start = problem.faulty - len(problem.closers)
+    if problem.closers and start >= 0 and not text[start : problem.faulty].strip():
+        yield Cut(start, problem.closers, read, "}" in problem.closers, doubtful, is_bracket=True)
+
+
+def _statement(text: str, problem: Problem, marks: list[_Mark], at: int) -> Cut:
+    complete = problem.complete and marks[at].token.start == problem.faulty
+    taken = at > 0 and marks[at - 1].hard and marks[at - 1].token.text in DECLARATIONS
+    taken = taken and (complete or marks[at - 1].depth > 0)
+    if taken:
+        at, complete = at - 1, False  # the word was taken for a name that is missing before it
     first = at if complete else _first(marks, at)
-    inside = problem.is_name or (not complete and first < at and _on_one_line(text, marks, at))
+    closes_more = marks[at].depth < marks[first].depth
+    inside = problem.is_name or (not complete and first < at and not closes_more and _on_one_line(text, marks, at))
     cut = _blanked(text, marks, first, at, _after(marks, first, at + inside))
     declaration = slice(_read(marks, first), max(marks[-1].token.end, cut.end))
     uneven = not balanced(cut.of(text)[declaration])
@@ -86,7 +111,8 @@ def cut_fault(text: str, problem: Problem) -> Cut | None:
         cut = _to_the_end(text, marks, first, declaration.stop)
     before = _first(marks, first - 1) if first and (complete or _on_one_line(text, marks, first)) else first
     torn = uneven or problem.diagnostic.code in TORN or (complete and marks[first].depth == 0)
-    return replace(cut, read=_read(marks, first), torn=torn, doubtful=marks[before].token.start)
+    doubtful = marks[before].token.start
+    return replace(cut, read=_read(marks, first), torn=torn, doubtful=doubtful, nameless=problem.nameless or taken)
 
 
 def _on_one_line(text: str, marks: list[_Mark], first: int) -> bool:
@@ -99,17 +125,11 @@ def _read(marks: list[_Mark], first: int) -> int:
     return declarations[-1] if declarations else 0
 
 
-def _closed(text: str, faulty: int, closer: str) -> Cut | None:
-    """The bracket over the white space before the wrong word."""
-    before = faulty - 1
-    return Cut(before, closer, torn=True) if before >= 0 and text[before].isspace() else None
-
-
 def _marks(text: str, faulty: int) -> list[_Mark]:
     """The tokens up to the first declaration that begins a line after the fault."""
     stack: list[tuple[int, str]] = []
     marks: list[_Mark] = []
-    before = ""
+    before, in_middle = "", False
     for token in scan(text):
         if token.kind == "comment":
             continue
@@ -118,7 +138,7 @@ def _marks(text: str, faulty: int) -> list[_Mark]:
         is_value = token.text in VALUES and before in BEFORE_VALUES
         is_declaration = token.text in DECLARATIONS or (token.kind == "word" and not stack)
         hard = is_declaration and text[token.start - 1 : token.start] in ("", "\n")
-        starts = hard or (in_block and token.text in words and not is_value and before not in (".", "@"))
+        starts = hard or (in_block and token.text in words and not is_value and not in_middle)
         closing = token.kind == "bracket" and token.text in ")}]"
         if token.kind == "bracket":
             feed(stack, token.start, token.text)
@@ -126,6 +146,7 @@ def _marks(text: str, faulty: int) -> list[_Mark]:
             break
         marks.append(_Mark(token, len(stack) if closing else len(stack) - (token.kind == "bracket"), starts, hard))
         before = token.text
+        in_middle = before in (".", "@") or (not stack and token.kind == "other")
     return marks
 
 
