@@ -7,7 +7,7 @@ The planner and the runtime build threads by the same code: before a run some co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import NamedTuple
@@ -139,13 +139,11 @@ class Prompter:
 
     def generation_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
-        thread = Thread.of(turns)
-        place = self._place(self.writing(thread).end) if self.tokenizer.prefixes else Position.FIRST
-        return self.tokenizer.encode(self._opening(*self._layout(thread)), place, control=True)
+        return self._behind(Thread.of(turns), self._opened)
 
     def closing_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """What the template writes behind the closed turns where no answer follows; mostly nothing."""
-        return self.tokenizer.encode_control(self._closing(*self._layout(Thread.of(turns))))
+        return self._behind(Thread.of(turns), self._closed)
 
     def writing(self, turns: Sequence[Turn]) -> Writing:
         """The closed turns of a thread. Where the template writes turn by turn, it costs what was not asked before."""
@@ -158,6 +156,21 @@ class Prompter:
         return thread.notes[self] if thread else NOTHING
 
     # ---------------------------------------------------------------- symbols
+
+    def _behind(self, thread: Thread, find: Callable[[Thread], tuple[int, ...]]) -> tuple[int, ...]:
+        """What is written behind a thread, which remembers it: calls side by side ask for the same."""
+        notes, key = thread.notes if thread else {}, (self, find.__name__)
+        if key not in notes:
+            notes[key] = find(thread)
+        found: tuple[int, ...] = notes[key]
+        return found
+
+    def _opened(self, thread: Thread) -> tuple[int, ...]:
+        place = self._place(self.writing(thread).end) if self.tokenizer.prefixes else Position.FIRST
+        return self.tokenizer.encode(self._opening(*self._layout(thread)), place, control=True)
+
+    def _closed(self, thread: Thread) -> tuple[int, ...]:
+        return self.tokenizer.encode_control(self._closing(*self._layout(thread)))
 
     def _extended(self, thread: Thread, before: Writing | None) -> Writing:
         """What the turns before are, if they stay what they are, and what the last one adds."""
