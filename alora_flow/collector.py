@@ -17,4 +17,13 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            _put_with_the_old()
             gc.enable()
+
+
+def _put_with_the_old() -> None:
+    """All that is young, without a look at it: else the next object that is made has it looked through after all. Not
+    where a caller has frozen objects, which would thaw."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()

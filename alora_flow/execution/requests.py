@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +15,7 @@ from alora_flow.planning.graph.nodes import Invoke
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.room import HELP, name_of, too_long
 from alora_flow.planning.schedule import Schedule
+from alora_flow.prompts.writing import Writing
 from alora_runtime.requests import Request, Run
 
 
@@ -64,11 +66,24 @@ def check_abilities(schedule: Schedule, abilities: Abilities) -> None:
 
 def _runs(prompt: Prompt) -> tuple[Run, ...]:
     """The prompt cut where its adapter begins. All of it is known by now."""
-    tokens: tuple[Any, ...] = prompt.symbols
-    if prompt.contract is None or prompt.active_from is None:
-        return (Run(tokens),)
-    runs = (
-        Run(tokens[: prompt.active_from]),
-        Run(tokens[prompt.active_from :], adapter=prompt.contract.adapter.digest),
-    )
+    thread, contract = prompt.thread, prompt.contract
+    added: tuple[Any, ...] = prompt.added
+    if contract is None or prompt.active_from is None:
+        return (_shared(thread, added),)
+    adapter, behind = contract.adapter.digest, prompt.active_from - thread.length
+    if behind >= 0:
+        runs = [_shared(thread, added[:behind]), Run(added[behind:], adapter)]
+    elif prompt.active_from == 0:
+        runs = [_shared(thread, added, adapter)]
+    else:
+        whole: tuple[Any, ...] = prompt.symbols
+        runs = [Run(whole[: prompt.active_from]), Run(whole[prompt.active_from :], adapter)]
     return tuple(run for run in runs if run.tokens)
+
+
+@lru_cache(maxsize=16)
+def _shared(thread: Writing, added: tuple[Any, ...], adapter: str | None = None) -> Run:
+    """A thread and what follows it as one object for all calls that go on from it side by side: it is neither copied
+    nor checked again for each."""
+    tokens: tuple[Any, ...] = thread.symbols + added
+    return Run(tokens, adapter)

@@ -18,7 +18,7 @@ from alora_flow.planning.callees import OwnCalls, check_distinct, check_kinds, i
 from alora_flow.planning.evaluate import Values, known
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.planning.invoking import invoke
+from alora_flow.planning.invoking import Invocation, invoke
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Thread
 from alora_flow.prompts.template import ChatTemplate
@@ -111,12 +111,22 @@ class ModelParts:
     ) -> PromptedCall:
         """An intrinsic is invoked behind the thread, as its library wants it."""
         contract = self.contract(operation.intrinsic)
-        said = invoke(operation, thread, contract, self.prompter, values)
+        said = self._invoked(operation, thread, contract, values)
         start = said.active_from if contract.adapter.activated else 0
         if form.read is not None and (operation.arguments or said.sentences):
             arguments = {item.name: known(item.value, values) for item in operation.arguments}
             form = replace(form, read=partial(form.read, arguments=arguments, sentences=said.sentences))
         return PromptedCall(node, said.thread, Prompt(said.writing, said.tail, contract, start), form, thread)
+
+    def _invoked(self, operation: g.Invoke, thread: Thread, contract: Contract, values: Values) -> Invocation:
+        """Without arguments the same for all calls on one thread, which remembers it."""
+        if operation.arguments or not thread:
+            return invoke(operation, thread, contract, self.prompter, values)
+        key = self.prompter, operation.intrinsic.key
+        if key not in thread.notes:
+            thread.notes[key] = invoke(operation, thread, contract, self.prompter, values)
+        found: Invocation = thread.notes[key]
+        return found
 
     def _form(self, operation: g.Generate | g.Invoke) -> AnswerForm:
         if isinstance(operation, g.Invoke):

@@ -24,8 +24,8 @@ def too_long(made: Schedule, positions: int | None) -> Iterator[TooLong]:
     """All calls that come for certain, and of which enough is known to say that they need more than the `positions`
     of the model; none where these are not known."""
     amounts = Amounts()
-    for call in (step.call for step in made.steps if positions is not None):
-        if call.node.guards or call.node.mocks:
+    for call in (step.call for step in made.steps if positions is not None and step.certain):
+        if call.node.mocks:
             continue
         known = amounts.of(call.prompt.thread).tokens + amount(call.prompt.added).tokens
         answer = call.form.most_tokens_at_least(made.inputs)

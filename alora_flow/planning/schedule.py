@@ -29,12 +29,14 @@ from alora_flow.values.data import Reply
 class Step:
     """One model call. Its parts are the turns of its thread and, last, what it adds to them. `uses`: after how many
     parts what is said of the next use changes, and the number of the next call that reads all up to there, else None.
-    `until`: the number of the last call that reads what this one adds, its own where none does."""
+    `until`: the number of the last call that reads what this one adds, its own where none does. `certain`: it comes
+    unless something fails before it, and its own failure ends the run."""
 
     number: int
     call: PromptedCall
     uses: Uses
     until: int
+    certain: bool
 
     @property
     def parts(self) -> int:
@@ -69,10 +71,11 @@ def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
     """Walk through a graph once, with what is known of its inputs; parameters without a value stay holes."""
     with no_collection():
         foreseen = list(_foreseen(graph, setup, inputs))
-        calls = [call for call, _ in foreseen]
+        calls = [call for call, _, _ in foreseen]
         places = Places()
-        ends = [_end(call, after, setup, places) for call, after in foreseen]
-        steps = zip(range(len(calls)), calls, next_uses(places, ends), last_uses(places, ends), strict=True)
+        ends = [_end(call, after, setup, places) for call, after, _ in foreseen]
+        certain = [one for _, _, one in foreseen]
+        steps = zip(range(len(calls)), calls, next_uses(places, ends), last_uses(places, ends), certain, strict=True)
         return Schedule(graph, setup, inputs, tuple([Step(*step) for step in steps]))
 
 
@@ -108,14 +111,17 @@ def print_schedule(made: Schedule) -> str:
 # ---------------------------------------------------------------------- the walk
 
 
-def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[tuple[PromptedCall, Thread]]:
-    """Every call that may run, in order, with what can be said of the values before it, and the thread after it."""
+def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[tuple[PromptedCall, Thread, bool]]:
+    """Every call that may run, in order, with what can be said of the values before it, the thread after it, and
+    whether it is certain to come."""
     values: dict[str, Any] = {**inputs, MODEL: setup}
     out: set[str] = set()
     for node in graph.nodes.values():
-        if _may_run(graph.last(node.guards), values, out):
+        path = graph.last(node.guards)
+        if _may_run(path, values, out):
+            certain = node.id not in graph.attempts and all(guard.condition in values for guard in path)
             with suppress(RunFailed):  # what fails by what is known does so in the run, where it may be handled
-                yield from _calls(graph, node, setup, values, out)
+                yield from ((*call, certain) for call in _calls(graph, node, setup, values, out))
         else:
             out.add(node.id)
 

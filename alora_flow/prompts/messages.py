@@ -172,7 +172,7 @@ class Messenger:
             elif turn.calls or (turn.thoughts and self._thoughts):
                 made.append(_answering(place, turn, arguments, empty, self._thoughts if turn.thoughts else None))
             elif turn.role:
-                made.append(Message(turn.role, (_text(place, turn.content),), place))
+                made.append(Message(turn.role, (text_of(place, turn.content),), place))
         return tuple(made)
 
     def _handed(self, place: int, turn: Turn, before: int) -> Message:
@@ -181,7 +181,7 @@ class Messenger:
         for content in turn.content:
             if isinstance(content, Passages):
                 said = [(title and [KnownText(title)], [KnownText(text)]) for title, text in content.items]
-                items += [(_text(place, heading or ()), _text(place, body)) for heading, body in said]
+                items += [(text_of(place, heading or ()), text_of(place, body)) for heading, body in said]
             else:
                 items.append(((), ((place, content),)))
         form: list[dict[str, Any]] = []
@@ -207,7 +207,13 @@ def shapes(messages: Messages) -> tuple[TurnShape, ...]:
     return tuple(message.shape for message in messages)
 
 
-def _text(place: int, contents: Sequence[Content]) -> Text:
+def is_plain(turn: Turn) -> bool:
+    """Is it a role and one text for every template?"""
+    return turn.role not in ("documents", "tool_result") and not turn.calls and not turn.thoughts
+
+
+def text_of(place: int, contents: Sequence[Content]) -> Text:
+    """What one turn says."""
     return tuple((place, content) for content in contents)
 
 
@@ -215,13 +221,13 @@ def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
     """Documents or a tool's result as a message of some role."""
     if role == "user":
         said = [KnownText(part.titled) if isinstance(part, Passages) else part for part in turn.content]
-        return Message("user", (_text(place, (opening, *said)),), place)
+        return Message("user", (text_of(place, (opening, *said)),), place)
     fields = {"tool_call_id": turn.call_id, "name": turn.name}
     given = {name: value for name, value in fields.items() if value}
     if not given:
-        return Message(role, (_text(place, turn.content),), place)
+        return Message(role, (text_of(place, turn.content),), place)
     form = json.dumps({"role": role, "content": f"{TEXT}0", **given})
-    return Message(MessageShape(role, form, 1), (_text(place, turn.content),), place)
+    return Message(MessageShape(role, form, 1), (text_of(place, turn.content),), place)
 
 
 def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, thoughts: str | None) -> Message:
@@ -243,7 +249,7 @@ def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, 
     content: Any = empty
     if turn.content:
         content = f"{TEXT}0"
-        texts.append(_text(place, turn.content))
+        texts.append(text_of(place, turn.content))
     calls = []
     for call in turn.calls:
         function = {"name": call.name, "arguments": slot(arguments(call.arguments))}

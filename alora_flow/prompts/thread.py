@@ -7,7 +7,7 @@ The planner and the runtime build threads by the same code: before a run some co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import NamedTuple
@@ -37,7 +37,7 @@ from alora_flow.prompts.masks import (
     opening,
     spans,
 )
-from alora_flow.prompts.messages import Messages, Messenger, Text, shapes
+from alora_flow.prompts.messages import Messages, Messenger, Text, is_plain, shapes, text_of
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.tokens import Position, Tokenizer
 from alora_flow.prompts.writing import NOTHING, SeenTurns, Writing
@@ -89,7 +89,9 @@ class Prompter:
         self._framed = lru_cache(maxsize=256)(lambda *layout: framed(template, *layout))
         self._cuts = lru_cache(maxsize=256)(lambda *place: cuts_thoughts(template, *place))
         self._closing = lru_cache(maxsize=256)(lambda *layout: closing(template, *layout))
+        self._framing = lru_cache(maxsize=256)(self._frame)
         self._alone = lru_cache(maxsize=64)(self._first_alone)
+        self._begun = lru_cache(maxsize=16)(self._extended)  # threads often have a system's turn in common
         self._masked = lru_cache(maxsize=256)(self._mask)
         self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
 
@@ -139,13 +141,11 @@ class Prompter:
 
     def generation_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
-        thread = Thread.of(turns)
-        place = self._place(self.writing(thread).end) if self.tokenizer.prefixes else Position.FIRST
-        return self.tokenizer.encode(self._opening(*self._layout(thread)), place, control=True)
+        return self._behind(Thread.of(turns), self._opened)
 
     def closing_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """What the template writes behind the closed turns where no answer follows; mostly nothing."""
-        return self.tokenizer.encode_control(self._closing(*self._layout(Thread.of(turns))))
+        return self._behind(Thread.of(turns), self._closed)
 
     def writing(self, turns: Sequence[Turn]) -> Writing:
         """The closed turns of a thread. Where the template writes turn by turn, it costs what was not asked before."""
@@ -154,12 +154,27 @@ class Prompter:
         for beginning in reversed(new):
             before = beginning.before.notes.get(self)
             if beginning is thread or (before.by_turn if before else self.template.by_turn):
-                beginning.notes[self] = self._extended(beginning, before)
+                beginning.notes[self] = self._extended(beginning, before) if before else self._begun(beginning)
         return thread.notes[self] if thread else NOTHING
 
     # ---------------------------------------------------------------- symbols
 
-    def _extended(self, thread: Thread, before: Writing | None) -> Writing:
+    def _behind(self, thread: Thread, find: Callable[[Thread], tuple[int, ...]]) -> tuple[int, ...]:
+        """What is written behind a thread, which remembers it: calls side by side ask for the same."""
+        notes, key = thread.notes if thread else {}, (self, find.__name__)
+        if key not in notes:
+            notes[key] = find(thread)
+        found: tuple[int, ...] = notes[key]
+        return found
+
+    def _opened(self, thread: Thread) -> tuple[int, ...]:
+        place = self._place(self.writing(thread).end) if self.tokenizer.prefixes else Position.FIRST
+        return self.tokenizer.encode(self._opening(*self._layout(thread)), place, control=True)
+
+    def _closed(self, thread: Thread) -> tuple[int, ...]:
+        return self.tokenizer.encode_control(self._closing(*self._layout(thread)))
+
+    def _extended(self, thread: Thread, before: Writing | None = None) -> Writing:
         """What the turns before are, if they stay what they are, and what the last one adds."""
         added = self._added(thread) if before and before.by_turn else None
         if before and added is not None:
@@ -179,15 +194,40 @@ class Prompter:
     def _added(self, thread: Thread) -> tuple[list[Content], SeenTurns | None] | None:
         """What the last turn adds, and the layout; None where this can't be said without looking at all turns before
         it."""
-        if not thread.last.role:
-            return [content for content in thread.last.content if isinstance(content, Hole)], None
+        first, last = thread.first, thread.last
+        if not last.role:
+            return [content for content in last.content if isinstance(content, Hole)], None
+        if is_plain(first) and is_plain(last):
+            before, text = (self._masked(text_of(place, turn.content)) for place, turn in enumerate((first, last)))
+            frame = self._framing(first.role, before.mask, last.role, text.mask)
+            if frame is not None:
+                parts, layout = frame
+                return [content for part in parts for content in self._filled(part, text)], layout
+        return self._added_behind(first, last)
+
+    def _frame(
+        self, first: str, before: Mask, role: str, mask: Mask
+    ) -> tuple[list[WrittenPart | KnownText], SeenTurns] | None:
+        """What the template writes of a turn that it sees so, behind a first one that it sees so; None where it writes
+        that one otherwise then, or what it sees may be a control token."""
+        added = self._added_behind(Turn(first, _stand_in(before)), Turn(role, _stand_in(mask)))
+        if added is None or added[1] is None or not self.tokenizer.control.isdisjoint((*before, *mask)):
+            return None
+        layout = added[1]
+        if layout[1] != (before, mask):
+            return None
+        parts = (part for part in self._framed(*layout) if part.slot == 1 and (part.kept or part.text))
+        return [part if part.kept else KnownText(part.text, control=True) for part in parts], layout
+
+    def _added_behind(self, first: Turn, last: Turn) -> tuple[list[Content], SeenTurns | None] | None:
+        """As `_added`, by what the template makes of the two turns."""
         try:
-            messages = self._messenger.as_said(_ends(thread))
+            messages = self._messenger.as_said(Thread.of((first, last)))
             pieces = [] if messages is None else list(self._pieces(messages))
         except BadModel:  # it is told of the whole thread
             return None
-        first = tuple([content for turn, content in pieces if turn == 0])
-        if not messages or not first or first != self._alone(thread.first):
+        before = tuple([content for turn, content in pieces if turn == 0])
+        if not messages or not before or before != self._alone(first):
             return None
         return [content for turn, content in pieces if turn == 1], self._laid_out(messages)
 
@@ -245,6 +285,10 @@ class Prompter:
             answer = any(isinstance(part.content, Generated) or _answer(part.content) for part in text.contents)
             if answer and self._cuts(shapes(messages), slot):
                 self.template.rewriting = "cuts the thoughts of earlier answers"
+
+    def _filled(self, part: WrittenPart | KnownText, text: _MaskedText) -> Iterable[Content]:
+        """What stands for a part of a frame."""
+        return (part,) if isinstance(part, KnownText) else [content for _, content in self._kept(text, part)]
 
     def _kept(self, text: _MaskedText, part: WrittenPart) -> Iterator[tuple[int, Content]]:
         start, end = (text.ends[number - 1] if number else 0 for number in (part.first, part.last))
@@ -312,7 +356,12 @@ class Prompter:
 
 def _ends(thread: Thread) -> Thread:
     """Its first turn and its last one."""
-    return Thread.of((thread.first, thread.last)[: len(thread)])
+    return thread if len(thread) <= 2 else Thread.of((thread.first, thread.last))
+
+
+def _stand_in(mask: Mask) -> tuple[Content, ...]:
+    """A text that a template sees so."""
+    return tuple(Hole(f"part {n}") if part is None else KnownText(part) for n, part in enumerate(mask))
 
 
 def _answer(content: Content) -> bool:

@@ -38,7 +38,7 @@ from alora_runtime.settings import check_adapter, check_arguments, flag, seconds
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.turnstile import Turnstile, exclusive
-from alora_runtime.validation import check_length, checked, uses_of
+from alora_runtime.validation import check_length, checked, uses_of, with_checked_tokens
 from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
@@ -216,6 +216,7 @@ class Engine:
         room = len(trie.tokens) if trie else request.room - 1
         longest = max(map(len, trie.choices)) if trie else request.room
         check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
+        request = with_checked_tokens(request, self.model.vocabulary)
         live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
         stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
         text = self._detokenizer(request, listener is not None)

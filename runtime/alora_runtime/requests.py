@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
@@ -60,6 +61,14 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
+
+    @cached_property
+    def span(self) -> tuple[int, int] | None:
+        """The least and the largest id, where all are Python's own integers; found once, however many requests have the
+        same object."""
+        if set(map(type, self.tokens)) != {int}:
+            return None
+        return min(self.tokens), max(self.tokens)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -257,12 +258,10 @@ class Task:
         trie, request = self.live.trie, self.request
         assert trie is not None
         table = logits.log_softmax(-1)
-        self.choice_logprobs = trie.log_probabilities(lambda node, token: float(table[node + 1, token]))
-        leaning = table if request.repetition_penalty == 1.0 else self._leaning(trie, logits)
-        self.choice = trie.walk(
-            lambda node, token: float(leaning[node + 1, token]),
-            lambda weights, position: self._drawn(torch.tensor(weights, dtype=torch.double), position),
-        )
+        scores = _scores(table)
+        leaning = scores if request.repetition_penalty == 1.0 else _scores(self._leaning(trie, logits))
+        self.choice_logprobs = trie.log_probabilities(scores)
+        self.choice = trie.walk(leaning, self._pick)
         self.live.generated = list(trie.choices[self.choice])
         if request.logprobs:
             nodes = [trie.node(self.live.generated[:length]) for length in range(len(self.live.generated))]
@@ -271,6 +270,12 @@ class Task:
                 for node, token in zip(nodes, self.live.generated, strict=True)
             ]
         return "choice"
+
+    def _pick(self, weights: Sequence[float], position: int) -> int:
+        """An option of a few, by their log-weights."""
+        if self.request.temperature == 0.0:
+            return weights.index(max(weights))
+        return self._drawn(torch.tensor(weights, dtype=torch.double), position)
 
     def _leaning(self, trie: ChoiceTrie, logits: Tensor) -> Tensor:
         """The log-probabilities that the choice is taken by: with the penalty for what the prompt and the choice so far
@@ -296,3 +301,8 @@ class Task:
             suspended=self.suspended,
             error=error,
         )
+
+
+def _scores(table: Tensor) -> Callable[[int, int], float]:
+    """What the row of a trie's node says of a token; each number is read once."""
+    return cache(lambda node, token: float(table[node + 1, token]))

@@ -6,12 +6,14 @@ import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from operator import index
-from typing import Any
+from operator import index, is_
+from typing import Any, TypeVar
 
 from alora_runtime.cache.tree import Uses
 from alora_runtime.errors import CapacityError, RequestError, hint
 from alora_runtime.requests import KEY_BYTES, Request, Run, Suspended, TextTrigger, Trigger
+
+T = TypeVar("T")
 
 INTEGERS = {
     "max_tokens": (1, math.inf),
@@ -30,7 +32,8 @@ NUMBERS = {
 
 
 def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Request:
-    """The same with Python's own numbers, whosever they were. Raises RequestError with the limit that it oversteps."""
+    """The same with Python's own numbers, whosever they were, but for the tokens of its prompt, which may be too long
+    to look at each. Raises RequestError with the limit that it oversteps."""
     if not isinstance(request, Request):
         raise RequestError(f"a request must be a Request, not a {type(request).__name__}")
     if request.choices is not None and request.constraint is not None:
@@ -49,7 +52,6 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
         if (value := getattr(request, field)) is not None or field != "timeout":
             changed[field] = _between(field, number(field, value), low, high)
     changed["ignore_eos"] = truth("ignore_eos", request.ignore_eos)
-    changed["runs"] = [_run(place, run, adapters, vocabulary) for place, run in enumerate(request.runs)]
     for field in ("stop_tokens", "masked_tokens"):
         changed[field] = _tokens(field, getattr(request, field), vocabulary)
     if request.triggers:
@@ -57,13 +59,32 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
     if request.resumes is not None:
         changed["resumes"] = _suspended(request.resumes, vocabulary)
     if request.choices is not None:
-        changed["choices"] = [_tokens(f"choice {place}", own, vocabulary) for place, own in enumerate(request.choices)]
-    if not any(run.tokens for run in changed["runs"]):
+        choices = tuple([_tokens(f"choice {place}", own, vocabulary) for place, own in enumerate(request.choices)])
+        changed["choices"] = _unless_same(choices, request.choices)
+    for place, run in enumerate(request.runs):
+        _check_run(place, run, adapters)
+    if not any(run.tokens for run in request.runs):
         raise RequestError("the prompt is empty: a request needs at least one token")
-    changed = {field: value for field, value in changed.items() if value is not getattr(request, field)}
-    request = replace(request, **changed)
+    request = _with(request, **changed)
     _check_calls(request)
     return request
+
+
+def with_checked_tokens(request: Request, vocabulary: int) -> Request:
+    """The same with Python's own numbers in its prompt. Raises RequestError where one is no token id."""
+    runs = tuple([_checked_run(place, run, vocabulary) for place, run in enumerate(request.runs)])
+    return _with(request, runs=_unless_same(runs, request.runs))
+
+
+def _with(request: Request, **changed: Any) -> Request:
+    """The same object where nothing is changed."""
+    changed = {field: value for field, value in changed.items() if value is not getattr(request, field)}
+    return replace(request, **changed) if changed else request
+
+
+def _unless_same(found: Sequence[T], given: Sequence[T]) -> Sequence[T]:
+    """`given`, where nothing in it was changed."""
+    return given if all(map(is_, found, given)) else found
 
 
 def uses_of(request: Request) -> Uses:
@@ -153,14 +174,18 @@ def _suspended(resumes: object, vocabulary: int) -> Suspended:
     return replace(resumes, reply=reply, written=written, first=first, dropped=truth("dropped", resumes.dropped))
 
 
-def _run(place: int, run: object, adapters: Collection[str], vocabulary: int) -> Run:
+def _check_run(place: int, run: object, adapters: Collection[str]) -> None:
     if not isinstance(run, Run):
         raise RequestError(f"run {place} must be a Run, not a {type(run).__name__}")
     name = run.adapter
     if name is not None and not (isinstance(name, str) and name in adapters):
         raise RequestError(f"run {place} has an unknown adapter {name!r}{hint(name, adapters)}")
-    tokens = _tokens(f"run {place}", run.tokens, vocabulary)
-    return run if tokens is run.tokens else Run(tokens, name)
+
+
+def _checked_run(place: int, run: Run, vocabulary: int) -> Run:
+    if not run.tokens or (run.span and run.span[0] >= 0 and run.span[1] < vocabulary):
+        return run
+    return Run(_tokens(f"run {place}", run.tokens, vocabulary), run.adapter)
 
 
 def _tokens(place: str, tokens: Sequence[Any], vocabulary: int) -> Sequence[int]:

@@ -59,7 +59,7 @@ model base = "mini"
 flow main(q: str, deep: bool) -> str {
   let first = generate(max_tokens: 5) on user("Hello")
   let second = generate(max_tokens: 5) on user(q)
-  if deep { return (generate(max_tokens: 5) on (second + user(q))).text }
+  if deep and first.text == "Hello" { return (generate(max_tokens: 5) on (second + user(q))).text }
   return first.text
 }
 """
@@ -78,6 +78,35 @@ def test_what_is_too_long_is_said_before_anything_is_paid_for(tmp_path: Path) ->
         module.main(q="why " * 100, deep=False)
     assert not module.backend._tickets
     assert module.main(q="why " * 28, deep=True).value  # what only may come is not refused
+
+
+EACH = """
+model base = "mini"
+flow main(texts: list[str], more: bool = true) -> list[str] {
+  return for t in texts limit 4 {
+    let first = generate(max_tokens: 5) on user(t)
+    let second = if more { (generate(max_tokens: 5) on (first.thread + user(t))).text } else { "" }
+    keep second
+  }
+}
+flow handled(q: str) -> str {
+  let tried = (generate(max_tokens: 5) on user(q)).text else { accept "too long" }
+  return tried
+}
+"""
+
+
+def test_so_is_what_is_behind_conditions_that_are_known(tmp_path: Path) -> None:
+    (tmp_path / "main.flow").write_text(EACH)
+    with alora_flow.load(tmp_path / "main.flow", cache_tokens=3000, share=False) as module:
+        long = "the mayor " * 600
+        with pytest.raises(BadInput, match=r"line 5: 'for\[2\].first' has a prompt of .* 1024 positions"):
+            module.main(texts=["a", "b", long])
+        with pytest.raises(BadInput, match=r"line 6: 'for\[1\].reply' has a prompt of .* 1024 positions"):
+            module.main(texts=["a", "the mayor " * 300])
+        assert not module.backend.engine.stats.steps
+        assert module.main(texts=["a", "the mayor " * 300], more=False).value
+        assert module.handled(q=long).value == "too long"
 
 
 def test_a_length_that_the_run_decides_is_not_taken_for_its_upper_end(tmp_path: Path) -> None:

@@ -120,3 +120,14 @@ def test_a_thread_of_a_thousand_turns_is_written_once(tmp_path: Path) -> None:
     assert len(list(writing.parts())) == 1000
     longer = model.prompter.writing(thread.then(Turn("user", (KnownText("x"),))))
     assert longer.before is writing
+
+
+def test_what_turns_have_in_common_is_found_out_once(tmp_path: Path) -> None:
+    model = Model(tmp_path, oracle.CHATML)
+    system = Turn("system", (KnownText("You answer."),))
+    asked = [Thread.of((system, Turn("user", (KnownText(f"question {n}"),)))) for n in range(100)]
+    writings = [model.prompter.writing(thread) for thread in asked]
+    assert len({writing.before for writing in writings}) == 1
+    longer = [thread.then(Turn("assistant", (KnownText("yes"),))) for thread in asked]
+    assert all(model.prompter.writing(thread) for thread in longer)
+    assert model.prompter._framing.cache_info().misses == 2

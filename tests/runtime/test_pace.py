@@ -65,6 +65,26 @@ def test_a_short_request_overtakes_a_long_one() -> None:
     assert steps <= 29  # the long one got at least half of every step
 
 
+@pytest.mark.parametrize("double", [10**9, 100])
+@pytest.mark.parametrize("work", [0.01, 20.0, 40.0])
+def test_so_it_does_where_the_least_that_the_long_one_computes_takes_too_long(work: float, double: int) -> None:
+    """As a large model does on a busy machine: it waited until the long one was through."""
+    served = Machine()
+    served.scheduler = Scheduler(RunTree(10_000), 2048, pace=Pace(work, 1.0, double))
+    long = served.submit([(0, range(3000))], 1)
+    for _ in range(20):
+        served.step()
+    short = served.submit([(0, range(5000, 5050))], 1)
+    for _ in range(3):
+        served.step()
+    assert short.generated
+    assert not long.prompt_done
+    while served.scheduler.busy:
+        before = served.rows
+        served.step()
+        assert served.rows > before
+
+
 def test_nobody_computes_what_an_older_one_is_about_to() -> None:
     served = machine(work=100)
     first: Live = served.submit([(0, range(900))], 1)

@@ -41,17 +41,13 @@ def every(part: object) -> Iterator[Expression]:
     waiting = [part]
     while waiting:
         item = waiting.pop()
+        if isinstance(item, tuple):
+            waiting += item[::-1]
+            continue
         if isinstance(item, Expression):
             yield item
-        waiting += _parts(item)
-
-
-def _parts(part: object) -> list[object]:
-    """What stands directly inside, last first."""
-    if isinstance(part, tuple):
-        return list(part[::-1])
-    names = _FIELDS[type(part)]
-    return [getattr(part, name) for name in names[::-1]] if names else []
+        for name in _FIELDS[type(item)][::-1]:
+            waiting.append(getattr(item, name))
 
 
 def mapped(part: T, change: Callable[[Expression], Expression]) -> T:

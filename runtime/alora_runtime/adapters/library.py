@@ -57,7 +57,7 @@ class Library:
         for run in [*(run for run in request.runs[:-1] if run.tokens), request.runs[-1]]:
             number = self.number(run.adapter)
             before = runs.pop()[1] if runs and runs[-1][0] == number else ()
-            runs.append((number, (*before, *run.tokens)))
+            runs.append((number, before + tuple(run.tokens)))  # which copies nothing behind nothing
         return tuple(runs)
 
     def add(self, name: str, folder: str | Path) -> AdapterConfig:

@@ -70,6 +70,8 @@ class CacheNode:
 def common(left: Sequence[int], right: Sequence[int], offset: int) -> int:
     """How many tokens `left` and `right[offset:]` have in common at their start."""
     most = min(len(left), len(right) - offset)
+    if left is right and offset == 0:  # as where prompts have a run in common
+        return most
     if left[:most] == right[offset : offset + most]:
         return most
     return next(index for index in range(most) if left[index] != right[offset + index])

@@ -88,8 +88,11 @@ class Scheduler:
         that a short one does not wait for a long one."""
         going = [live for live in self.running if not live.prompt_done]
         first = self._first_to_compute(going)
+        others = bool(self.waiting) or len(going) > 1
         for live in going[:1]:
-            self._plan_prompt(live, plan, part=0.5 if self.waiting or len(going) > 1 else 1.0)
+            self._plan_prompt(live, plan, part=0.5 if others else 1.0)
+        if others:  # what the oldest computes at least is not at their cost
+            plan.work = max(plan.work, FEW)
         for live in sorted(going[1:], key=self._missing):
             if first.get(self._next_node(live), live) is live:
                 self._plan_prompt(live, plan)
