@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from alora_flow.errors import BadModel
 from alora_flow.frozen import dataclass
+from alora_flow.intrinsics.calibration import CALIBRATION
 from alora_flow.intrinsics.completeness import CONFIG, TOKENIZER
 from alora_flow.intrinsics.hub import HubReference
 from alora_flow.intrinsics.library import ADAPTER
@@ -21,7 +22,7 @@ MODEL = (
 OTHER_COPIES = "consolidated*"
 """The same weights once more, as Mistral's own program reads them."""
 
-ANYWHERE = (ADAPTER, "adapter_model.safetensors", "io.yaml")
+ANYWHERE = (ADAPTER, "adapter_model.safetensors", "io.yaml", CALIBRATION)
 """An adapter's files, in whatever folder of a library."""
 
 
