@@ -23,8 +23,8 @@ def _document(value: Any) -> Any:
 
 class LabelledRow(BaseModel):
     """One line. documents: texts, or objects with `text` and `title`, which stand before the messages. source: where it
-    comes from, for figures of each. group: rows of one group never stand in two splits. answer, answers: what the base
-    should have said, where the row has such."""
+    comes from, for figures of each. group: rows of one group never stand in two splits. outcome: what came true, from
+    0 to 1, where that is not the label's own number. answer, answers: what the base should have said."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +33,7 @@ class LabelledRow(BaseModel):
     completion: UnicodeText
     source: str = ""
     group: str | int = ""
+    outcome: float | None = Field(None, ge=0, le=1)
     answer: str | None = None
     answers: tuple[str, ...] = ()
 
@@ -42,6 +43,11 @@ class LabelledRow(BaseModel):
     def where(self) -> str:
         """Its file and line, for messages."""
         return self._where
+
+    @property
+    def file(self) -> str:
+        """Its file."""
+        return self._where.rpartition(", line ")[0]
 
     @property
     def thread(self) -> Thread:
