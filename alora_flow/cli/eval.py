@@ -160,7 +160,8 @@ MOST_FAILURES = 5
 def _tell_failures(failed: Sequence[tuple[str, str]]) -> None:
     """The first of them, on stderr."""
     if failed:
-        click.echo(f"\n{len(failed)} rows failed, and count as wrong:", err=True)
+        rows = "1 row failed, and counts" if len(failed) == 1 else f"{len(failed)} rows failed, and count"
+        click.echo(f"\n{rows} as wrong:", err=True)
     for where, text in failed[:MOST_FAILURES]:
         click.echo(f"  {where}: {text}", err=True)
     if len(failed) > MOST_FAILURES:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.calibration import USUAL_THRESHOLD, Calibration, write_calibration
-from alora_flow.training.evaluating import Evaluator, Kind, Split, Subject
+from alora_flow.training.evaluating import Evaluator, Kind, MeasuredAdapter, Split
 from alora_flow.training.fitting import Rate, Rates, fit_temperature, fit_threshold, loss, rates
 from alora_flow.training.measuring import chosen
 from alora_flow.training.metrics import calibration_error, once
@@ -59,7 +59,7 @@ def calibrate_threshold(
     old = USUAL_THRESHOLD if before.threshold is None else before.threshold
     reached = rates(found.numbers, found.positive, threshold, above)
     lines = _lines(before, above, reached, rates(found.numbers, found.positive, old, above))
-    told = f"threshold: {rate} at most {most:.1%}; {'; '.join(lines)}; {_rows(subject)}"
+    told = f"threshold: {rate} at most {100 * most:.1f} %; {'; '.join(lines)}; {_rows(subject)}"
     made = replace(before, threshold=threshold, fitted=_noted(before, told, "threshold"))
     return Calibrated(made, write_calibration(subject.folder, made), lines)
 
@@ -84,9 +84,11 @@ def calibrate_temperature(
     return Calibrated(made, write_calibration(subject.folder, made), lines, before.threshold is not None)
 
 
-def _asked(spec: Spec, name: str, split: Split, kind: Kind | None, progress: Progress) -> tuple[Subject, Predictions]:
+def _asked(
+    spec: Spec, name: str, split: Split, kind: Kind | None, progress: Progress
+) -> tuple[MeasuredAdapter, Predictions]:
     one = spec.one(name)
-    subject = Subject(Evaluator(spec, progress), name, one.model_copy(update={"kind": kind or one.kind}), split)
+    subject = MeasuredAdapter(Evaluator(spec, progress), name, one.model_copy(update={"kind": kind or one.kind}), split)
     _ = subject.calibration  # a damaged one is told of before anything is computed
     predictions = subject.predictions
     if not isinstance(predictions, Predictions):
@@ -112,13 +114,14 @@ def _lines(calibration: Calibration, above: bool, now: Rates, before: Rates) -> 
         yes = calibration.higher
         no = next(answer for answer in calibration.answers if answer != yes)
     alarm, other = (yes, no) if above else (no, yes)
-    return [
-        f'false alarms ("{alarm}" where "{other}" is right) {now.false_alarms:.1%}, before {before.false_alarms:.1%}',
-        f'misses ("{other}" where "{alarm}" is right) {now.misses:.1%}, before {before.misses:.1%}',
-    ]
+    rates = (
+        (f'false alarms ("{alarm}" where "{other}" is right)', now.false_alarms, before.false_alarms),
+        (f'misses ("{other}" where "{alarm}" is right)', now.misses, before.misses),
+    )
+    return [f"{name} {100 * new:.1f} %, before {100 * old:.1f} %" for name, new, old in rates]
 
 
-def _rows(subject: Subject) -> str:
+def _rows(subject: MeasuredAdapter) -> str:
     files = subject.spec.test if subject.split == "test" else subject.spec.validation
     return f"{len(subject.rows)} rows of {', '.join(files)}"
 
@@ -128,7 +131,7 @@ def _noted(before: Calibration, told: str, kind: str) -> str:
     return "\n".join([line for line in before.fitted.splitlines() if not line.startswith(f"{kind}:")] + [told])
 
 
-def _calibration_error(subject: Subject, predictions: Predictions, decides: Calibration) -> float | None:
+def _calibration_error(subject: MeasuredAdapter, predictions: Predictions, decides: Calibration) -> float | None:
     found = chosen(predictions, subject.rows, subject.spec.answers, decides)
     if not found.reliability or found.numbers is None or found.targets is None:
         return None

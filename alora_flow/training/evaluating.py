@@ -77,7 +77,7 @@ class Evaluator:
         Raises BadInput for rows, specs, adapters and calibrations that are wrong, with what to do.
         """
         spec = self.spec.one(name)
-        subject = Subject(self, name, spec.model_copy(update={"kind": kind or spec.kind}), split)
+        subject = MeasuredAdapter(self, name, spec.model_copy(update={"kind": kind or spec.kind}), split)
         decides = subject.calibration if calibrated else None
         own, difference = subject.predictions, None
         if peft:
@@ -94,7 +94,7 @@ class Evaluator:
         return Evaluation(name, self.base.name, split, subject.folder, systems, decides, prompt, difference)
 
 
-class Subject:
+class MeasuredAdapter:
     """An adapter, and the rows that it is asked."""
 
     def __init__(self, home: Evaluator, name: str, spec: IntrinsicSpec, split: Split) -> None:
@@ -134,12 +134,12 @@ class Subject:
         return self._ask(self.samples, self.home.engine.add(self.folder))
 
     @cached_property
-    def other(self) -> Subject | None:
+    def other(self) -> MeasuredAdapter | None:
         """The adapter of the other kind, if the library has one."""
         kind: Kind = "lora" if self.spec.kind == "alora" else "alora"
         if find_folder(self.home.spec, self.name, self.home.base, kind) is None:
             return None
-        return Subject(self.home, self.name, self.spec.model_copy(update={"kind": kind}), self.split)
+        return MeasuredAdapter(self.home, self.name, self.spec.model_copy(update={"kind": kind}), self.split)
 
     def by_peft(self) -> tuple[Predictions | TextPredictions, float]:
         """By PEFT, and the largest difference to the engine."""

@@ -52,7 +52,9 @@ def fit_threshold(
     kept = {threshold: both for threshold, both in costs.items() if both[1] <= most}
     if not kept:
         least = min(both[1] for both in costs.values())
-        raise BadInput(f"no threshold keeps {kind} within {most:.1%}: the least is {least:.1%}", "allow for more")
+        raise BadInput(
+            f"no threshold keeps {kind} within {100 * most:.1f} %: the least is {100 * least:.1f} %", "allow for more"
+        )
     return min(kept, key=lambda threshold: kept[threshold])
 
 

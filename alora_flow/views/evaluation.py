@@ -78,7 +78,7 @@ def _cell(name: str, found: Estimate | None) -> str:
     if found is None or not isfinite(found.value):
         return "–"
     if name in SHARES:
-        return f"{found.value:.1%} ({100 * found.low:.1f}–{100 * found.high:.1f})"
+        return f"{100 * found.value:.1f} % ({100 * found.low:.1f}–{100 * found.high:.1f})"
     return f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
 
 
@@ -90,7 +90,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         table.add_row(*(Text(tidy(cell)) for cell in row))
     out = io.StringIO()
     Console(file=out, width=1000).print(table)
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().strip("\n").splitlines())
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines()[1:-1])
 
 
 def evaluation_json(found: Evaluation) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alora_flow.training import metrics
@@ -28,6 +28,7 @@ def plain(figure: Callable[..., metrics.Numbers], *rows: Any) -> float:
     return float(figure(*rows, metrics.once(len(rows[0])))[0])
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_error_and_macro_f1(rows: list[tuple[int, int]]) -> None:
     taken, right = np.array([a for a, _ in rows]), np.array([b for _, b in rows])
@@ -41,6 +42,7 @@ def test_error_and_macro_f1(rows: list[tuple[int, int]]) -> None:
     assert plain(metrics.macro_f1, taken, right) == pytest.approx(sum(scores) / len(scores))
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_auroc_counts_pairs_and_ties_by_half(rows: list[tuple[float, bool]]) -> None:
     scores, targets = columns(rows)
@@ -52,6 +54,7 @@ def test_auroc_counts_pairs_and_ties_by_half(rows: list[tuple[float, bool]]) -> 
         assert found == pytest.approx(sum((p > q) + (p == q) / 2 for p, q in pairs) / len(pairs))
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_distances(rows: list[tuple[float, bool]]) -> None:
     said, true = columns(rows)
@@ -61,6 +64,7 @@ def test_distances(rows: list[tuple[float, bool]]) -> None:
     assert plain(metrics.brier_of_constant, true) == pytest.approx(sum((mean - t) ** 2 for _, t in rows) / n, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_calibration_error_over_ten_bins(rows: list[tuple[float, bool]]) -> None:
     said, true = columns(rows)
@@ -74,6 +78,7 @@ def test_calibration_error_over_ten_bins(rows: list[tuple[float, bool]]) -> None
     assert all(point.low - 1e-12 <= point.said <= point.high + 1e-12 for point in points)
 
 
+@settings(deadline=None)
 @given(ROWS, st.data())
 def test_a_weight_counts_a_row_so_often(rows: list[tuple[float, bool]], data: st.DataObject) -> None:
     """Every figure of two draws is that of the rows repeated."""
