@@ -114,11 +114,11 @@ def _lines(calibration: Calibration, above: bool, now: Rates, before: Rates) -> 
         yes = calibration.higher
         no = next(answer for answer in calibration.answers if answer != yes)
     alarm, other = (yes, no) if above else (no, yes)
-    rates = (
+    named = (
         (f'false alarms ("{alarm}" where "{other}" is right)', now.false_alarms, before.false_alarms),
         (f'misses ("{other}" where "{alarm}" is right)', now.misses, before.misses),
     )
-    return [f"{name} {100 * new:.1f} %, before {100 * old:.1f} %" for name, new, old in rates]
+    return [f"{name} {100 * new:.1f} %, before {100 * old:.1f} %" for name, new, old in named]
 
 
 def _rows(subject: MeasuredAdapter) -> str:

@@ -53,7 +53,7 @@ def test_no_other_threshold_is_better(rows: list[tuple[float, bool]], most: floa
     found = rates(numbers, positive, threshold, above)
     assert sorted([found.false_alarms, found.misses]) == pytest.approx(sorted([wanted, other]))
     best = least_wrong(numbers, positive, (0.0, 1.0))
-    wrong = [((numbers >= each) != positive).sum() for each in [0.0, *numbers, *np.nextafter(numbers, 2)]]
+    wrong = [((numbers >= each) != positive).sum() for each in [0.0, *numbers, *np.nextafter(numbers, 1)]]
     assert ((numbers >= best) != positive).sum() <= min(wrong)
 
 
