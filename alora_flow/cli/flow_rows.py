@@ -165,9 +165,9 @@ def run_rows(rows: FlowRows, progress: Callable[[int, int], None]) -> Results:
 def _chosen(rows: FlowRows, values: Sequence[Any], lost: Sequence[bool]) -> Chosen:
     """Values and what they should be as numbers of classes; and as numbers, where they are such."""
     places: dict[str, int] = {}
-    right = [places.setdefault(_class(wanted, wanted, rows), len(places)) for wanted in rows.expected]
+    right = [places.setdefault(_class(wanted, wanted), len(places)) for wanted in rows.expected]
     taken = [
-        -1 if gone else places.setdefault(_class(value, wanted, rows), len(places))
+        -1 if gone else places.setdefault(_class(value, wanted), len(places))
         for value, wanted, gone in zip(values, rows.expected, lost, strict=True)
     ]
     numbers = [np.nan if gone else _number(value) for value, gone in zip(values, lost, strict=True)]
@@ -178,11 +178,12 @@ def _chosen(rows: FlowRows, values: Sequence[Any], lost: Sequence[bool]) -> Chos
     return Chosen(np.array(taken), np.array(right), np.array(numbers, float), np.array(targets, float))
 
 
-def _class(value: Any, wanted: Any, rows: FlowRows) -> str:
-    """What two values have in common that count as the same. A record is known by its name, too."""
+def _class(value: Any, wanted: Any) -> str:
+    """What two values have in common that count as the same. A record is known by its name, too, and a number is true
+    from one half on where a truth value is wanted."""
     if isinstance(value, Distribution):
         value = value.top
-    if rows.truthful and isinstance(value, float):
+    if isinstance(value, float) and isinstance(wanted, bool):
         value = value >= 0.5
     if isinstance(value, BaseModel) and isinstance(wanted, str):
         return json.dumps(type(value).__name__)
