@@ -121,23 +121,25 @@ def right_answers(rows: Sequence[LabelledRow], answers: Mapping[str, float]) -> 
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of so many rows, in so many groups that are drawn together; by_source: the number of rows and the figures
-    of each, where there are several."""
+    """Figures of so many rows, in so many groups that are drawn together; parts: the number of rows and the figures of
+    each file and of each source, where there are several."""
 
     rows: int
     groups: int
     figures: Estimates
-    by_source: Mapping[str, tuple[int, Estimates]]
+    parts: Mapping[str, tuple[int, Estimates]]
     reliability: Sequence[Bin]
 
 
-def measure(answered: Answered, groups: Sequence[Hashable], sources: Sequence[str]) -> Measured:
-    """All figures, with 95 % intervals."""
-    names = sorted(set(sources))
-    parts = {name: np.array([row for row, own in enumerate(sources) if own == name]) for name in names}
-    by_source = {name: (len(own), _part(answered, groups, own)) for name, own in parts.items() if len(parts) > 1}
+def measure(answered: Answered, groups: Sequence[Hashable], *ways: Sequence[str]) -> Measured:
+    """All figures, with 95 % intervals. ways: to part the rows, each by a name for every row."""
+    parts: dict[str, tuple[int, Estimates]] = {}
+    for names in ways:
+        for name in sorted(set(names)) if len(set(names)) > 1 else ():
+            own = np.array([row for row, each in enumerate(names) if each == name])
+            parts[name] = (len(own), _part(answered, groups, own))
     every = _part(answered, groups, np.arange(len(groups)))
-    return Measured(len(groups), len(set(groups)), every, by_source, answered.reliability)
+    return Measured(len(groups), len(set(groups)), every, parts, answered.reliability)
 
 
 def _part(answered: Answered, groups: Sequence[Hashable], own: Indices) -> Estimates:

@@ -19,8 +19,6 @@ from alora_runtime.errors import AdapterError, CapacityError, ModelError, Reques
 AT_ONCE = 256
 """Requests that are given to the engine together."""
 
-CACHE_TOKENS = 65_536
-
 Progress = Callable[[int, int], None]
 """Told of how many requests how many are answered."""
 
@@ -59,7 +57,7 @@ class EnginePredictor:
     def __init__(self, base: ModelFiles, progress: Progress = quiet) -> None:
         """Raises BadModel."""
         try:
-            self.engine = alora_runtime.Engine.load(base.folder, cache_tokens=CACHE_TOKENS)
+            self.engine = alora_runtime.Engine.load(base.folder)
         except ModelError as error:
             raise BadModel(str(error)) from error
         self._progress = progress

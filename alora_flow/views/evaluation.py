@@ -28,8 +28,8 @@ NAMES = {
     "ece": "ECE",
     "log_probability": "log-probability of a token",
 }
-OF_SOURCES = ("error", "auroc", "mae", "brier", "log_probability")
-"""What is shown of each source."""
+OF_PARTS = ("error", "auroc", "mae", "brier", "log_probability")
+"""What is shown of each file and source."""
 
 SHARES = ("error",)
 """Figures that are told as percentages."""
@@ -49,21 +49,22 @@ def evaluation_text(found: Evaluation) -> str:
 
 
 def tables(systems: Mapping[str, Measured]) -> str:
-    """Figures of all systems beside each other, then those of the first for each source."""
+    """Figures of all systems beside each other, then those of the first for each file and source."""
     own = next(iter(systems.values()))
     names = [name for name in NAMES if any(name in one.figures for one in systems.values())]
     compared = _table(
         ["", *systems],
         [[NAMES[name], *(_cell(name, one.figures.get(name)) for one in systems.values())] for name in names],
     )
-    if not own.by_source:
+    if not own.parts:
         return compared
-    shown = [name for name in OF_SOURCES if name in own.figures]
+    every = [figures for _, figures in own.parts.values()]
+    shown = [name for name in OF_PARTS if any(name in each and isfinite(each[name].value) for each in every)]
     sources = _table(
         ["source", "rows", *(NAMES[name] for name in shown)],
         [
             [source or "(none)", str(rows), *(_cell(name, figures.get(name)) for name in shown)]
-            for source, (rows, figures) in own.by_source.items()
+            for source, (rows, figures) in own.parts.items()
         ],
     )
     return f"{compared}\n{sources}"
@@ -94,7 +95,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def evaluation_json(found: Evaluation) -> dict[str, Any]:
-    """The same as JSON: of all systems all figures, for each source, too. What is not defined is null."""
+    """The same as JSON: of all systems all figures, for each file and source, too. What is not defined is null."""
     decides = found.calibration
     return {
         "intrinsic": found.name,
@@ -114,7 +115,7 @@ def measured_json(one: Measured) -> dict[str, Any]:
         "rows": one.rows,
         "groups": one.groups,
         "figures": _figures(one.figures),
-        "sources": {source: {"rows": rows, "figures": _figures(own)} for source, (rows, own) in one.by_source.items()},
+        "parts": {name: {"rows": rows, "figures": _figures(own)} for name, (rows, own) in one.parts.items()},
         "reliability": [asdict(each) for each in one.reliability],
     }
 

@@ -73,7 +73,7 @@ def test_results_are_held_against_a_column(
     found = figures(files, name, *arguments)
     assert found["figures"]["error"]["value"] == error
     assert found["rows"] == 4
-    assert {source: own["rows"] for source, own in found["sources"].items()} == {"a": 2, "b": 2}
+    assert {source: own["rows"] for source, own in found["parts"].items()} == {"a": 2, "b": 2}
 
 
 def test_a_number_is_measured_as_a_probability(files: tuple[str, str], tmp_path: Path) -> None:

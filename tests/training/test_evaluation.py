@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_figures_are_those_of_peft_counted_by_hand(made: Path, by_hand: Any) -> 
     rule = found["systems"]["majority"]["figures"]
     assert rule["error"]["value"] == pytest.approx(min(yes.mean(), 1 - yes.mean()))
     assert rule["brier"]["value"] == pytest.approx(figures["brier_of_constant"])
-    sources = found["systems"]["aLoRA"]["sources"]
+    sources = found["systems"]["aLoRA"]["parts"]
     assert set(sources) == {"question", "request"}
     assert sum(each["rows"] for each in sources.values()) == len(p)
 
@@ -88,6 +89,25 @@ def test_the_engine_agrees_with_peft(made: Path, name: str) -> None:
     assert theirs.difference is not None
     assert theirs.difference < 1e-5
     assert values(own) == pytest.approx(values(theirs), abs=1e-5)
+
+
+@pytest.mark.parametrize("labels", ["{ Yes = 1.0, Y = 0.0 }", '{ "the mayor" = 1.0, "the town" = 0.5, no = 0.0 }'])
+@pytest.mark.parametrize("activate", ["start", "end"])
+def test_labels_and_invocations_of_several_tokens(spec: Path, labels: str, activate: str) -> None:
+    folder = spec.parent / "library" / "other" / "mini" / "alora"
+    shutil.copytree(adapter(spec), folder)
+    (folder / "io.yaml").unlink()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "alora_invocation_tokens": [7, 8]}))
+    written = f"""[intrinsic.other]\ninvocation = "<|safety|><|uncertainty|>"\nanswers = {labels}\n"""
+    files = f'activate = "{activate}"\ntest = "other.jsonl"\n'
+    spec.write_text(spec.read_text() + written + files)
+    answers = list(tomllib.loads(f"x = {labels}")["x"])
+    lines = [json.loads(line) for line in (spec.parent / "rows.jsonl").read_text().splitlines()]
+    rows = [{**line, "completion": answers[number % len(answers)]} for number, line in enumerate(lines[:12])]
+    write_rows(spec.parent / "other.jsonl", rows)
+    (found,) = evaluated(str(spec), "--only", "other", "--peft")
+    assert found["peft_difference"] < 1e-5
 
 
 def values(found: Evaluation) -> dict[str, float]:
@@ -158,6 +178,15 @@ def test_tables_and_the_diagram(made: Path, tmp_path: Path) -> None:
     again = warm("eval", str(made), "--svg", str(tmp_path / "again.svg"))
     assert again.stdout == done.stdout
     assert (tmp_path / "again.svg").read_text() == drawn
+
+
+def test_each_file_has_its_own_figures(spec: Path) -> None:
+    shutil.copy(spec.parent / "rows.jsonl", spec.parent / "more.jsonl")
+    spec.write_text(spec.read_text().replace('test = "rows.jsonl"', 'test = ["rows.jsonl", "more.jsonl"]'))
+    (found,) = evaluated(str(spec), "--only", "safety")
+    own = found["systems"]["aLoRA"]
+    assert list(own["parts"]) == ["more.jsonl", "rows.jsonl", "question", "request"]
+    assert own["parts"]["rows.jsonl"]["figures"]["error"]["value"] == own["figures"]["error"]["value"]
 
 
 def test_a_group_that_is_a_whole_file_is_none(made: Path, spec: Path) -> None:
