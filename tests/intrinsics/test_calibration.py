@@ -16,6 +16,7 @@ from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.calibration import CALIBRATION, Calibration, read_calibration, write_calibration
 from alora_flow.mini import WEIGHTS
 from tests.command import warm
+from tests.execution.forced import forced
 
 FLOW = """
 model base = "mini"
@@ -100,6 +101,23 @@ def test_of_ten_answers_a_threshold_decides_what_is_true(library: Path) -> None:
     assert [one.certain for one in cold] == [one.sure >= threshold for one in cold]
     assert [one.average for one in cold] == pytest.approx([one.sure for one in cold])
     assert [one.sure for one in cold] != pytest.approx([one.sure for one in plain])
+
+
+def test_a_call_by_the_model_itself_is_tempered_too(library: Path) -> None:
+    flow = library.parent / "own.flow"
+    flow.write_text(
+        f'model base = "mini"\nintrinsic sure() -> float {{ adapter "{adapter(library, "uncertainty")}"\n'
+        "  emits int[0..9] value expected(10 * it + 5) / 100 }\n"
+        "flow own(q: str) -> map[float] {\n"
+        "  let reply = generate(max_tokens: 24) on user(q) may invoke [sure]\n"
+        "  return reply.invocations[0].distribution\n}\n"
+    )
+    plain = forced(flow, "Paris.", "<|uncertainty|>").own(q=QUESTIONS[1]).value
+    write_calibration(adapter(library, "uncertainty"), Calibration(DIGITS, temperature=2.0))
+    result = forced(flow, "Paris.", "<|uncertainty|>").own(q=QUESTIONS[1])
+    roots = {digit: p**0.5 for digit, p in plain.items()}
+    assert result.value == pytest.approx({digit: root / sum(roots.values()) for digit, root in roots.items()}, rel=1e-4)
+    assert result.trace.kept_promise
 
 
 def test_it_is_shown_and_checked(library: Path) -> None:
