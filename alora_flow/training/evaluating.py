@@ -161,7 +161,7 @@ class MeasuredAdapter:
 
     def measured(self, found: Predictions | TextPredictions, decides: Calibration | None) -> Measured:
         answered = self._answered(found, self.rows, decides)
-        files = [Path(row.file).relative_to(self.home.spec.data).as_posix() for row in self.rows]
+        files = [row.file.removeprefix(f"{self.home.spec.data}/") for row in self.rows]
         return measure(answered, groups_of(self.rows), files, [row.source for row in self.rows])
 
     def _answered(

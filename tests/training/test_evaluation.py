@@ -184,6 +184,9 @@ def test_each_file_has_its_own_figures(spec: Path) -> None:
     shutil.copy(spec.parent / "rows.jsonl", spec.parent / "more.jsonl")
     spec.write_text(spec.read_text().replace('test = "rows.jsonl"', 'test = ["rows.jsonl", "more.jsonl"]'))
     (found,) = evaluated(str(spec), "--only", "safety")
+    outside = spec.read_text().replace('"more.jsonl"', json.dumps(str(spec.parent / "more.jsonl")))
+    spec.write_text(outside)  # a file is named by its path, too
+    assert evaluated(str(spec), "--only", "safety") == [found]
     own = found["systems"]["aLoRA"]
     assert list(own["parts"]) == ["more.jsonl", "rows.jsonl", "question", "request"]
     assert own["parts"]["rows.jsonl"]["figures"]["error"]["value"] == own["figures"]["error"]["value"]
