@@ -16,6 +16,7 @@ from rich.console import Console
 
 from alora_flow.cli.files import find_flow_file
 from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
+from alora_flow.intrinsics.calibration import check_rules, read_calibration
 from alora_flow.intrinsics.contract import resolve
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, cached, find_adapter, find_model
@@ -100,8 +101,9 @@ def show(name: str, model: str, as_json: bool) -> None:
 def check(library: str | None, model: str | None, as_json: bool) -> None:
     """Check all that can be checked without a run: LIBRARY is a folder, a hub id, or a flow file.
 
-    Of a library, every adapter's configuration, weights (names and shapes) and io.yaml, and with --model whether it can
-    be invoked on that base. Of a flow file, every intrinsic that it declares. Exit 1 where something is wrong.
+    Of a library, every adapter's configuration, weights (names and shapes), io.yaml and calibration.yaml, and with
+    --model whether it can be invoked on that base. Of a flow file, every intrinsic that it declares. Exit 1 where
+    something is wrong.
     """
     problems = list(_declared(library, model)) if _is_flow(library) else list(_offered(*_offers(library, model)))
     wrong = [problem for problem in problems if problem["problem"]]
@@ -204,7 +206,9 @@ def _check_offer(offer: Offer, base: Base | None) -> None:
         raise BadAdapter(
             f"{offer.folder} holds {what}", "move it, or mend alora_invocation_tokens in its configuration"
         )
-    io_yaml = _io_yaml(offer.folder)
+    io_yaml, calibration = _io_yaml(offer.folder), read_calibration(offer.folder)
+    if calibration is not None and io_yaml is not None:
+        check_rules(calibration, offer.folder, io_yaml)
     if base is not None:
         offering(offer.name, offer.folder, io_yaml, base.prompter)
 

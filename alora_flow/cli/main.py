@@ -14,7 +14,9 @@ from alora_flow.language.report.diagnostics import FlowErrors
 from alora_flow.language.report.render import harmless, render, render_failure
 
 COMMANDS = {
+    "calibrate": "Fit where an intrinsic decides, on labelled rows.",
     "check": "Report every mistake in flow files.",
+    "eval": "Measure intrinsics or flows on labelled rows.",
     "fmt": "Write flow files in the canonical form.",
     "graph": "Draw a flow as a graph.",
     "intrinsics": "List, show and check the intrinsics of a library.",

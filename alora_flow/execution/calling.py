@@ -156,7 +156,7 @@ class Calling:
     def _own_call(self, called: Called, value: Any, back: Return) -> OwnCall:
         answer, one = called.answer, self.invocables[called.name]
         assert answer is not None
-        weights = normalised(answer.choice_logprobs) if answer.choice_logprobs else ()
+        weights = normalised(answer.choice_logprobs, one.contract.temperature) if answer.choice_logprobs else ()
         return OwnCall(
             one.intrinsic.name,
             value,

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from alora_flow.errors import AdapterNotFound, BadAdapter
 from alora_flow.frozen import dataclass
+from alora_flow.intrinsics.calibration import CALIBRATION, Calibration, check_rules, read_calibration
 from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, find_adapter
 from alora_flow.intrinsics.shapes import misfit, shown
@@ -32,7 +33,8 @@ Piece: TypeAlias = int | StringHole
 
 @dataclass(frozen=True)
 class Outcome:
-    """One thing that the adapter may write: its tokens, what `it` is then, and the number that io.yaml gives it."""
+    """One thing that the adapter may write: its tokens, what `it` is then, and the number that it has by io.yaml, or
+    else by its calibration."""
 
     tokens: tuple[int, ...]
     it: Any
@@ -45,7 +47,7 @@ class Contract:
 
     invocation: what a call appends to closed turns; empty where it opens an assistant's turn. active_at: the index of
     the first adapted piece of it. sequence: the tokens that activate the adapter, empty for a plain LoRA; offset: the
-    first adapted one among them. io_yaml: of the short form.
+    first adapted one among them. io_yaml: of the short form. calibration: where its owner wants it to decide.
     """
 
     intrinsic: Intrinsic
@@ -58,6 +60,12 @@ class Contract:
     sequence: tuple[int, ...] = ()
     offset: int = 0
     io_yaml: IoYaml | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What the log-probabilities of its answers are divided by."""
+        return self.calibration.temperature if self.calibration else 1.0
 
     @property
     def name(self) -> str:
@@ -96,8 +104,11 @@ def contract_of(intrinsic: Intrinsic, folder: Path, tokenizer: Tokenizer) -> Con
     except AdapterError as error:
         raise BadAdapter(f"intrinsic '{intrinsic.name}': {error.message}", error.help) from error
     io_yaml = read_io_yaml(folder) if intrinsic.from_library else None
+    calibration = read_calibration(folder)
     settings = {argument.name: _constant(argument.value) for argument in intrinsic.settings}
     emits = intrinsic.emits or (intrinsic.result if io_yaml is None else t.STR)
+    if calibration is not None:
+        _check_calibration(calibration, intrinsic, emits, io_yaml, folder)
     sequence, offset = config.spelled(tokenizer.encode_control)
     if intrinsic.activate == "end" and sequence:
         offset = len(sequence) - 1
@@ -105,7 +116,7 @@ def contract_of(intrinsic: Intrinsic, folder: Path, tokenizer: Tokenizer) -> Con
     return Contract(
         intrinsic,
         config,
-        _outcomes(emits, io_yaml, tokenizer),
+        _outcomes(emits, io_yaml, calibration, tokenizer),
         t.STR if isinstance(emits, Choices) else emits,
         {**(io_yaml.settings if io_yaml else {}), **settings},
         active_at,
@@ -113,6 +124,7 @@ def contract_of(intrinsic: Intrinsic, folder: Path, tokenizer: Tokenizer) -> Con
         sequence,
         offset,
         io_yaml,
+        calibration,
     )
 
 
@@ -192,7 +204,25 @@ def _check_declaration(intrinsic: Intrinsic, io_yaml: IoYaml) -> None:
         )
 
 
-def _outcomes(emits: Choices | t.Type, io_yaml: IoYaml | None, tokenizer: Tokenizer) -> tuple[Outcome, ...] | None:
+def _check_calibration(
+    calibration: Calibration, intrinsic: Intrinsic, emits: Choices | t.Type, io_yaml: IoYaml | None, folder: Path
+) -> None:
+    """Was it fitted for what the intrinsic writes?"""
+    if io_yaml is not None:
+        check_rules(calibration, folder, io_yaml)
+        return
+    texts = [text for text, _ in choices_of(emits) or ()]  # it says nothing of what is no choice
+    if texts and set(texts) != set(calibration.answers):
+        raise BadAdapter(
+            f"{folder / CALIBRATION} was fitted for the answers {', '.join(calibration.answers)}, and intrinsic "
+            f"'{intrinsic.name}' emits {', '.join(texts)}",
+            "let it emit these answers, fit the calibration again, or delete it",
+        )
+
+
+def _outcomes(
+    emits: Choices | t.Type, io_yaml: IoYaml | None, calibration: Calibration | None, tokenizer: Tokenizer
+) -> tuple[Outcome, ...] | None:
     """Only a literal of the flow file, as in `emits enum("<|yes|>", "no")`, can spell control tokens: what an adapter's
     files or a type name are data, as everywhere."""
     if io_yaml is not None and io_yaml.categories is not None:
@@ -202,4 +232,5 @@ def _outcomes(emits: Choices | t.Type, io_yaml: IoYaml | None, tokenizer: Tokeni
     if options is None:
         return None
     encode = tokenizer.encode_control if isinstance(emits, Choices) else tokenizer.encode_data
-    return tuple(Outcome(encode(text), it) for text, it in options)
+    numbers = calibration.answers if calibration else {}
+    return tuple(Outcome(encode(text), it, numbers.get(text)) for text, it in options)

@@ -29,10 +29,11 @@ class TokenizedAnswer:
     log_probabilities: Sequence[Mapping[int, float]]
     spell: Callable[[tuple[int, ...]], str] = field(repr=False)
 
-    def expected(self, at: int, value: str, numbers: Mapping[str, float]) -> float | None:
+    def expected(self, at: int, value: str, numbers: Mapping[str, float], temperature: float = 1.0) -> float | None:
         """The mean of the numbers over what may stand at character `at`, where `value` was written.
 
-        A token stands for the first value that begins with it; the one that was written, for `value`. None where there
+        A token stands for the first value that begins with it; the one that was written, for `value`. Log-probabilities
+        of the values are divided by `temperature`. None where there
         is nothing to weigh: then the literal, or its first token, was the only one that its grammar allows.
         """
         place = bisect_right(range(len(self.tokens)), at, key=lambda count: len(self._before(count))) - 1
@@ -48,6 +49,7 @@ class TokenizedAnswer:
                 meant = _meant(text.removeprefix(before), numbers) if text.startswith(before) else None
             if meant is not None:
                 weights[meant] = weights.get(meant, 0.0) + exp(log_probability)
+        weights = {name: weight ** (1 / temperature) for name, weight in weights.items()}
         total = sum(weights.values())
         return mean_of([(numbers[name], weight / total) for name, weight in weights.items()]) if total else None
 

@@ -19,10 +19,12 @@ from alora_flow.language.meaning import types as t
 
 @dataclass(frozen=True)
 class Answer:
-    """What rules may ask: the tokens of the answer, and the sentences of each location that were numbered."""
+    """What rules may ask: the tokens of the answer, the sentences of each location that were numbered, and what
+    log-probabilities are divided by."""
 
     tokens: TokenizedAnswer
     sentences: Mapping[str, Mapping[int, Sentence]]
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Likelihood(Rule):
         places = literals(answer.tokens.text)
         if at not in places or isinstance(value, dict | list):
             raise self.failed(f"{value!r} does not stand in {answer.tokens.text!r} where this rule looks for it")
-        mean = answer.tokens.expected(places[at], written(value), self.numbers)
+        mean = answer.tokens.expected(places[at], written(value), self.numbers, answer.temperature)
         return self.numbers.get(written(value), 0.0) if mean is None else mean
 
     def form(self, shape: t.Type) -> Shape:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from alora_flow.errors import BadModel
 from alora_flow.frozen import dataclass
+from alora_flow.intrinsics.calibration import CALIBRATION
 from alora_flow.intrinsics.completeness import CONFIG, TOKENIZER
 from alora_flow.intrinsics.hub import HubReference
 from alora_flow.intrinsics.library import ADAPTER
@@ -25,7 +26,7 @@ OTHER_COPIES = "consolidated*"
 PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 """How llama.cpp names the parts of a GGUF file that it has split."""
 
-ANYWHERE = (ADAPTER, "adapter_model.safetensors", "io.yaml")
+ANYWHERE = (ADAPTER, "adapter_model.safetensors", "io.yaml", CALIBRATION)
 """An adapter's files, in whatever folder of a library."""
 
 

@@ -237,30 +237,33 @@ def _record_misfit(shape: t.Type, declared: t.RecordType) -> str | None:
     return f"{declared} has no field {next(iter(given))!r}" if given else None
 
 
-def fitted(value: Any, shape: Shape, declared: t.Type) -> Any:
+def fitted(value: Any, shape: Shape, declared: t.Type, threshold: float = 0.5) -> Any:
     """A JSON value of a shape as `misfit` lets it stand for a value of the declared type; what fits nowhere stays as it
-    is. Objects and lists of which nothing is known are texts of JSON, where a text is declared."""
+    is. Objects and lists of which nothing is known are texts of JSON, where a text is declared; a number is true from
+    `threshold` on."""
     if isinstance(shape, t.OptionalType):
-        return None if value is None else fitted(value, shape.inner, declared)
+        return None if value is None else fitted(value, shape.inner, declared, threshold)
     if isinstance(declared, t.UnionType | t.OptionalType):
         kinds = t.alternatives(declared)
         alone = [kind for kind in kinds if kind != t.NONE]
-        return value if value is None or len(alone) > 1 else fitted(value, shape, alone[0])
+        return value if value is None or len(alone) > 1 else fitted(value, shape, alone[0], threshold)
     fields = {field.name: field.type for field in shape.fields} if isinstance(shape, t.RecordType) else {}
     if isinstance(declared, t.RecordType) and isinstance(value, dict):
         wanted = {field.name: field.type for field in declared.fields}
-        return {name: fitted(part, fields.get(name), wanted.get(name, t.NEVER)) for name, part in value.items()}
+        return {
+            name: fitted(part, fields.get(name), wanted.get(name, t.NEVER), threshold) for name, part in value.items()
+        }
     if len(fields) == 1 and isinstance(value, dict) and value.keys() == fields.keys():
         ((name, part),) = value.items()
-        return fitted(part, fields[name], declared)
+        return fitted(part, fields[name], declared, threshold)
     if isinstance(declared, t.ListType) and isinstance(value, list):
         element = shape.element if isinstance(shape, t.ListType) else None
-        return [fitted(part, element, declared.element) for part in value]
+        return [fitted(part, element, declared.element, threshold) for part in value]
     if isinstance(declared, t.StrType) and isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and declared == t.BOOL:
-        return value >= 0.5
+        return value >= threshold
     if number and declared == t.ProbType(t.BOOL):
         return Distribution((True, False), (float(value), 1.0 - float(value)))
     return value

@@ -122,7 +122,7 @@ def _published(path: Path, schema: Mapping[str, Any]) -> Constraint:
 def _weighed(contract: Contract) -> bool:
     """Does the intrinsic's value take the probabilities of what the adapter may write?"""
     intrinsic, result, io_yaml = contract.intrinsic, contract.intrinsic.result, contract.io_yaml
-    if isinstance(result, t.ProbType):
+    if isinstance(result, t.ProbType) or (contract.calibration and contract.calibration.decides_answers):
         return True
     if io_yaml is not None:
         return io_yaml.weighed and (contract.outcomes is None or isinstance(result, t.BoolType | t.FloatType))

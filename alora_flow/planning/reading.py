@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from alora_flow.errors import RunFailed
+from alora_flow.intrinsics.calibration import USUAL_THRESHOLD
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.intrinsics.io_yaml import IoYaml
 from alora_flow.intrinsics.likelihood import TokenizedAnswer, mean_of
@@ -44,10 +45,11 @@ def intrinsic_value(
     result = contract.intrinsic.result
     given = arguments or {}
     if contract.outcomes is not None:
-        written = Distribution(tuple(o.it for o in contract.outcomes), normalised(completion.choice_logprobs))
+        probabilities = normalised(completion.choice_logprobs, contract.temperature)
+        written = Distribution(tuple(o.it for o in contract.outcomes), probabilities)
         value = _weighed(contract, written) if contract.io_yaml else _computed(contract, written, given)
     elif contract.io_yaml is not None:
-        value = _transformed(contract.io_yaml, result, tokenizer, completion, sentences or {})
+        value = _transformed(contract, contract.io_yaml, tokenizer, completion, sentences or {})
     else:
         value = written_value(contract.emits, completion)
         if contract.intrinsic.value is not None:
@@ -59,9 +61,10 @@ def intrinsic_value(
 
 
 def _transformed(
-    io_yaml: IoYaml, result: t.Type, tokenizer: Tokenizer, completion: Completion, sentences: Sentences
+    contract: Contract, io_yaml: IoYaml, tokenizer: Tokenizer, completion: Completion, sentences: Sentences
 ) -> Any:
     """What a library's rules make of the JSON that its adapter wrote; bare text where it asks for no more."""
+    result = contract.intrinsic.result
     if io_yaml.schema is None and not io_yaml.rules and isinstance(result, t.StrType):
         return completion.text
     answer = _tokenized(io_yaml, tokenizer, completion)
@@ -72,8 +75,8 @@ def _transformed(
         help = "raise max_tokens: with (max_tokens: …)" if short else None
         raise RunFailed(f"{short}the adapter wrote {answer.text!r}, which is not JSON: {error}", help) from error
     for rule in io_yaml.rules:
-        value = rule.apply(value, Answer(answer, sentences))
-    return fitted(value, io_yaml.shape, result)
+        value = rule.apply(value, Answer(answer, sentences, contract.temperature))
+    return fitted(value, io_yaml.shape, result, _threshold(contract))
 
 
 FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?:<\|end\|>|<\|return\|>|$)", re.DOTALL)
@@ -122,8 +125,23 @@ def _weighed(contract: Contract, written: Distribution) -> Any:
     for rule in rules:
         value = rule.apply(value, NO_TOKENS)
     if rules or isinstance(result, t.BoolType | t.FloatType) or result == t.ProbType(t.BOOL):
-        return fitted(value, contract.io_yaml.shape, result)
-    return written if isinstance(result, t.ProbType) else parse(result, written.top)
+        return fitted(value, contract.io_yaml.shape, result, _threshold(contract))
+    return written if isinstance(result, t.ProbType) else parse(result, _taken(contract, written))
+
+
+def _threshold(contract: Contract) -> float:
+    """From where on a number is true."""
+    found = contract.calibration.threshold if contract.calibration else None
+    return USUAL_THRESHOLD if found is None else found
+
+
+def _taken(contract: Contract, written: Distribution) -> Any:
+    """The likeliest outcome; where a threshold says which of two is taken, that one."""
+    if contract.calibration is None or not contract.calibration.decides_answers:
+        return written.top
+    numbers = [outcome.weight or 0.0 for outcome in contract.outcomes or ()]
+    wanted = max(numbers) if written.mean(numbers) >= _threshold(contract) else min(numbers)
+    return written.outcomes[numbers.index(wanted)]
 
 
 NO_TOKENS = Answer(TokenizedAnswer("", (), (), str), {})
@@ -133,9 +151,9 @@ def _computed(contract: Contract, written: Distribution, given: Values) -> Any:
     """The full form: the flow's own `value` of `it`, over the distribution where the result is one."""
     value, result = contract.intrinsic.value, contract.intrinsic.result
     if value is None:
-        return written if isinstance(result, t.ProbType) else written.top
+        return written if isinstance(result, t.ProbType) else _taken(contract, written)
     if not isinstance(result, t.ProbType) or isinstance(value.type, t.ProbType):
-        return _of(value, written.top, written, given)
+        return _of(value, _taken(contract, written), written, given)
     outcomes: dict[Any, float] = {}
     for it, probability in zip(written.outcomes, written.probabilities, strict=True):
         outcome = _of(value, it, written, given)

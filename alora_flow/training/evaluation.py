@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alora_flow.training.intervals import Figures
+from alora_flow.training.metrics import calibration_error, once
 from alora_flow.training.model import CausalModel
 
 Pair = tuple[list[int], list[int]]
@@ -33,16 +34,6 @@ def exact(model: CausalModel, pairs: Sequence[Pair], size: int = 64) -> list[boo
     return out
 
 
-def calibration_error(sure: Tensor, right: Tensor) -> float:
-    """Expected calibration error over ten equal bins."""
-    bins = (sure * 10).long().clamp(0, 9)
-    gaps = [
-        (bins == b).float().mean() * (sure[bins == b].mean() - right[bins == b].mean()).abs()
-        for b in torch.unique(bins)
-    ]
-    return float(sum(gaps, torch.tensor(0.0)))
-
-
 def certainty_figures(sure: Tensor, right: Tensor) -> Figures:
     """Brier score against the best constant in hindsight, with the interval of their difference, and ECE."""
     own, constant = (sure - right) ** 2, (right.mean() - right) ** 2
@@ -54,7 +45,7 @@ def certainty_figures(sure: Tensor, right: Tensor) -> Figures:
         "brier_constant": round(float(constant.mean()), 4),
         "gain_low": round(float(gain.mean()) - half, 4),
         "gain_high": round(float(gain.mean()) + half, 4),
-        "ece": round(calibration_error(sure, right), 4),
+        "ece": round(float(calibration_error(sure.numpy(), right.numpy(), once(len(right)))[0]), 4),
         "right": round(float(right.mean()), 4),
         "works": float(gain.mean()) - half > 0,
     }

@@ -22,9 +22,8 @@ def _document(value: Any) -> Any:
 
 class LabelledRow(BaseModel):
     """One line. documents: texts, or objects with `text` and `title`; where they stand says the spec. source: where the
-    row comes from, for figures of each. group: rows of one group never stand in two splits. answer, answers: what the
-    base should have said, where the row has such. value: the number that was measured, where figures are to be held
-    against it and not against the label's."""
+    row comes from, for figures of each. group: rows of one group never stand in two splits. outcome: what came true,
+    from 0 to 1, where that is not the label's own number. answer, answers: what the base should have said."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,9 +32,9 @@ class LabelledRow(BaseModel):
     completion: UnicodeText
     source: str = ""
     group: str | int = ""
+    outcome: float | None = Field(None, ge=0, le=1)
     answer: str | None = None
     answers: tuple[str, ...] = ()
-    value: float | None = None
 
     _where: str = ""
 
@@ -43,6 +42,11 @@ class LabelledRow(BaseModel):
     def where(self) -> str:
         """Its file and line, for messages."""
         return self._where
+
+    @property
+    def file(self) -> str:
+        """Its file."""
+        return self._where.rpartition(", line ")[0]
 
     @property
     def thread(self) -> Thread:

@@ -39,8 +39,8 @@ def parse(type: t.Type, text: str) -> Any:
         raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {error.errors()[0]['msg']}") from error
 
 
-def normalised(log_probabilities: tuple[float, ...]) -> tuple[float, ...]:
+def normalised(log_probabilities: tuple[float, ...], temperature: float = 1.0) -> tuple[float, ...]:
     """The probabilities of the choices, given that one of them is written."""
     top = max(log_probabilities)
-    weights = [exp(value - top) for value in log_probabilities]
+    weights = [exp((value - top) / temperature) for value in log_probabilities]
     return tuple(weight / fsum(weights) for weight in weights)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alora_flow.intrinsics.calibration import Calibration
 from alora_flow.intrinsics.declaration import declaration
 from alora_flow.intrinsics.io_yaml import Placeholder
 from alora_flow.intrinsics.shapes import shape_of, shown
@@ -37,6 +38,7 @@ def offering_json(name: str, reference: str, base: str, found: Offering) -> dict
         "transformations": [] if io_yaml is None else [rule.kind for rule in io_yaml.rules],
         "gives": None if io_yaml is None else shown(io_yaml.shape),
         "settings": dict(settings_of(contract)),
+        "calibration": None if contract.calibration is None else _calibration(contract.calibration),
         "shares": found.shares,
         "computes": amount_json(found.computes),
         "writes_at_most": found.writes_at_most,
@@ -52,6 +54,11 @@ def _writes(found: Offering) -> str | None:
     return "text" if io_yaml.schema is None else shown(shape_of(io_yaml.schema))
 
 
+def _calibration(found: Calibration) -> dict[str, Any]:
+    parts = {"temperature": found.temperature, "threshold": found.threshold}
+    return {"says": found.said, **parts, "fitted": found.fitted}
+
+
 def _instruction(parts: Sequence[str | Placeholder]) -> str:
     return "".join(f"{{{part.name}}}" if isinstance(part, Placeholder) else part for part in parts)
 
@@ -65,6 +72,10 @@ def offering_text(said: Mapping[str, Any], computes: str) -> str:
         ("writes", said["writes"] and f"{said['writes']}, at most {_tokens(said['writes_at_most'])}"),
         ("then", ", ".join(said["transformations"])),
         ("gives", said["gives"]),
+        (
+            "calibrated",
+            said["calibration"] and "\n".join(filter(None, map(said["calibration"].get, ("says", "fitted")))),
+        ),
         ("settings", ", ".join(f"{name} {value}" for name, value in said["settings"].items())),
         ("shares", said["shares"]),
         ("computes", f"{_tokens(computes)} a call, where the thread is in the cache, and the answer"),

@@ -17,7 +17,9 @@ from tests.command import cold
 
 FLOW = 'model base = "mini"\nflow two() -> int { return 2 }\ntest "it is two" { let r = two()  expect r == 2 }\n'
 CALLS = {
+    "calibrate": (["calibrate", "--help"], "Usage: alora-flow calibrate"),
     "check": (["check", "two.flow"], "checked 1 file: no errors"),
+    "eval": (["eval", "flow", "two.flow", "two", "--data", "rows.jsonl", "--column", "n"], "50.0 %"),
     "fmt": (["fmt", "--check", "two.flow"], "would change"),
     "graph": (["graph", "two.flow"], "flowchart TD"),
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
@@ -40,6 +42,7 @@ def test_every_command_is_here() -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_it_runs_in_a_process_of_its_own(tmp_path: Path, name: str) -> None:
     (tmp_path / "two.flow").write_text(FLOW)
+    (tmp_path / "rows.jsonl").write_text('{"n": 2}\n{"n": 3}\n')
     arguments, said = CALLS[name]
     done = cold(*arguments, cwd=tmp_path)
     assert said in done.stdout + done.stderr

@@ -219,7 +219,8 @@ def test_parts_of_a_gguf_file_are_refused_before_they_are_fetched(hub: Hub, want
 
 
 def test_a_library_is_fetched_with_all_its_adapters(hub: Hub, tmp_path: Path) -> None:
-    tiny.write_adapter_folder(tmp_path / "library" / "guard" / "name" / "alora", [1])
+    folder = tiny.write_adapter_folder(tmp_path / "library" / "guard" / "name" / "alora", [1])
+    (folder / "calibration.yaml").write_text("answers: {Y: 1, N: 0}\nthreshold: 0.3\n")
     root = tmp_path / "library"
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     hub.files["org/library"] = files | {"guard/README.md": b"", "guard/data.jsonl": b""}
@@ -227,6 +228,7 @@ def test_a_library_is_fetched_with_all_its_adapters(hub: Hub, tmp_path: Path) ->
     assert pull("org/name").code == 0
     found = find_adapter("org/library/guard", find_model("org/name", ANYWHERE), ANYWHERE)
     assert found.relative_to(found.parents[2]).as_posix() == "guard/name/alora"
+    assert (found / "calibration.yaml").is_file()
     assert not [line for line in hub.fetched() if line.endswith((".md", ".jsonl", ".bin", ".onnx", ".pth"))]
     listed = json.loads(warm("models", "--json").stdout)
     assert {each["name"]: each["note"] for each in listed if each["kind"] == "hub"} == {
