@@ -18,11 +18,12 @@ from alora_flow.cli.progress import Counted
 from alora_flow.errors import BadInput
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.training.evaluating import TRAIN_EXTRA, Kind, Split, evaluate
+from alora_flow.training.evaluating import TRAIN_EXTRA, Evaluation, Kind, Split, evaluate
 from alora_flow.training.measuring import measure
 from alora_flow.training.metrics import Bin
 from alora_flow.training.spec import read_spec
 from alora_flow.views.evaluation import evaluation_json, evaluation_text, measured_json, tables
+from alora_flow.views.intrinsic_card import intrinsic_card
 
 Folder = click.Path(path_type=Path, file_okay=False)
 SVG = click.option(
@@ -61,6 +62,9 @@ def command() -> None:
 )
 @click.option("--kind", type=click.Choice(["alora", "lora"]), help="Which adapter, in the place of the spec's.")
 @click.option("--peft", is_flag=True, help="Ask PEFT, too, with a full forward pass a row, and tell the difference.")
+@click.option(
+    "--card", is_flag=True, help="Write CARD.md, evaluation.json and reliability.svg into each adapter's folder."
+)
 @click.option("--uncalibrated", is_flag=True, help="As if there were no calibration.yaml.")
 @JSON
 @SVG
@@ -72,6 +76,7 @@ def spec(
     split: Split,
     kind: Kind | None,
     peft: bool,
+    card: bool,
     uncalibrated: bool,
     as_json: bool,
     svg: Path | None,
@@ -84,7 +89,7 @@ def spec(
     read = read_spec(spec, data=data, library=library)
     for name in only:
         read.one(name)
-    draw = None if svg is None else _drawing()
+    draw = _drawing() if svg is not None or card else None
     found = []
     with Counted("rows") as progress:
         for one in evaluate(
@@ -94,10 +99,26 @@ def spec(
             if not as_json:
                 progress.clear()
                 click.echo(evaluation_text(one))
+            if card:
+                _write_card(draw, one)
     if as_json:
         click.echo(json.dumps([evaluation_json(one) for one in found], ensure_ascii=False, indent=2))
     if svg is not None:
         _draw(draw, svg, {one.name: one.own.reliability for one in found})
+
+
+def _write_card(draw: Any, found: Evaluation) -> None:
+    """Beside the adapter. Raises BadInput where nobody says how it was trained."""
+    facts, measured = found.folder / "training.json", evaluation_json(found)
+    if not facts.is_file():
+        raise BadInput(f"{found.folder} has no training.json, which says how it was trained", "leave --card out")
+    card = intrinsic_card(json.loads(facts.read_text(encoding="utf-8")), measured)
+    (found.folder / "CARD.md").write_text(card, encoding="utf-8")
+    del measured["folder"]
+    (found.folder / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    if found.own.reliability:
+        draw.draw_reliability(found.folder / "reliability.svg", {found.name: found.own.reliability})
+    click.echo(f"wrote {found.folder / 'CARD.md'}", err=True)
 
 
 @command.command("flow")

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-mpl.rcParams["svg.hashsalt"] = "alora-flow"  # the same figures make the same file
-mpl.rcParams["svg.fonttype"] = "none"
+from alora_flow.training.reliability_plot import SETTINGS
 
 
 def draw_curve(log: Sequence[dict[str, Any]], best: int, title: str, path: Path) -> None:
     """The losses of training and validation rows by step, and the step whose weights were kept, as SVG."""
+    with rc_context(SETTINGS):
+        _curve(log, best, title).savefig(path, format="svg", metadata={"Date": None})
+
+
+def _curve(log: Sequence[dict[str, Any]], best: int, title: str) -> Figure:
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()
     noted = [one for one in log if "loss" in one]
@@ -27,4 +31,4 @@ def draw_curve(log: Sequence[dict[str, Any]], best: int, title: str, path: Path)
     axes.set(xlabel="step", ylabel="loss", title=title, ylim=(0, None))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    return figure

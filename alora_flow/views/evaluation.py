@@ -78,9 +78,14 @@ def _counted(own: Measured) -> str:
 def _cell(name: str, found: Estimate | None) -> str:
     if found is None or not isfinite(found.value):
         return "–"
+    return figure_text(name, found.value, found.low, found.high)
+
+
+def figure_text(name: str, value: float, low: float, high: float) -> str:
+    """A figure with its interval."""
     if name in SHARES:
-        return f"{100 * found.value:.1f} % ({100 * found.low:.1f}–{100 * found.high:.1f})"
-    return f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+        return f"{100 * value:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
+    return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -81,6 +81,23 @@ def test_a_flow_decides_by_it(trained: Path) -> None:
         assert result.value == pytest.approx(float(chances[yes] / (chances[yes] + chances[no])), abs=1e-5)
 
 
+def test_its_card_says_what_was_measured(trained: Path, tmp_path: Path) -> None:
+    """From the command: every figure of the evaluation, and how it was trained."""
+    shutil.copytree(trained, tmp_path / "copy")
+    spec = tmp_path / "copy" / "spec.toml"
+    spec.write_text(spec.read_text().replace("epochs = 6", 'epochs = 6\ntest = "validation.jsonl"'))
+    code, _, error = cold("eval", str(spec), "--card")
+    assert code == 0, error
+    folder = tmp_path / "copy" / ADAPTER
+    card, measured = (folder / "CARD.md").read_text(), json.loads((folder / "evaluation.json").read_text())
+    own = measured["systems"]["aLoRA"]["figures"]
+    assert f"{100 * own['error']['value']:.1f} % (" in card
+    assert f"{own['auroc']['value']:.3f} (" in card
+    assert "96 rows" in card
+    assert all(f"| {word} |" in card for word in ("one", "eight"))
+    assert "<svg" in (folder / "reliability.svg").read_text()
+
+
 def test_the_same_settings_give_the_same_weights(trained: Path, tmp_path: Path) -> None:
     [one] = train(read_spec(small(tmp_path)))
     first, second = (load_file(folder / "adapter_model.safetensors") for folder in (trained / ADAPTER, one.folder))
