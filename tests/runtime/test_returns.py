@@ -287,6 +287,39 @@ def test_limits(engine: Engine) -> None:
     assert len(exchange.completion.tokens) == 1
 
 
+OWN_LIMITS = [
+    ({"budget": 1}, "'two' is called, and the budget of 'one' is spent (1 calls): 2 of 9 calls made, "),
+    ({"depth": 1}, "'two' is called at depth 2 of 'one', and 1 is the most: 2 of 9 calls made, "),
+]
+
+
+@pytest.mark.parametrize(("limits", "message"), OWN_LIMITS)
+def test_limits_of_a_callee(engine: Engine, limits: dict[str, int], message: str) -> None:
+    """Its own, for all that it calls in turn and these do, whatever its caller's are."""
+    written = {"constraint": script(1, PAD, 1, PAD), "max_tokens": 9}
+    two = Callee(Trigger("two", PAD), None, Request((), **written), invokes=["two"] if "depth" in limits else [])
+    one = callee(answer=written, invokes=["two"], **limits)
+    exchange, told = failed(engine, caller(1, ONE, callees=[one, two], invokes=["one"], depth=5, budget=9))
+    assert isinstance(exchange.completion.error, CallLimitError)
+    assert told.startswith(message)
+
+
+def test_a_caller_may_go_on_from_something_else(engine: Engine) -> None:
+    """As one does whose call comes back as a turn of its own."""
+    stack = CallStack(caller(2, ONE, 3))
+    while stack.exchange is None:
+        if stack.call is not None:
+            before = stack.request
+            stack.decide("keep", [Run((*CONTEXT, 70, 71))])
+        assert stack.request is not None
+        [completion] = engine.generate([stack.request])
+        stack.receive(completion)
+    own = stack.exchange.completion
+    alone = Request([Run((*CONTEXT, 70, 71))], max_tokens=3, ignore_eos=True)
+    assert before is None
+    assert own.tokens[2:5] == engine.generate([alone])[0].tokens
+
+
 def test_a_dead_end(engine: Engine) -> None:
     """Of the answer's grammar: the reply up to the call stays, and the cause is told."""
     nothing = callee(answer={"constraint": Script({0: 65}), "masked_tokens": (65,)})
@@ -434,6 +467,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("budget must be a whole number of at least 1, not 0", {"budget": 0}),
     ("budget must be a whole number of at least 1, not True", {"budget": True}),
     ("depth must be a whole number of at least 1, not 1.5", {"depth": 1.5}),
+    ("callee 'one': depth must be a whole number of at least 1, not 0", {"callees": [callee(depth=0)]}),
     ("a handler must be callable", {"handler": "keep"}),
     ("the caller may invoke an unknown 'won' .did you mean 'one'", {"invokes": ["won"]}),
     ("'one' may invoke an unknown 'two'", {"callees": [callee(invokes=["two"])]}),
