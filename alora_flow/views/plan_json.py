@@ -9,8 +9,9 @@
      "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null, "saved_at_least": share | null},
                  "plain_lora": {the same}}}
 
-OWN is what the model may call itself, in tokens: {"budget": int, "calls": [{"name", "adapter", "prefilled",
-"generated", "returned"}], "at_most": {"prefilled", "generated"}, "expected": {the same}}; expected: each called once.
+OWN is what the model may call itself, in tokens: {"budget": int, "calls": [{"name", "adapter": str | null,
+"prefilled", "generated", "returned": AMOUNT}], "at_most": {"prefilled": AMOUNT, "generated"}, "expected": {the same}};
+expected: each called once. A tool has no adapter.
 
 AMOUNT is {"tokens": int, "holes": [{"of": str, "times": int, "at_most": int | null}]}: `tokens` known ones and, for
 each hole, `times` the length of what is `of` it. No holes: the number is exact. `saved` is the part of the prefilled
@@ -21,7 +22,6 @@ select or collect the ones of a single way.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from alora_flow.planning.graph import nodes as g
@@ -86,9 +86,9 @@ def _own(own: PlannedOwnCalls) -> dict[str, Any]:
     prefilled, generated = own.expected
     return {
         "budget": own.budget,
-        "calls": [asdict(call) for call in own.calls],
-        "at_most": {"prefilled": own.prefilled_at_most, "generated": own.generated_at_most},
-        "expected": {"prefilled": prefilled, "generated": generated},
+        "calls": [{**vars(call), "returned": amount_json(call.returned)} for call in own.calls],
+        "at_most": {"prefilled": amount_json(own.prefilled_at_most), "generated": own.generated_at_most},
+        "expected": {"prefilled": amount_json(prefilled), "generated": generated},
     }
 
 

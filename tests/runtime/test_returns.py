@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from alora_runtime import (
     TextTrigger,
     Trigger,
 )
+from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.calls.records import Called, Callee, Caller, Exchange, Return
 from alora_runtime.calls.serving import Switchboard, complete
 from alora_runtime.calls.stack import SOON, CallStack
@@ -526,3 +527,81 @@ def test_the_python_of_the_readme_runs(make_engine: Callable[..., Engine], adapt
     [shown] = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL)
     exec(compile(shown, "README.md", "exec"), names)
     assert names["exchange"].calls[0].name == "certainty"
+
+
+@pytest.mark.parametrize("back", ["keep", "drop"])
+@pytest.mark.parametrize("word", [PAD, ONE])
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_a_grammar_that_knows_nothing_of_calls(engine: Engine, back: Return, word: tuple[int, ...], at: int) -> None:
+    """Its answer is whole and valid, and the call stands wherever the grammar leaves a choice."""
+    grammar = Constraint.regex("[a-c]{3}-(x|y)+")
+    asked = callee("one", word)
+    # The script says where the model wants to call; everything else is chosen among what the grammar allows.
+    wanted = Wanted(Interruptible(grammar, (word,)), {at + index: token for index, token in enumerate(word)})
+    one = caller(constraint=wanted, callees=[asked], handler=always(back), max_tokens=12, ignore_eos=False)
+    exchange = together(engine, one)[0]
+    assert [(call.name, call.back) for call in exchange.calls] == [("one", back)]
+    assert exchange.completion.error is None
+    assert re.fullmatch("[a-c]{3}-[xy]*", exchange.completion.text)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A constraint, and tokens that are wanted at some places where it allows them."""
+
+    inner: Interruptible
+    places: dict[int, int]
+
+    def matcher(self, vocabulary: Any) -> Any:
+        matcher, places = self.inner.matcher(vocabulary), self.places
+
+        class Narrowed:
+            written = 0
+            forced = staticmethod(list)
+            done = property(lambda _: matcher.done)
+            accepting = property(lambda _: matcher.accepting)
+
+            def mask(self) -> bytes:
+                allowed = int.from_bytes(matcher.mask(), "little")
+                wanted = places.get(self.written)
+                letters = (1 << 256) - 1  # no other call
+                return (allowed & (letters if wanted is None else 1 << wanted)).to_bytes(40, "little")
+
+            def accept(self, token: int) -> None:
+                matcher.accept(token)
+                self.written += 1
+
+        return Narrowed()
+
+
+def test_an_invocation_that_begins_like_another_inside_a_grammar() -> None:
+    class Inner:
+        accepted: list[int]
+        accepting = done = False
+
+        def matcher(self, _: Any) -> Any:
+            self.accepted = []
+            return self
+
+        def forced(self) -> list[int]:
+            return [65]
+
+        def mask(self) -> bytes:
+            return b"\x04"
+
+        def accept(self, token: int) -> None:
+            self.accepted.append(token)
+
+    inner = Inner()
+    matcher = Interruptible(inner, ((9,), (9, 10), (12, 9))).matcher(None)
+    assert matcher.mask() == b"\x04\x12"
+    matcher.accept(9)
+    assert matcher.mask() == b"\x04\x16"  # the longer one, another one, or the answer
+    assert matcher.forced() == [65]
+    matcher.accept(10)
+    matcher.accept(12)
+    assert matcher.mask() == b"\x00\x02"
+    assert (matcher.forced(), matcher.done, matcher.accepting) == ([], False, False)
+    for token in (9, 9, 2, 9, 9, 2):
+        matcher.accept(token)
+    assert inner.accepted == [2, 2]

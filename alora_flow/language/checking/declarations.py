@@ -10,6 +10,7 @@ from typing import Any
 from alora_flow.language.checking.fit import fit
 from alora_flow.language.checking.frames import Frame, constant_int
 from alora_flow.language.checking.intrinsics import intrinsic
+from alora_flow.language.checking.invocations import inner_calls
 from alora_flow.language.checking.scope import Scope, Symbol, Unit
 from alora_flow.language.checking.statements import Checked, block
 from alora_flow.language.checking.tools import tool
@@ -95,6 +96,10 @@ def elaborate(unit: Unit) -> None:
     for name in unit.declared:
         if name not in unit.symbols:
             need(name)
+    for name, symbol in list(unit.symbols.items()):
+        node = unit.declared[name]
+        if isinstance(symbol, program.Intrinsic) and isinstance(node, nodes.Intrinsic) and node.permissions:
+            unit.symbols[name] = inner_calls(unit, node, symbol)
     for name, symbol in list(unit.symbols.items()):
         node = unit.declared[name]
         if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.FlowDef):

@@ -433,6 +433,21 @@ def key_of(target: Callee) -> str:
     return target if isinstance(target, str) else f"{type(target).__name__} {target.key}"
 
 
+def permission_of(operation: Operation) -> MayInvoke | None:
+    """What may be called in the middle of an answer."""
+    match operation:
+        case Generate(may_invoke=may) | Invoke(intrinsic=Intrinsic(may_invoke=may)):
+            return may
+    return None
+
+
+def has_effect(operation: Operation) -> bool:
+    """Does it call a tool that is not pure, or may a model call one in it?"""
+    may = permission_of(operation)
+    tools = [operation.tool] if isinstance(operation, Tool) else may.callees if may else ()
+    return any(isinstance(tool, ToolDecl) and not tool.pure for tool in tools)
+
+
 def callee_of(operation: Operation) -> str | None:
     """The key of what a node calls."""
     match operation:
