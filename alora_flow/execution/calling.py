@@ -114,6 +114,13 @@ class Calling:
         """Is `request` the first one of a call?"""
         return self.under_way is not None and self.request is not None and self.request.resumes is None
 
+    @property
+    def callee(self) -> Intrinsic | ToolDecl:
+        """Who is being called."""
+        called = self.under_way
+        assert called is not None
+        return self._own.by_key[called.name].called
+
     def begun(self, at: float) -> ModelCalled:
         """What is told of a call that begins."""
         called = self.under_way

@@ -386,6 +386,7 @@ class FlowRun:
             if calling.request is None:
                 return calling.result()
             if calling.begins_call:
+                self.state.called[node.id, g.key_of(calling.callee)] += 1
                 self._tell(calling.begun(self._now()))
             completion = calling.known(lambda callee: self._mocks.called(node, callee, self.state.values))
             if completion is None:

@@ -86,19 +86,20 @@ def fold(drawing: Drawing, graph: FlowGraph) -> Drawing:
 
 def _folded(box: Box, fold: Fold, graph: FlowGraph) -> Box:
     inside = (node for node in graph.nodes.values() if node.id.startswith((f"{fold.id}[", f"{fold.id}.")))
-    calls = list(dict.fromkeys(name for node in inside if (name := _called(node))))
+    calls = list(dict.fromkeys(name for node in inside for name in _called(node)))
     named = calls if len(calls) <= MOST_NAMES else [*calls[: MOST_NAMES - 1], f"{len(calls) - MOST_NAMES + 1} more"]
     what = f"{fold.bound}: {', '.join(named)}" if named else fold.bound
     return replace(box, kind="loop", detail=shorten(what, 44), whole=what)
 
 
-def _called(node: Node) -> str | None:
+def _called(node: Node) -> Iterator[str]:
+    """What a node calls, and what may be called in the middle of its answer."""
     match node.operation:
         case g.Generate():
-            return "generate"
+            yield "generate"
         case g.Invoke(intrinsic=called) | g.Tool(tool=called):
-            return called.name
-    return None
+            yield called.name
+    yield from (called.name for called in g.called_within(node.operation))
 
 
 def _renamed(arrows: Iterable[Arrow], names: Mapping[str, str]) -> list[Arrow]:

@@ -1,13 +1,15 @@
 """A plan as JSON. This is its documented form:
 
     {"flow": …, "model": …,
-     "graph": {"nodes": [{"id", "kind", "does", "guards": [{"node", "holds"}]}],
+     "graph": {"nodes": [{"id", "kind", "does", "guards": [{"node", "holds"}], "inside": [INSIDE]}],
                "edges": [{"from", "to", "kind": "data" | "thread"}]},
      "calls": [{"id", "kind", "extends", "reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int,
                 "adapter": str | null, "active_from": AMOUNT | null, "own": OWN | null}],
      "total": {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int},
      "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null, "saved_at_least": share | null},
                  "plain_lora": {the same}}}
+
+INSIDE is what may be called in the middle of a node's answer: {"name", "kind": "invoke" | "tool", "inside": [INSIDE]}.
 
 OWN is what the model may call itself, in tokens: {"budget": int, "calls": [{"name", "adapter": str | null,
 "prefilled", "generated", "returned": AMOUNT}], "at_most": {"prefilled": AMOUNT, "generated"}, "expected": {the same}};
@@ -30,7 +32,7 @@ from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.own import PlannedOwnCalls
 from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 from alora_flow.views.amounts import least_share, saved_share
-from alora_flow.views.drawing import detail, extended
+from alora_flow.views.drawing import InnerBox, detail, extended, inner_boxes
 
 
 def plan_json(graph: FlowGraph, plan: PrefixPlan, model: str) -> dict[str, Any]:
@@ -53,9 +55,22 @@ def graph_json(graph: FlowGraph) -> dict[str, Any]:
     """Nodes in the order of the source; edges by their target."""
     nodes = list(graph.nodes.values())
     return {
-        "nodes": [{"id": node.id, "kind": node.kind, "does": detail(node), "guards": _guards(node)} for node in nodes],
+        "nodes": [
+            {
+                "id": node.id,
+                "kind": node.kind,
+                "does": detail(node),
+                "guards": _guards(node),
+                "inside": [_inside(box) for box in inner_boxes(node.operation)],
+            }
+            for node in nodes
+        ],
         "edges": [{"from": source, "to": node.id, "kind": kind} for node in nodes for source, kind in g.reads(node)],
     }
+
+
+def _inside(box: InnerBox) -> dict[str, Any]:
+    return {"name": box.label, "kind": box.kind, "inside": [_inside(inner) for inner in box.inner]}
 
 
 def amount_json(amount: Amount) -> dict[str, Any]:

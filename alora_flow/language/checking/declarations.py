@@ -96,15 +96,30 @@ def elaborate(unit: Unit) -> None:
     for name in unit.declared:
         if name not in unit.symbols:
             need(name)
-    for name, symbol in list(unit.symbols.items()):
-        node = unit.declared[name]
-        if isinstance(symbol, program.Intrinsic) and isinstance(node, nodes.Intrinsic) and node.permissions:
-            unit.symbols[name] = inner_calls(unit, node, symbol)
+    _let_invoke(unit)
     for name, symbol in list(unit.symbols.items()):
         node = unit.declared[name]
         if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.FlowDef):
             unit.symbols[name] = _flow_body(unit, node, symbol)
     unit.tests += [_test(unit, node) for node in unit.file.declarations if isinstance(node, nodes.Test)]
+
+
+def _let_invoke(unit: Unit) -> None:
+    """Intrinsics with what they may invoke: those that are invoked before those that do, but in a circle."""
+    seen: set[str] = set()
+
+    def complete(name: str) -> None:
+        node, symbol = unit.declared.get(name), unit.symbols.get(name)
+        if name in seen or not isinstance(node, nodes.Intrinsic) or not isinstance(symbol, program.Intrinsic):
+            return
+        seen.add(name)
+        for callee in (callee for may in node.permissions for callee in may.callees if callee.qualifier is None):
+            complete(callee.name.text)
+        if node.permissions:
+            unit.symbols[name] = inner_calls(unit, node, symbol)
+
+    for name in list(unit.symbols):
+        complete(name)
 
 
 def _report_cycle(unit: Unit, chain: list[nodes.Declaration]) -> None:

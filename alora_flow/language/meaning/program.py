@@ -297,7 +297,8 @@ class MayInvoke:
 
     The first clause whose callee and condition fit decides; without one the call is kept. `budget`: the most calls,
     with those that these make in turn. `depth`: the most that wait for each other; None: as many as the callees need.
-    What an intrinsic may invoke is listed as it is without what that may invoke: the program has it under its key.
+    One that an intrinsic invokes in a circle is listed as it is without what it may invoke: the program has the whole
+    of it under its key.
     """
 
     callees: tuple[Intrinsic | ToolDecl, ...]

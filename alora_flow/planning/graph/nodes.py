@@ -196,8 +196,10 @@ class Mocked:
 
 @dataclass(frozen=True, slots=True)
 class CallCount:
-    """`calls(search)` in a test: how many of `among` ran."""
+    """`calls(search)` in a test: how often `callee` (a key of `callee_of`) was called by those `among`, which are calls
+    of it, or answers in the middle of which a model may call it."""
 
+    callee: str
     among: tuple[str, ...]
 
 
@@ -439,6 +441,19 @@ def permission_of(operation: Operation) -> MayInvoke | None:
         case Generate(may_invoke=may) | Invoke(intrinsic=Intrinsic(may_invoke=may)):
             return may
     return None
+
+
+def called_within(operation: Operation) -> tuple[Intrinsic | ToolDecl, ...]:
+    """All that may be called in the middle of an answer, directly or in turn, each once."""
+    may = permission_of(operation)
+    found = {one.key: one for one in may.callees} if may else {}
+    waiting = [*found.values()]
+    for one in waiting:  # which grows
+        inner = one.may_invoke if isinstance(one, Intrinsic) else None
+        new = [other for other in inner.callees if other.key not in found] if inner else []
+        found |= {other.key: other for other in new}
+        waiting += new
+    return tuple(found.values())
 
 
 def has_effect(operation: Operation) -> bool:
