@@ -149,7 +149,7 @@ class ModelParts:
             form = self.form(g.Generate(place, (), arguments_type(called), None))
             turned = self._turned(called, thread) + Amount(len(closing))
             return Invocable(called, form, tokens, control >= {*tokens}, None, closing, turned)
-        contract = self.contract(called)
+        contract = self._contract_at(called, place)
         form = self.form(g.Invoke(place, contract.intrinsic, ()))
         return Invocable(contract.intrinsic, form, tokens, bool(control), contract)
 
@@ -158,9 +158,15 @@ class ModelParts:
         how a tool is called."""
         encode = self.prompter.tokenizer.encode_control
         if isinstance(called, Intrinsic):
-            return tuple(piece for piece in self.contract(called).invocation if isinstance(piece, int)), ()
+            invocation = self._contract_at(called, place).invocation
+            return tuple(piece for piece in invocation if isinstance(piece, int)), ()
         if called.invoke is not None:
-            return encode(called.invoke), ()
+            tokens = encode(called.invoke)
+            if self.prompter.tokenizer.spell(tokens).strip() != called.invoke.strip():
+                said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
+                said += f"{called.invoke!r} is not in the vocabulary of {self.model.name}"
+                raise BadInput(said, "invoke it by what the model can write, a control token of its own best")
+            return tokens, ()
         end = self.prompter.turn_end
         ends = "" if end is None else self.prompter.tokenizer.spell((end,))
         form = call_form(self.prompter.template, called.name, ends)
@@ -170,6 +176,13 @@ class ModelParts:
             help = f'say what it writes for that: tool {called.name}(…) … with (invoke: "<{called.name}>")'
             raise BadInput(said, help)
         return encode(form[0]), encode(form[1])
+
+    def _contract_at(self, called: Intrinsic, place: Expression) -> Contract:
+        """The contract of what is called at a place. Raises AdapterNotFound or BadAdapter with the line."""
+        try:
+            return self.contract(called)
+        except (AdapterNotFound, BadAdapter) as error:
+            raise type(error)(f"line {place.span.line}: {error.message}", error.help) from error
 
     def _turned(self, tool: ToolDecl, thread: Thread) -> Amount:
         """How many tokens a result's turn adds, with what closes the turn before and opens the one behind it."""

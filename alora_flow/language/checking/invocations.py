@@ -134,7 +134,8 @@ def _invocable(
         return found
     what = "'generate'" if found == "generate" else f"the {kind_of(found).split()[-1]} '{written(name)}'"
     if ToolDecl in kinds:
-        checker.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span)
+        help = "call it in the flow, before or after the generation"
+        checker.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span, help)
     else:
         help = "let the generation invoke it, or call it in the flow"
         checker.report.add("E0509", f"an intrinsic cannot call {what}: only intrinsics", name.span, help)
@@ -147,7 +148,9 @@ def _clause(
     """`known` where all that may be invoked are: else a name may be one that was wrong."""
     found = next((item for item in callees if item.name == node.callee.name.text), None)
     if found is None and known:
-        help = did_you_mean(node.callee.name.text, [item.name for item in callees])
+        names = [item.name for item in callees]
+        listed = f"list it: 'may invoke [{', '.join([*names, written(node.callee)])}]'"
+        help = did_you_mean(node.callee.name.text, names) or listed
         message = f"'{written(node.callee)}' is not among what may be invoked"
         checker.report.add("E0509", message, node.callee.span, help)
     if found is None:
