@@ -69,7 +69,7 @@ def text_of_value(value: Any, type: t.Type) -> str:
     """A string as it is, an enum's member by name, the rest as JSON."""
     if isinstance(value, str):
         return str(value.value) if isinstance(value, Enum) else value
-    return adapter(type).dump_json(value).decode()
+    return adapter(type).dump_json(value, warnings=False).decode()
 
 
 def _field(expression: p.FieldAccess, values: Values) -> Any:
