@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from alora_flow import BadInput, RunFailed
 from alora_flow.errors import BudgetTooSmall
 from alora_flow.execution.events import ModelAnswered, ModelCalled, ModelReturned
+from alora_flow.intrinsics.library import BUNDLED
 from alora_flow.module import Module, Result
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
@@ -308,3 +311,54 @@ def test_an_invocation_in_ordinary_text(tmp_path: Path) -> None:
         assert result.value.startswith("So.")
         assert result.value.endswith(" 1")
         assert result.trace.kept_promise
+
+
+ASKS = (  # a template that has a form for calls of tools
+    "{% for m in messages %}{% if m.tool_calls %}{{ '<|assistant|>' }}{% for c in m.tool_calls %}"
+    '{{ \'\n<call>{"name": "\' + c.function.name + \'", "arguments": \' }}{{ c.function.arguments | tojson }}'
+    "{{ '}</call>' }}{% endfor %}{{ '<|end|>' }}"
+    "{% else %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("before", ["", "So. "])
+def test_a_template_says_how_a_tool_is_called(tmp_path: Path, before: str) -> None:
+    """Two tools whose calls begin alike; what the model writes is what the template writes for a call."""
+    (tmp_path / "kb.py").write_text("def count(n): return n + 1\ndef counts(n): return n - 1")
+    copytree(BUNDLED["mini"], tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(ASKS)
+    head = """
+model base = "./model"
+tool count(n: int[0..99]) -> int = python "kb:count"
+tool counts(n: int[0..99]) -> int = python "kb:counts"
+"""
+    body = """
+  let reply = generate(max_tokens: 140) on user(q) may invoke [count, counts]
+  let again = generate(max_tokens: 1) on (reply + user("Why?"))
+  let said = for one in reply.invocations limit 4 { keep "{one.name} {one.value}" }
+  return said + [reply.text]
+"""
+    path = written(tmp_path, body, "list[str]", head)
+    assert advise(Compilation(path).schedule(Compilation(path).flow("main"), {})) == ()
+    calls = [f'\n<call>{{"name": "{name}", "arguments": ' for name in ("counts", "count")]
+    module = forced(path, before, calls[0], "ok", calls[1], "!", 1, arguments=['{"n": 7}', '{"n": 8}'])
+    result = module.main(q=QUESTION)
+    assert result.value[:2] == ["counts 6", "count 9"]
+    assert result.value[2].startswith(f"{before}\nok\n!")
+    assert result.trace.kept_promise
+    [thread] = [call.request for call in engine_of(module).sent if call.node == "again"]
+    spelt = module.compilation.setup.prompter.tokenizer.spell(tuple(thread.runs[0].tokens))
+    call = f'<|assistant|>{before}{calls[0]}{{"n": 7}}}}</call><|end|><|tool_result|>6<|end|>'
+    assert call in spelt
+
+
+def test_an_invocation_that_the_model_cannot_write(tmp_path: Path) -> None:
+    copytree(BUNDLED["mini"], tmp_path / "model")
+    words = {"unk": 0, **{f"w{index}": index for index in range(1, 1344)}}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="unk"))
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    head = 'model base = "./model"\ntool say(q: str) -> str = python "kb:say" with (invoke: "<say>")'
+    path = written(tmp_path, "let r = generate() on user(q) may invoke [say]\n  return r.text", head=head)
+    with pytest.raises(BadInput, match="cannot invoke 'say': '<say>' is not in the vocabulary of"):
+        plan_of(path)
