@@ -362,3 +362,11 @@ def test_an_invocation_that_the_model_cannot_write(tmp_path: Path) -> None:
     path = written(tmp_path, "let r = generate() on user(q) may invoke [say]\n  return r.text", head=head)
     with pytest.raises(BadInput, match="cannot invoke 'say': '<say>' is not in the vocabulary of"):
         plan_of(path)
+
+
+def test_a_missing_module_is_told_before_the_run(tmp_path: Path) -> None:
+    module = made(tmp_path, COUNT, arguments=[])
+    (tmp_path / "kb.py").unlink()
+    with pytest.raises(BadInput, match="tool 'look': no module 'kb'") as told:
+        module.main(q=QUESTION)
+    assert told.value.help

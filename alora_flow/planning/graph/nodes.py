@@ -456,11 +456,15 @@ def called_within(operation: Operation) -> tuple[Intrinsic | ToolDecl, ...]:
     return tuple(found.values())
 
 
+def tools_of(operation: Operation) -> list[ToolDecl]:
+    """The tool that it calls, or those that a model may call in the middle of it."""
+    called = [operation.tool] if isinstance(operation, Tool) else called_within(operation)
+    return [tool for tool in called if isinstance(tool, ToolDecl)]
+
+
 def has_effect(operation: Operation) -> bool:
     """Does it call a tool that is not pure, or may a model call one in it?"""
-    may = permission_of(operation)
-    tools = [operation.tool] if isinstance(operation, Tool) else may.callees if may else ()
-    return any(isinstance(tool, ToolDecl) and not tool.pure for tool in tools)
+    return not all(tool.pure for tool in tools_of(operation))
 
 
 def callee_of(operation: Operation) -> str | None:
