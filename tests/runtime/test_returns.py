@@ -220,6 +220,18 @@ def test_what_a_call_costs(
     assert engine.stats.rows == own.prefilled + answer.prefilled + (written - parts) + (3 - 1)
 
 
+def test_a_call_takes_no_pass_beside_those_of_its_tokens(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each token that is written: the prompts of adapter and caller ride in that of their first one."""
+    engine, passes = make_engine(), list[int]()
+    counted = engine.model.rows
+    monkeypatch.setattr(engine.model, "rows", lambda *given, **named: passes.append(1) or counted(*given, **named))
+    exchange = together(engine, caller(5, ONE, 5, ONE, 5, max_tokens=21))[0]
+    answers = sum(len(call.answer.tokens) for call in exchange.calls if call.answer)
+    assert (len(exchange.calls), len(passes)) == (2, 21 + answers)
+
+
 def test_a_cached_prefix_may_hold_a_call(make_engine: Callable[..., Engine], oracle: Oracle) -> None:
     """What an earlier call left is neither called again nor in the way; the same again finds all of it."""
     engine = make_engine()
