@@ -59,7 +59,7 @@ def _alone(checker: Checker, node: nodes.Mock, name: str) -> Iterator[nodes.Expr
         if not isinstance(item, nodes.Invoking):
             yield item
         else:
-            checker.report.add("E0508", f"only a generation may invoke, and {name} is none", item.span)
+            checker.report.add("E0508", f"only a mock of 'generate' scripts calls, and this is one of {name}", item.span)
 
 
 def _scripted(checker: Checker, node: nodes.Mock, as_type: Type | None, name: str) -> Iterator[program.Expression]:
