@@ -59,7 +59,8 @@ def _alone(checker: Checker, node: nodes.Mock, name: str) -> Iterator[nodes.Expr
         if not isinstance(item, nodes.Invoking):
             yield item
         else:
-            checker.report.add("E0508", f"only a mock of 'generate' scripts calls, and this is one of {name}", item.span)
+            message = f"only a mock of 'generate' scripts calls, and this is one of {name}"
+            checker.report.add("E0508", message, item.span)
 
 
 def _scripted(checker: Checker, node: nodes.Mock, as_type: Type | None, name: str) -> Iterator[program.Expression]:
