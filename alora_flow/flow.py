@@ -15,7 +15,7 @@ from alora_flow.execution.stream import Stream, begun, finished
 from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.planning.budget import within_budgets
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.planning.graph.nodes import FlowGraph, Tool
+from alora_flow.planning.graph.nodes import FlowGraph, tools_of
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
 from alora_flow.values.names import parameter_name
@@ -100,8 +100,8 @@ class Flow:
         """All that can be wrong before anything is computed: inputs, tools that are missing, budgets too small."""
         checked = check_inputs(self.declaration, inputs)
         for node in self.graph.nodes.values():
-            if isinstance(node.operation, Tool):
-                self.module.runner.find_tool(node.operation.tool)
+            for tool in tools_of(node.operation):
+                self.module.runner.find_tool(tool)
         schedule = self.module.runner.compilation.schedule(self.declaration, checked)
         if self.graph.budgets:
             within_budgets(schedule)

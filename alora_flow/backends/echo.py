@@ -23,6 +23,7 @@ from alora_flow.planning.prompts import Setup
 from alora_flow.prompts.contents import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint
+from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.requests import Completion, Finish, Request
 
 
@@ -72,11 +73,11 @@ class Echo:
         return replace(written, reused=entered.found, prefilled=len(prompt) - entered.found, generated=generated)
 
     def _completion(self, request: Request) -> Completion:
-        """What may call does so once, by the first invocation that it may write, behind its text."""
+        """A generation that may call does so once, by the first invocation that it may write, behind its text."""
         if request.resumes is not None:
             return ended(request.resumes, self._tokenizer, self._stop)
         tokens, text, finish = self._written(request)
-        if request.triggers and finish == "stop":
+        if request.triggers and request.runs[-1].adapter is None and finish == "stop":
             calling = called(request, tokens[:-1], self._tokenizer, request.triggers[0])
             if calling.suspended is not None and len(calling.suspended.written) <= request.max_tokens:
                 return calling
@@ -89,8 +90,13 @@ class Echo:
         if request.choices:
             first = tuple(request.choices[0])
             return first, self._tokenizer.decode(first), "choice"
-        if isinstance(request.constraint, Constraint):
-            text = json.dumps(smallest(json.loads(request.constraint.text)))
+        constraint = request.constraint
+        if isinstance(constraint, Interruptible):
+            constraint = constraint.inner
+        if isinstance(constraint, Constraint) and constraint.kind == "lark":  # of choices: the first of them
+            text = str(json.JSONDecoder().raw_decode(constraint.text, len("start: "))[0])
+        elif isinstance(constraint, Constraint):
+            text = json.dumps(smallest(json.loads(constraint.text)))
         else:
             text = self._last_turn(request)
         tokens = (*self._tokenizer.encode_data(text), self._stop)

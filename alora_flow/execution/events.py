@@ -104,8 +104,8 @@ class CallCompleted:
 
 @dataclass(frozen=True)
 class ModelCalled:
-    """The model calls an intrinsic by itself, in the middle of an answer of which `text` stands before it. depth: 1 for
-    one that the node's generation calls, more for one that a callee does."""
+    """The model calls an intrinsic or a tool by itself, in the middle of an answer of which `text` stands before it.
+    depth: 1 for one that the node's own answer calls, more for one that a callee does."""
 
     at: float
     node: str
@@ -116,7 +116,8 @@ class ModelCalled:
 
 @dataclass(frozen=True)
 class ModelAnswered:
-    """The intrinsic has answered `text`, which means `value`; in JSON as plain data."""
+    """The intrinsic has answered `text`, which means `value`; in JSON as plain data. Of a tool, `text` is what comes
+    back to the model, and `arguments` what it wrote for that."""
 
     at: float
     node: str
@@ -124,6 +125,7 @@ class ModelAnswered:
     depth: int
     text: str
     value: Any = field(default=None, compare=False)
+    arguments: str = ""
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,15 @@ class Started(NamedTuple):
     predicted: Tokens | None = None
 
 
+class Asked(NamedTuple):
+    """A node that waits for a tool. result: what becomes of it once the tool has answered. again: the model's call in
+    the middle of which it was asked, after so many failed tries."""
+
+    node: Node
+    result: Callable[[], Any]
+    again: tuple[PromptedCall, int] | None = None
+
+
 class FlowRun:
     """A run on a backend that it may share with others: `begin`, then `start`, `take` and `gather` while it is `busy`.
 
@@ -140,7 +149,7 @@ class FlowRun:
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
         self._mocks = Mocks(self.state.setup, self._mocked)
         self.answers = Chain([self._mocks, Memo()])
-        self.tools: dict[Future[Any], list[Node]] = {}
+        self.tools: dict[Future[Any], list[Asked]] = {}
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
         self._submitted: dict[str, int] = {}  # node → how many calls it made
@@ -232,7 +241,7 @@ class FlowRun:
         value: Callable[[], Any] = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
         if calling is not None:
             value = partial(self._advance, calling, started.tries, completion)
-        self._finish(call.node, value, started)
+        self._finish(call.node, value, (calling.call if calling else call, started.tries))
         reply = self.state.values.get(call.node.id)
         if isinstance(reply, Reply):
             self._left.written(reply.thread, call, written(completion, started.request.resumes))
@@ -271,8 +280,8 @@ class FlowRun:
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
         for future in [future for future in self.tools if future.done()]:
-            for node in self.tools.pop(future):
-                self._finish(node, future.result)
+            for asked in self.tools.pop(future):
+                self._finish(asked.node, asked.result, asked.again)
         check_spending(self.state.graph.budgets, self.state.completions, self._now())
 
     def conclude(self) -> None:
@@ -324,14 +333,20 @@ class FlowRun:
         if answer is None and isinstance(operation, g.MODEL_CALLS):
             return self._submit(call_of(node, self.state.setup, self.state.values))
         if answer is None:
-            assert isinstance(operation, g.Tool)
-            answer = in_background(call_tool, operation.tool, self.find_tool(operation.tool), question.arguments)
-            self.answers.learn(question, answer)
+            answer = self._ask(question)
         if answer.done() and isinstance(answer.result(), Script):
             return self._submit(call_of(node, self.state.setup, self.state.values), script=answer.result())
         if answer.done():
             return self._learn(node, answer.result())
-        self.tools.setdefault(answer, []).append(node)
+        self.tools.setdefault(answer, []).append(Asked(node, answer.result))
+
+    def _ask(self, question: Inquiry) -> Future[Any]:
+        """Call the tool of a node."""
+        assert isinstance(question.node.operation, g.Tool)
+        tool = question.node.operation.tool
+        answer: Future[Any] = in_background(call_tool, tool, self.find_tool(tool), question.arguments)
+        self.answers.learn(question, answer)
+        return answer
 
     def _submit(self, call: PromptedCall, tries: int = 0, script: Script | None = None) -> None:
         node, hints = call.node, self.shared.hints
@@ -344,31 +359,57 @@ class FlowRun:
         self._send(call, model_call(call, self.state.values, place, self.seed, next_use, again=tries > 0), tries)
 
     def _begin(self, call: PromptedCall, place: str, tries: int, script: Script | None) -> None:
-        """A generation with calls of its own. It is gone on from soon, whatever the plan says."""
+        """An answer with calls of its own. It is gone on from soon, whatever the plan says."""
         assert call.own is not None
         sent = model_call(call, self.state.values, place, self.seed, again=tries > 0)
-        seeds = {one.intrinsic.key: seed_at(self.seed, f"{place} {one.intrinsic.key}") for one in call.own.invocables}
-        calling = Calling(call, sent.request, seeds, self.state.setup.prompter.tokenizer, script)
+        seeds = {key: seed_at(self.seed, f"{place} {key}") for key in call.own.by_key}
+        calling = Calling(call, sent.request, seeds, self.state.setup.prompter, script)
         reply = self._advance(calling, tries)
         if reply is not UNDER_WAY:
             self._learn(call.node, reply)
 
-    def _advance(self, calling: Calling, tries: int, completion: Completion | None = None) -> Any:
-        """Such a generation goes on, after a part of it is back: to its reply, or UNDER_WAY where more is to come."""
+    def _advance(
+        self, calling: Calling, tries: int, completion: Completion | None = None, told: Future[Any] | None = None
+    ) -> Any:
+        """Such an answer goes on, after a part of it is back, or what a tool has `told`: to its value, or UNDER_WAY
+        where more is to come."""
         node = calling.call.node
         while True:
             if completion is not None:
-                for event in calling.receive(completion, self.state.values, self._now()):
+                calling.receive(completion)
+            while calling.answered is not None:
+                value, told = self._called(calling, tries, told), None
+                if value is UNDER_WAY:
+                    return UNDER_WAY
+                for event in calling.settle(value, self.state.values, self._now()):
                     self._tell(event)
             if calling.request is None:
-                return calling.reply()
+                return calling.result()
             if calling.begins_call:
+                self.state.called[node.id, g.key_of(calling.callee)] += 1
                 self._tell(calling.begun(self._now()))
             completion = calling.known(lambda callee: self._mocks.called(node, callee, self.state.values))
             if completion is None:
                 call = calling.prompted
                 self._send(call, ModelCall(node.id, calling.request, call.thread, call.prompt), tries, calling)
                 return UNDER_WAY
+
+    def _called(self, calling: Calling, tries: int, told: Future[Any] | None) -> Any:
+        """The value of a call in the middle of an answer, or UNDER_WAY where a tool is still at it."""
+        node = calling.call.node
+        try:
+            if told is None and (tool := calling.tool) is not None:
+                question = Inquiry(tool, self.state.values)
+                told = self.answers.known(question) or self._ask(question)
+                if not told.done():
+                    on = partial(self._advance, calling, tries, None, told)
+                    self.tools.setdefault(told, []).append(Asked(node, on, (calling.call, tries)))
+                    return UNDER_WAY
+            return calling.value() if told is None else told.result()
+        except BadMock:
+            raise
+        except RunFailed as error:
+            raise calling.failed(error) from error
 
     def _send(self, call: PromptedCall, sent: ModelCall, tries: int, calling: Calling | None = None) -> None:
         node, crowd, abilities = call.node, self.shared.crowd, self.shared.backend.abilities
@@ -412,19 +453,18 @@ class FlowRun:
 
     # ----------------------------------------------------------- finishing
 
-    def _finish(self, node: Node, result: Callable[[], Any], started: Started | None = None) -> None:
-        """A call is back; one that was skipped meanwhile is of no interest any more. One that was `started` on a model
-        is asked once more where it failed, if it may be."""
+    def _finish(self, node: Node, result: Callable[[], Any], again: tuple[PromptedCall, int] | None = None) -> None:
+        """A call is back; one that was skipped meanwhile is of no interest any more. Where it failed, a model's call is
+        made `again` after so many tries, if it may be."""
         if node.id in self.state.status:
             return
         try:
             try:
                 value = result()
             except RunFailed:
-                call = started and (started.calling.call if started.calling else started.call)
-                if not call or not started or started.tries >= call.form.retry:
+                if again is None or again[1] >= again[0].form.retry:
                     raise
-                return self._submit(call, started.tries + 1)
+                return self._submit(again[0], again[1] + 1)
             if value is not UNDER_WAY:
                 self._learn(node, value)
         except RunFailed as error:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alora_flow.backends.scripted import called, said
-from alora_flow.language.meaning.program import Intrinsic
 from alora_flow.values.plain import plain
 from alora_runtime.requests import Completion, Request
 
@@ -18,18 +17,27 @@ UNKNOWN = object()
 """What no mock says."""
 
 
-class Script:
-    """One answer, part by part."""
+class ScriptedCall(NamedTuple):
+    """A call of a callee, by its key; of a tool, with these arguments."""
 
-    def __init__(self, parts: Iterable[str | Intrinsic]) -> None:
+    key: str
+    arguments: Mapping[str, Any]
+
+
+class Script:
+    """One answer, part by part. arguments: of the call that was made last."""
+
+    def __init__(self, parts: Iterable[str | ScriptedCall]) -> None:
         self._left = list(parts)
+        self.arguments: Mapping[str, Any] = {}
 
     def next(self, request: Request, tokenizer: Tokenizer) -> Completion:
         """What is written up to the next call, or to the end."""
         text = ""
         while self._left:
             part = self._left.pop(0)
-            if isinstance(part, Intrinsic):
+            if isinstance(part, ScriptedCall):
+                self.arguments = part.arguments
                 trigger = next(one for one in request.triggers if one.name == part.key)
                 return called(request, tokenizer.encode_data(text), tokenizer, trigger)
             text += part
@@ -37,7 +45,8 @@ class Script:
 
 
 def answer_of(value: Any, tokenizer: Tokenizer) -> Completion:
-    """A mocked value as what an adapter would have written; the value is read from the mock, and not from this."""
+    """A mocked value as what an adapter would have written, or arguments as a model would; of these only the text is
+    read again."""
     text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
     tokens = tokenizer.encode_data(text)
     return Completion(tokens, text, "length")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +29,8 @@ Decision = Literal["done", "skipped", "failed"]
 class RunProgress:
     """How far a run is. A node is decided once it has a status; `values` may also hold what was speculated.
 
-    `failures`: by attempt, what the node said that failed in it.
+    `failures`: by attempt, what the node said that failed in it. `called`: how often a node's answer has called a
+    callee (a key of `callee_of`) in the middle.
     """
 
     schedule: Schedule
@@ -36,6 +38,7 @@ class RunProgress:
     status: dict[str, Decision] = field(default_factory=dict)
     completions: list[tuple[Node, Completion]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    called: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.values[MODEL] = self.setup
@@ -98,8 +101,10 @@ def _require(node: Node, condition: Expression, message: Expression | None, stat
 
 def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
     match node.operation:
-        case g.CallCount(among):
-            return sum(state.status[node_id] in ("done", "failed") for node_id in among)
+        case g.CallCount(callee, among):
+            own = sum(state.called[node_id, callee] for node_id in among)
+            calls = [node_id for node_id in among if g.callee_of(state.graph.nodes[node_id].operation) == callee]
+            return own + sum(state.status[node_id] in ("done", "failed") for node_id in calls)
         case g.Figure(name, among):
             return FIGURES[name](_ran(among, state))
         case g.Expect(condition):

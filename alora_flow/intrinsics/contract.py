@@ -92,6 +92,10 @@ def resolve(intrinsic: Intrinsic, model: ModelFiles, tokenizer: Tokenizer, near:
     except AdapterNotFound as error:
         raise AdapterNotFound(f"intrinsic '{intrinsic.name}': {error.message}", error.help) from error
     contract = contract_of(intrinsic, folder, tokenizer)
+    beyond = [token for token in contract.sequence if not tokenizer.has(token)]
+    if beyond:
+        said = f"intrinsic '{intrinsic.name}' is invoked by token {beyond[0]}, and {model.name} has no such token"
+        raise BadAdapter(said, "the adapter was trained with another tokenizer: use it on the model that it is for")
     if contract.io_yaml is not None:
         _check_declaration(intrinsic, contract.io_yaml)
     return contract

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
@@ -98,18 +99,20 @@ def _tokenised_otherwise(call: PromptedCall, setup: Setup) -> Iterator[str]:
 
 
 def _own_calls(made: Schedule) -> Iterator[Diagnostic]:
-    """For each intrinsic that a model may call, and whose invocation is not made of control tokens alone."""
+    """For all that a model may call, and whose invocation is not made of control tokens alone; but for the form that
+    the model's own chat template has for calls of tools."""
     seen = set[str]()
     for call in (step.call for step in made.steps):
         yield from _begun_alike(call)
         for one in call.own.invocables if call.own else ():
             tokenizer = made.setup.prompter.tokenizer
-            key, control = one.intrinsic.key, [tokenizer.is_control(token) for token in one.tokens]
-            if all(control) or key in seen:
+            key, control = one.key, [tokenizer.is_control(token) for token in one.tokens]
+            of_template = isinstance(one.called, ToolDecl) and one.called.invoke is None
+            if all(control) or key in seen or of_template:
                 continue
             seen.add(key)
-            said = f"'{one.intrinsic.name}' is invoked by {tokenizer.spell(one.tokens)!r}, which"
-            if any(control):
+            said = f"'{one.called.name}' is invoked by {tokenizer.spell(one.tokens)!r}, which"
+            if any(control) and one.contract is not None:
                 message = f"{said} is no control token alone: it is called where the model writes exactly these tokens"
             else:
                 message = f"{said} is ordinary text to {made.setup.model.name}: whenever the model writes it, it calls"
@@ -120,9 +123,9 @@ def _begun_alike(call: PromptedCall) -> Iterator[Diagnostic]:
     """For two that a model may call, where one invocation begins like the other, and the file does not write both."""
     listed = call.own.invocables if call.own else ()
     for one, other in ((one, other) for one in listed for other in listed if one is not other):
-        told = one.intrinsic.invoke is not None and other.intrinsic.invoke is not None
+        told = one.called.invoke is not None and other.called.invoke is not None
         if not told and other.tokens[: len(one.tokens)] == one.tokens:
-            message = f"the invocation of '{other.intrinsic.name}' begins with that of '{one.intrinsic.name}'"
+            message = f"the invocation of '{other.called.name}' begins with that of '{one.called.name}'"
             help = "the longest that is written counts; give each one that does not begin like another"
             yield Diagnostic("W0805", message, call.node.span, help)
 

@@ -23,6 +23,7 @@ from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import adapter
 from alora_flow.values.written import choices_of
 from alora_runtime.answer.constraints import Constraint
+from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.answer.schema import with_digits
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion
@@ -47,7 +48,7 @@ class AnswerForm:
 
     most_tokens: int
     choices: tuple[tuple[int, ...], ...] | None = None
-    constraint: Constraint | None = None
+    constraint: Constraint | Interruptible | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     open: tuple[Argument, ...] = ()
     read: Callable[..., Any] | None = None

@@ -20,11 +20,12 @@ def spending(call: PlannedCall) -> Spending:
     generated = call.generated_at_most + (call.tries * own.generated_at_most if own else 0)
     known: dict[str, float] = {
         "calls": call.tries * (1 + own.requests_at_most if own else 1),
-        "invokes": call.tries * (own.budget if own else invoked),
+        "invokes": call.tries * (invoked + (own.budget if own else 0)),
         "generated": generated,
     }
-    if call.prefilled.known:
-        known["prefill"] = call.prefilled.tokens + (call.tries * own.prefilled_at_most if own else 0)
+    prefilled = call.prefilled + own.prefilled_at_most * call.tries if own else call.prefilled
+    if prefilled.known:
+        known["prefill"] = prefilled.tokens
         known["tokens"] = known["prefill"] + generated
     return known
 

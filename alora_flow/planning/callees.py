@@ -1,63 +1,116 @@
-"""Whom a model may call while it writes: what it writes for that, what an adapter is asked, and how it goes on."""
+"""Whom a model may call while it writes: what it writes for that, how is answered, and how it goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from alora_flow.errors import BadAdapter, BadInput
 from alora_flow.intrinsics.contract import Contract
 from alora_flow.language.meaning.program import Binding, Expression, Intrinsic, Literal, MayInvoke, Reference, ToolDecl
+from alora_flow.language.meaning.types import Field, RecordType
 from alora_flow.planning.answer_form import AnswerForm
 from alora_flow.planning.evaluate import Values, evaluate
 from alora_flow.planning.graph.walk import mapped
+from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.prompts.tokens import Tokenizer
+from alora_flow.values.models import declare_defaults
 from alora_runtime.calls.records import Callee, Return
 from alora_runtime.requests import Request, TextTrigger, Trigger
 
 
 class Invocable(NamedTuple):
-    """An intrinsic that a generation may call, and how it answers; engines know it by its key."""
+    """An intrinsic or a tool that a model may call; engines know it by its key.
 
-    contract: Contract
+    form: of an intrinsic's answer, or of a tool's arguments, which the model writes itself. tokens: that call it;
+    exact: these alone do, and no others that spell the same text.
+    contract: of an intrinsic. closing: what stands behind a tool's arguments. turned: tokens that are computed for the
+    turn in which its result comes back, and to open the model's turn anew.
+    """
+
+    called: Intrinsic | ToolDecl
     form: AnswerForm
     tokens: tuple[int, ...]
+    exact: bool
+    contract: Contract | None = None
+    closing: tuple[int, ...] = ()
+    turned: Amount = Amount()
 
     @property
-    def intrinsic(self) -> Intrinsic:
-        return self.contract.intrinsic
+    def key(self) -> str:
+        return self.called.key
+
+    @property
+    def may(self) -> MayInvoke | None:
+        """What it may invoke in turn."""
+        return self.called.may_invoke if isinstance(self.called, Intrinsic) else None
+
+    @property
+    def adapter(self) -> str | None:
+        """The digest of the adapter that answers; None: the model itself."""
+        return self.contract.adapter.digest if self.contract else None
+
+    @property
+    def active_at(self) -> int:
+        """The first of the tokens that is computed under the adapter."""
+        return self.contract.active_at if self.contract else 0
 
     def callee(self, tokenizer: Tokenizer, limits: dict[str, Any]) -> Callee:
         """What it is to an engine; `limits`: of its answer, by the names of a Request's fields."""
-        key, digest, contract = self.intrinsic.key, self.contract.adapter.digest, self.contract
-        answer = Request((), **limits)
-        if any(map(tokenizer.is_control, self.tokens)):
-            return Callee(Trigger(key, self.tokens), digest, answer, active_at=contract.active_at)
-        text = TextTrigger(key, tokenizer.spell(self.tokens))
-        return Callee(text, digest, answer, self.tokens, contract.active_at)
+        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, tokenizer.spell(self.tokens))
+        may = self.may
+        inner = ([one.key for one in may.callees], may.budget, may.depth) if may else ((), None, None)
+        return Callee(trigger, self.adapter, Request((), **limits), self.tokens, self.active_at, *inner)
 
 
 @dataclass(frozen=True)
 class OwnCalls:
-    """What a generation may call, and the clauses that say how it goes on."""
+    """What a call may call while it writes, and whatever those may call in turn; and the clauses that say how it goes
+    on."""
 
-    invocables: tuple[Invocable, ...]
     may: MayInvoke
+    invocables: tuple[Invocable, ...]
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Invocable]:
+        return {one.key: one for one in self.invocables}
 
     @property
-    def longest(self) -> int:
-        """The most tokens that one call leaves in its thread: an invocation and an answer."""
-        return max(len(one.tokens) + one.form.most_tokens for one in self.invocables)
+    def longest(self) -> int | None:
+        """The most tokens that one call leaves in its thread; None where nobody knows how long a tool's result is."""
+        direct = [self.by_key[one.key] for one in self.may.callees]
+        if not all(one.turned.known for one in direct):
+            return None
+        return max((len(one.tokens) + one.form.most_tokens + one.turned.tokens for one in direct), default=0)
 
-    def back(self, called: Intrinsic, value: Any, values: Values) -> Return:
-        """How the model goes on: the first clause that fits decides. Raises RunFailed where its condition can't."""
-        for clause in self.may.clauses:
-            if clause.callee.key != called.key:
-                continue
-            if clause.condition is None or evaluate(_filled(clause.condition, clause.binding, value), values):
-                return clause.action
-        return "keep"
+    @property
+    def depth(self) -> int:
+        """The most that wait for each other."""
+        return self._depth(self.may)
+
+    def _depth(self, may: MayInvoke) -> int:
+        if may.depth is not None:
+            return may.depth
+        inner = [self.by_key[one.key].may for one in may.callees]
+        return 1 + max((self._depth(one) for one in inner if one is not None), default=0)
+
+    def callers_of(self, key: str) -> list[MayInvoke]:
+        """The permissions under which it is called."""
+        mays = [self.may, *(one.may for one in self.invocables)]
+        return [may for may in mays if may is not None and key in (one.key for one in may.callees)]
+
+
+def back(may: MayInvoke, called: str, value: Any, values: Values) -> Return:
+    """How a model goes on that has called: the first clause that fits decides. Raises RunFailed where its condition
+    can't."""
+    for clause in may.clauses:
+        if clause.callee.key != called:
+            continue
+        if clause.condition is None or evaluate(_filled(clause.condition, clause.binding, value), values):
+            return clause.action
+    return "keep"
 
 
 def _filled(condition: Expression, binding: Binding | None, value: Any) -> Expression:
@@ -67,29 +120,43 @@ def _filled(condition: Expression, binding: Binding | None, value: Any) -> Expre
     return mapped(condition, lambda inner: _filled(inner, binding, value))
 
 
-def invocable(contract: Contract, form: AnswerForm, line: int, stops: Sequence[int], tokenizer: Tokenizer) -> Invocable:
-    """Raises BadAdapter for an intrinsic that can't be called in the middle of an answer."""
-    tokens = tuple(piece for piece in contract.invocation if isinstance(piece, int))
-    why = _not_invocable(contract, tokens, stops, tokenizer)
+def arguments_type(tool: ToolDecl) -> RecordType:
+    """A tool's arguments as a record, which a model writes as JSON."""
+    fields = tuple(Field(item.name, item.type, item.default is None) for item in tool.parameters)
+    record = RecordType(tool.name, fields, f"tool {tool.key}")
+    given = {item.name: evaluate(item.default, {}) for item in tool.parameters if item.default is not None}
+    declare_defaults(record, given)
+    return record
+
+
+def check_invocable(one: Invocable, line: int, stops: Sequence[int], tokenizer: Tokenizer) -> None:
+    """Raises BadAdapter for what can't be called in the middle of an answer."""
+    why = (one.contract and _not_as_declared(one.contract)) or _not_by_these(one, stops, tokenizer)
     if why is not None:
-        raise BadAdapter(f"line {line}: the model cannot invoke '{contract.intrinsic.name}': {why[0]}", why[1])
-    return Invocable(contract, form, tokens)
+        raise BadAdapter(f"line {line}: the model cannot invoke '{one.called.name}': {why[0]}", why[1])
 
 
-def _not_invocable(
-    contract: Contract, tokens: tuple[int, ...], stops: Sequence[int], tokenizer: Tokenizer
-) -> tuple[str, str] | None:
+def _not_as_declared(contract: Contract) -> tuple[str, str] | None:
     if not contract.adapter.activated:
         return "its adapter is a plain LoRA, active from the first token", "train it as an activated one"
     if contract.io_yaml is not None and (contract.io_yaml.instruction is not None or contract.rewrites):
         return "its library puts an instruction or marks into what it reads", "call it after the reply: name() on reply"
     if contract.intrinsic.parameters:
         return "it takes arguments, and the model gives none", "call it in the flow"
+    return None
+
+
+def _not_by_these(one: Invocable, stops: Sequence[int], tokenizer: Tokenizer) -> tuple[str, str] | None:
+    tokens = one.tokens
     if not tokens:
         return "nothing invokes it", 'give it an invocation: invoke "<|…|>"'
     stop = next((token for token in tokens if token in stops), None)
     if stop is not None:
         return f"its invocation holds {tokenizer.spell((stop,))!r}, which ends an answer", "invoke it by other tokens"
+    mixed = not all(map(tokenizer.is_control, tokens)) and tokenizer.decode(tokens) != tokenizer.spell(tokens)
+    if one.contract is None and mixed:
+        said = f"its invocation {tokenizer.spell(tokens)!r} mixes text with control tokens that are no text"
+        return said, 'invoke it by one or the other: with (invoke: "…")'
     return None
 
 
@@ -100,17 +167,7 @@ def check_distinct(invocables: Sequence[Invocable], line: int, tokenizer: Tokeni
         other = seen.setdefault(one.tokens, one)
         if other is not one:
             raise BadInput(
-                f"line {line}: '{other.intrinsic.name}' and '{one.intrinsic.name}' are both invoked by "
+                f"line {line}: '{other.called.name}' and '{one.called.name}' are both invoked by "
                 f"{tokenizer.spell(one.tokens)!r}, so nobody could tell which is called",
                 "invoke them by different tokens",
             )
-
-
-def check_kinds(may: MayInvoke, line: int) -> None:
-    """Raises BadInput for what can be checked, and not called by a model yet."""
-    tool = next((one for one in may.callees if isinstance(one, ToolDecl)), None)
-    if tool is not None:
-        raise BadInput(
-            f"line {line}: a model that invokes a tool ('{tool.name}') can be checked, but not run yet",
-            "call the tool in the flow, before or after the generation",
-        )

@@ -62,10 +62,14 @@ def _text(expression: p.Text, values: Values) -> str:
 
 def _shown(expression: Expression, values: Values) -> str:
     """A hole's text: a string as it is, an enum's member by name, the rest as JSON."""
-    value = evaluate(expression, values)
+    return text_of_value(evaluate(expression, values), expression.type)
+
+
+def text_of_value(value: Any, type: t.Type) -> str:
+    """A string as it is, an enum's member by name, the rest as JSON."""
     if isinstance(value, str):
         return str(value.value) if isinstance(value, Enum) else value
-    return adapter(expression.type).dump_json(value).decode()
+    return adapter(type).dump_json(value, warnings=False).decode()
 
 
 def _field(expression: p.FieldAccess, values: Values) -> Any:

@@ -12,18 +12,21 @@ from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput, BadModel
 from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles
-from alora_flow.language.meaning.program import Intrinsic, MayInvoke, Program
+from alora_flow.language.meaning.program import Expression, Intrinsic, MayInvoke, Program, ToolDecl
 from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
-from alora_flow.planning.callees import OwnCalls, check_distinct, check_kinds, invocable
+from alora_flow.planning.callees import Invocable, OwnCalls, arguments_type, check_distinct, check_invocable
 from alora_flow.planning.evaluate import Values, known
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.invoking import Invocation, invoke
+from alora_flow.planning.prefix.amounts import Amount, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
-from alora_flow.prompts.contents import Thread
+from alora_flow.prompts.contents import Hole, Thread, Turn
+from alora_flow.prompts.requesting import call_form
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
+from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.compute.support import read_model_folder
 from alora_runtime.errors import ConstraintError, ModelError
 
@@ -31,12 +34,13 @@ from alora_runtime.errors import ConstraintError, ModelError
 @dataclass(frozen=True)
 class ModelParts:
     """A model's files, and its tokenizer with its chat template. contracts, unusable: by an intrinsic's key, what it
-    agrees to, or why it can't be called on this model."""
+    agrees to, or why it can't be called on this model. tools: by key, what their declarations say that invokes them."""
 
     model: ModelFiles
     prompter: Prompter
     contracts: Mapping[str, Contract]
     unusable: Mapping[str, BadInput] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def positions(self) -> int | None:
@@ -60,18 +64,47 @@ class ModelParts:
             form = self._form(operation)
         except ConstraintError as error:  # a range too narrow to be written
             raise BadInput(f"line {operation.thread.span.line}: {error}") from error
-        end = self.prompter.turn_end
+        may, end = self._may(operation), self.prompter.turn_end
+        if may is not None:
+            form = self._interruptible(form, operation, may)
         if form.choices is not None:
             return form
-        called = operation.may_invoke.callees if isinstance(operation, g.Generate) and operation.may_invoke else ()
-        keys = [one.key for one in called]
+        keys = [one.key for one in may.callees] if may else []
         settings = {**form.settings, "masked_tokens": self._uncalled(keys)}
         return replace(form, settings=settings if end is None else {**settings, "stop_tokens": (end,)})
 
+    def _may(self, operation: g.Generate | g.Invoke) -> MayInvoke | None:
+        """What a call may call while it writes."""
+        if isinstance(operation, g.Generate):
+            return operation.may_invoke
+        return self.contract(operation.intrinsic).intrinsic.may_invoke
+
+    def _interruptible(self, form: AnswerForm, operation: g.Generate | g.Invoke, may: MayInvoke) -> AnswerForm:
+        """The form of an answer in which is called. Raises BadInput where a call can't be told from it."""
+        line = operation.thread.span.line
+        if form.choices is None and form.constraint is None:
+            return form
+        if form.weighed:
+            who = operation.intrinsic.name if isinstance(operation, g.Invoke) else "generate"
+            said = f"line {line}: '{who}' gives a distribution, and there is none over what is written with calls in it"
+            raise BadInput(said, "take a plain value, or call in the flow what it may invoke")
+        invocations = {one: self._invocation(one, operation.thread)[0] for one in may.callees}
+        for one, tokens in invocations.items():
+            if not self._control(tokens) >= {*tokens}:
+                spelt = self.prompter.tokenizer.spell(tokens)
+                said = f"line {line}: '{one.name}' is invoked by {spelt!r}, which may be part of a typed answer"
+                raise BadInput(said, "invoke it by control tokens, or leave out the type")
+        form, most = form.decoded(), max(map(len, invocations.values()), default=0)
+        assert form.constraint is not None
+        constraint = Interruptible(form.constraint, tuple(invocations.values()))
+        # What invokes counts as written.
+        return replace(form, constraint=constraint, most_tokens=form.most_tokens + may.budget * most)
+
     def _uncalled(self, keys: Collection[str]) -> tuple[int, ...]:
-        """The control tokens that invoke intrinsics, but for those of these keys: never written by a model, unless the
-        chat template writes them itself."""
+        """The control tokens that invoke intrinsics, and tools whose declarations say so, but for those of these keys:
+        never written by a model, unless the chat template writes them itself."""
         own = {key: self._control(contract.invocation) for key, contract in self.contracts.items()}
+        own |= {key: self._control(self.prompter.tokenizer.encode_control(text)) for key, text in self.tools.items()}
         called = frozenset[int]().union(*(tokens for key, tokens in own.items() if key in keys))
         return tuple(sorted(frozenset[int]().union(*own.values()) - called - self._of_turns))
 
@@ -90,21 +123,74 @@ class ModelParts:
     def generation(self, node: Node, operation: g.Generate, thread: Thread, form: AnswerForm) -> PromptedCall:
         """A thread is closed turns; a generation opens the assistant's."""
         prompt = Prompt(self.prompter.writing(thread), self.prompter.generation_tokens(thread))
-        own = self.own_calls(operation, operation.may_invoke) if operation.may_invoke else None
-        return PromptedCall(node, thread, prompt, form, own=own)
+        return PromptedCall(node, thread, prompt, form, own=self.own_calls(operation, thread))
 
-    def own_calls(self, operation: g.Generate, may: MayInvoke) -> OwnCalls:
-        """What a generation may call. Raises BadInput where it can't."""
-        line = operation.thread.span.line
-        check_kinds(may, line)
+    def own_calls(self, operation: g.Generate | g.Invoke, thread: Thread) -> OwnCalls | None:
+        """What a call may call while it writes, and what that may in turn. Raises BadInput where it can't."""
+        may, line = self._may(operation), operation.thread.span.line
+        if may is None:
+            return None
         tokenizer, end = self.prompter.tokenizer, self.prompter.turn_end
-        found = []
-        for intrinsic in (one for one in may.callees if isinstance(one, Intrinsic)):
-            contract = self.contract(intrinsic)
-            form = self.form(g.Invoke(operation.thread, intrinsic, ()))
-            found.append(invocable(contract, form, line, () if end is None else (end,), tokenizer))
-        check_distinct(found, line, tokenizer)
-        return OwnCalls(tuple(found), may)
+        found: dict[str, Invocable] = {}
+        waiting = [*may.callees]
+        for called in waiting:  # which grows
+            if called.key not in found:
+                found[called.key] = one = self._invocable(called, operation.thread, thread)
+                check_invocable(one, line, () if end is None else (end,), tokenizer)
+                waiting += one.may.callees if one.may else ()
+        check_distinct([*found.values()], line, tokenizer)
+        return OwnCalls(may, tuple(found.values()))
+
+    def _invocable(self, called: Intrinsic | ToolDecl, place: Expression, thread: Thread) -> Invocable:
+        """`place`: where in the flow it is called; `thread`: behind which a tool's result comes back."""
+        tokens, closing = self._invocation(called, place)
+        control = self._control(tokens)
+        if isinstance(called, ToolDecl):
+            form = self.form(g.Generate(place, (), arguments_type(called), None))
+            turned = self._turned(called, thread) + Amount(len(closing))
+            return Invocable(called, form, tokens, control >= {*tokens}, None, closing, turned)
+        contract = self._contract_at(called, place)
+        form = self.form(g.Invoke(place, contract.intrinsic, ()))
+        return Invocable(contract.intrinsic, form, tokens, bool(control), contract)
+
+    def _invocation(self, called: Intrinsic | ToolDecl, place: Expression) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What a model writes to call it, and what stands behind a tool's arguments. Raises BadInput where nobody says
+        how a tool is called."""
+        encode = self.prompter.tokenizer.encode_control
+        if isinstance(called, Intrinsic):
+            invocation = self._contract_at(called, place).invocation
+            return tuple(piece for piece in invocation if isinstance(piece, int)), ()
+        if called.invoke is not None:
+            tokens = encode(called.invoke)
+            if self.prompter.tokenizer.spell(tokens).strip() != called.invoke.strip():
+                said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
+                said += f"{called.invoke!r} is not in the vocabulary of {self.model.name}"
+                raise BadInput(said, "invoke it by what the model can write, a control token of its own best")
+            return tokens, ()
+        end = self.prompter.turn_end
+        ends = "" if end is None else self.prompter.tokenizer.spell((end,))
+        form = call_form(self.prompter.template, called.name, ends)
+        if form is None:
+            said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
+            said += f"the chat template of {self.model.name} has no form for calls of tools"
+            help = f'say what it writes for that: tool {called.name}(…) … with (invoke: "<{called.name}>")'
+            raise BadInput(said, help)
+        return encode(form[0]), encode(form[1])
+
+    def _contract_at(self, called: Intrinsic, place: Expression) -> Contract:
+        """The contract of what is called at a place. Raises AdapterNotFound or BadAdapter with the line."""
+        try:
+            return self.contract(called)
+        except (AdapterNotFound, BadAdapter) as error:
+            raise type(error)(f"line {place.span.line}: {error.message}", error.help) from error
+
+    def _turned(self, tool: ToolDecl, thread: Thread) -> Amount:
+        """How many tokens a result's turn adds, with what closes the turn before and opens the one behind it."""
+        asking, result = Hole("call"), Hole(f"{tool.name}()")
+        whole = thread.then(Turn("assistant", (asking,)), Turn("tool_result", (result,)))
+        before = self.prompter.writing(thread), self.prompter.generation_tokens(thread)
+        after = amount(self.prompter.writing(whole).symbols) + Amount(len(self.prompter.generation_tokens(whole)))
+        return after - amount(before[0].symbols) - Amount(len(before[1])) - amount((asking,))
 
     def invocation(
         self, node: Node, operation: g.Invoke, thread: Thread, form: AnswerForm, values: Values
@@ -116,7 +202,8 @@ class ModelParts:
         if form.read is not None and (operation.arguments or said.sentences):
             arguments = {item.name: known(item.value, values) for item in operation.arguments}
             form = replace(form, read=partial(form.read, arguments=arguments, sentences=said.sentences))
-        return PromptedCall(node, said.thread, Prompt(said.writing, said.tail, contract, start), form, thread)
+        prompt = Prompt(said.writing, said.tail, contract, start)
+        return PromptedCall(node, said.thread, prompt, form, thread, self.own_calls(operation, said.thread))
 
     def _invoked(self, operation: g.Invoke, thread: Thread, contract: Contract, values: Values) -> Invocation:
         """Without arguments the same for all calls on one thread, which remembers it."""
@@ -146,4 +233,5 @@ def open_parts(program: Program, model: ModelFiles, near: Path) -> ModelParts:
             contracts[key] = resolve(intrinsic, model, tokenizer, near)
         except (AdapterNotFound, BadAdapter) as error:
             unusable[key] = error
-    return ModelParts(model, prompter, contracts, unusable)
+    tools = {key: tool.invoke for key, tool in program.tools.items() if tool.invoke is not None}
+    return ModelParts(model, prompter, contracts, unusable, tools)

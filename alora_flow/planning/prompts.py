@@ -114,7 +114,7 @@ class Prompt:
 @dataclass(frozen=True)
 class PromptedCall:
     """A model call with its thread and its prompt, as far as these are known. `named`: the thread that the flow names,
-    where an intrinsic's library has it said otherwise in `thread`. `own`: what a generation may call by itself."""
+    where an intrinsic's library has it said otherwise in `thread`. `own`: what it may call itself while it writes."""
 
     node: Node
     thread: Thread
@@ -126,8 +126,9 @@ class PromptedCall:
     @property
     def reply(self) -> Hole:
         """What stands for all that a generation leaves in its thread, before it has."""
-        calls = self.own.may.budget * self.own.longest if self.own else 0
-        return Hole(self.node.id, self.form.most_tokens + calls)
+        longest = self.own.longest if self.own else 0
+        budget = self.own.may.budget if self.own else 0
+        return Hole(self.node.id, None if longest is None else self.form.most_tokens + budget * longest)
 
 
 def call_of(node: Node, setup: Setup, values: Values) -> PromptedCall:

@@ -101,6 +101,10 @@ class Tokenizer:
         """The id of a control token by its text."""
         return self._control.get(text)
 
+    def has(self, token: int) -> bool:
+        """Is there a token of this id?"""
+        return self._tokenizer.id_to_token(token) is not None
+
     def is_control(self, token: int) -> bool:
         """Is it a control token, which no data can make?"""
         return token in self._control_ids

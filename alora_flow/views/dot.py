@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from alora_flow.views.drawing import Arrow, Box, Drawing
+from collections.abc import Iterator
+
+from alora_flow.views.drawing import Arrow, Box, Drawing, InnerBox
 from alora_flow.views.style import ARROWS, INK, NODES
 
 SHAPES = {
@@ -20,7 +22,7 @@ def to_dot(drawing: Drawing) -> str:
         f"  graph [label={quoted(drawing.signature)} labelloc=t rankdir=TB fontname=Helvetica]",
         f'  node [fontname=Helvetica fontsize=11 fontcolor="{INK}"]',
         "  edge [fontname=Helvetica fontsize=10]",
-        *(f"  {_node(box)}" for box in drawing.boxes),
+        *(f"  {line}" for box in drawing.boxes for line in _boxed(box)),
         *(f"  {_edge(arrow)}" for arrow in drawing.arrows),
         "}",
     ]
@@ -38,6 +40,38 @@ def _node(box: Box) -> str:
     label = quoted(box.label, box.detail)
     colours = f'fillcolor="{style.fill}" color="{style.stroke}"'
     return f"{quoted(box.id)} [label={label} tooltip={quoted(box.whole)} {SHAPES[style.shape]} {colours}]"
+
+
+def _boxed(box: Box) -> Iterator[str]:
+    """A node; with what may be called in the middle of it, inside a frame."""
+    if not box.inner:
+        yield _node(box)
+        return
+    yield f"subgraph {quoted(f'cluster {box.id}')} {{ {_frame(box.kind)}"
+    yield f"  {_node(box)}"
+    for line in _inside(box.inner, box.id):
+        yield f"  {line}"
+    yield "}"
+
+
+def _inside(boxes: tuple[InnerBox, ...], outer: str) -> Iterator[str]:
+    for box in boxes:
+        place = f"{outer} / {box.label}"
+        style = NODES[box.kind]
+        colours = f'fillcolor="{style.fill}" color="{style.stroke}"'
+        node = f"{quoted(place)} [label={quoted(box.label, box.detail)} {SHAPES[style.shape]} {colours} fontsize=9]"
+        if not box.inner:
+            yield node
+            continue
+        yield f"subgraph {quoted(f'cluster {place}')} {{ {_frame(box.kind)}"
+        yield f"  {node}"
+        for line in _inside(box.inner, place):
+            yield f"  {line}"
+        yield "}"
+
+
+def _frame(kind: str) -> str:
+    return f'label="" style=rounded color="{NODES[kind].stroke}"'
 
 
 def _edge(arrow: Arrow) -> str:

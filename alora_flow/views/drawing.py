@@ -20,14 +20,26 @@ MOST_LETTERS = 30
 
 
 @dataclass(frozen=True)
+class InnerBox:
+    """A call that a model may make in the middle of an answer, drawn inside whoever makes it. `kind`: as of a node."""
+
+    label: str
+    kind: str
+    detail: str
+    inner: tuple[InnerBox, ...] = ()
+
+
+@dataclass(frozen=True)
 class Box:
-    """A node. `label` is its id, `detail` what it does, shortened; `whole` the same at full length, with its doc."""
+    """A node. `label` is its id, `detail` what it does, shortened; `whole` the same at full length, with its doc.
+    `inner`: what may be called in the middle of its answer."""
 
     id: str
     kind: str
     label: str
     detail: str
     whole: str
+    inner: tuple[InnerBox, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +107,8 @@ def _input(node: Node, operation: g.Input) -> str:
 
 
 def _generate(node: Node, operation: g.Generate) -> str:
-    may = operation.may_invoke
-    if may is not None:
-        return f"generate() ⇄ {', '.join(one.name for one in may.callees)} ≤ {may.budget}"
-    return f"generate() → {operation.as_type or node.type}"
+    gives = f"generate() → {operation.as_type or node.type}"
+    return gives if operation.may_invoke is None else f"{gives}, ≤ {operation.may_invoke.budget} calls"
 
 
 _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
@@ -134,7 +144,29 @@ def extended(call: PlannedCall) -> str:
 def _box(node: Node) -> Box:
     what = detail(node)
     doc = _doc(node)
-    return Box(node.id, node.kind, tidy(node.id), shorten(what), f"{what} – {doc}" if doc else what)
+    whole = f"{what} – {doc}" if doc else what
+    return Box(node.id, node.kind, tidy(node.id), shorten(what), whole, tuple(inner_boxes(node.operation)))
+
+
+def kinds(boxes: Iterable[Box | InnerBox]) -> Iterator[str]:
+    """Those of boxes and of all inside them."""
+    for box in boxes:
+        yield box.kind
+        yield from kinds(box.inner)
+
+
+def inner_boxes(operation: g.Operation) -> Iterator[InnerBox]:
+    """What may be called in the middle of an answer; a circle of calls is drawn once round."""
+    own = (operation.intrinsic.key,) if isinstance(operation, g.Invoke) else ()
+    yield from _inner(g.permission_of(operation), own)
+
+
+def _inner(may: p.MayInvoke | None, callers: tuple[str, ...]) -> Iterator[InnerBox]:
+    for one in may.callees if may else ():
+        kind = "tool" if isinstance(one, p.ToolDecl) else "invoke"
+        further = one.may_invoke if isinstance(one, p.Intrinsic) and one.key not in callers else None
+        inside = tuple(_inner(further, (*callers, one.key)))
+        yield InnerBox(tidy(one.name), kind, shorten(tidy(f"{one.name}() → {one.result}")), inside)
 
 
 def _doc(node: Node) -> str:

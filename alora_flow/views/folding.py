@@ -90,8 +90,8 @@ def fold(drawing: Drawing, graph: FlowGraph) -> Drawing:
     names = {node_id: of[node_id].id if node_id in of else node_id for node_id in graph.nodes}
     calls: dict[str, dict[str, None]] = {}
     for node in graph.nodes.values():
-        if node.id in of and (called := _called(node)):
-            calls.setdefault(names[node.id], {})[called] = None
+        if node.id in of:
+            calls.setdefault(names[node.id], {}).update(dict.fromkeys(_called(node)))
     boxes = [
         _folded(box, of[box.id], list(calls.get(box.id, ()))) if box.id in of else box
         for box in drawing.boxes
@@ -107,13 +107,14 @@ def _folded(box: Box, fold: Fold, calls: list[str]) -> Box:
     return replace(box, kind="loop", detail=shorten(what, 44), whole=what)
 
 
-def _called(node: Node) -> str | None:
+def _called(node: Node) -> Iterator[str]:
+    """What a node calls, and what may be called in the middle of its answer."""
     match node.operation:
         case g.Generate():
-            return "generate"
+            yield "generate"
         case g.Invoke(intrinsic=called) | g.Tool(tool=called):
-            return called.name
-    return None
+            yield called.name
+    yield from (called.name for called in g.called_within(node.operation))
 
 
 def _renamed(arrows: Iterable[Arrow], names: Mapping[str, str]) -> list[Arrow]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from alora_flow.views.drawing import Arrow, Box, Drawing
+from alora_flow.views.drawing import Arrow, Box, Drawing, InnerBox
 
 CONDITIONS = {"yes": "when", "no": "unless"}
 ALTERNATIVES = ("merge", "select", "collect")
@@ -29,6 +31,8 @@ def graph_table(drawing: Drawing) -> RenderableType:
         arrows.setdefault(arrow.target, []).append(arrow)
     for box in drawing.boxes[:MOST_ROWS]:
         table.add_row(*_row(box, arrows.get(box.id, [])))
+        for row in _inner_rows(box.inner, "  "):
+            table.add_row(*row)
     heading = [Text(drawing.signature, style="bold"), *([Text(drawing.doc, style="italic")] if drawing.doc else [])]
     return Group(*heading, table, *left_out(len(drawing.boxes), "nodes"))
 
@@ -42,6 +46,13 @@ def left_out(count: int, what: str) -> list[Text]:
 def _row(box: Box, arrows: list[Arrow]) -> tuple[Text, ...]:
     wants = needs(arrows, " or " if box.kind in ALTERNATIVES else ", ")
     return Text(box.label, style="bold"), Text(box.kind, style="dim"), Text(box.detail), Text(wants)
+
+
+def _inner_rows(boxes: tuple[InnerBox, ...], indent: str) -> Iterator[tuple[Text, ...]]:
+    """What may be called in the middle of an answer, under whoever calls it."""
+    for box in boxes:
+        yield Text(f"{indent}⇄ {box.label}"), Text(box.kind, style="dim"), Text(box.detail), Text("called by it")
+        yield from _inner_rows(box.inner, f"{indent}  ")
 
 
 def needs(arrows: list[Arrow], joiner: str = ", ") -> str:

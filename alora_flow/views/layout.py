@@ -18,6 +18,9 @@ from alora_flow.frozen import dataclass
 from alora_flow.views.drawing import Arrow, Box, Drawing
 
 BOX_HEIGHT = 48.0
+INNER_HEIGHT = 26.0
+"""Of a row of calls inside a box."""
+
 ROW_GAP = 52.0
 COLUMN_GAP = 30.0
 LANE = 0.22
@@ -45,8 +48,13 @@ class PlacedBox(NamedTuple):
         return self.y - BOX_HEIGHT / 2
 
     @property
+    def height(self) -> float:
+        """Calls inside a box make it longer at its end; the gap to the next layer has room for them."""
+        return BOX_HEIGHT + (INNER_HEIGHT if self.box.inner else 0.0)
+
+    @property
     def bottom(self) -> float:
-        return self.y + BOX_HEIGHT / 2
+        return self.top + self.height
 
 
 class Route(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement
 
-from alora_flow.views.drawing import Drawing
+from alora_flow.views.drawing import Drawing, kinds
 from alora_flow.views.outline import Rectangle, outline
 from alora_flow.views.style import ARROWS, NODES
 
@@ -21,7 +21,7 @@ LETTER = 6.4
 def legend(drawing: Drawing, width: float) -> list[list[Element]]:
     """Rows of entries, as many in each as fit into `width`: first arrows, then nodes, in the order of the tables."""
     arrows = {arrow.kind for arrow in drawing.arrows}
-    boxes = {box.kind for box in drawing.boxes}
+    boxes = {*kinds(drawing.boxes)}
     lines = [(_line(kind), style.meaning) for kind, style in ARROWS.items() if kind in arrows]
     shapes = [(_shape(kind), style.meaning) for kind, style in NODES.items() if kind in boxes]
     return [*_rows(lines, width), *_rows(shapes, width)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from alora_flow.views.drawing import Arrow, Box, Drawing
+from alora_flow.views.drawing import Arrow, Box, Drawing, InnerBox, kinds
 from alora_flow.views.style import ARROWS, INK, NODES
 
 SHAPES = {
@@ -24,13 +24,13 @@ _ESCAPES = {ord(letter): f"#{ord(letter)};" for letter in '"#&<>`\\*~'}
 def to_mermaid(drawing: Drawing) -> str:
     """`flowchart TD …`. Nodes are n1, n2, …: Mermaid has reserved words and a narrow alphabet for ids."""
     ids = {box.id: f"n{number}" for number, box in enumerate(drawing.boxes, start=1)}
-    kinds = dict.fromkeys(box.kind for box in drawing.boxes)
+    drawn_kinds = dict.fromkeys(kinds(drawing.boxes))
     drawn = {arrow.kind for arrow in drawing.arrows}
     lines = [
         "flowchart TD",
-        *(f"  {_node(box, ids)}" for box in drawing.boxes),
+        *(f"  {line}" for box in drawing.boxes for line in _boxed(box, ids)),
         *(f"  {_edge(arrow, ids)}" for arrow in drawing.arrows),
-        *(f"  {_class(kind)}" for kind in kinds),
+        *(f"  {_class(kind)}" for kind in drawn_kinds),
         *(f"  {_links(kind, drawing.arrows)}" for kind in ARROWS if kind in drawn),
     ]
     return "\n".join(["---", f"title: {_title(drawing.signature)}", "---", *lines]) + "\n"
@@ -50,6 +50,32 @@ def _title(text: str) -> str:
 def _node(box: Box, ids: Mapping[str, str]) -> str:
     before, after = SHAPES[NODES[box.kind].shape]
     return f'{ids[box.id]}{before}"{escaped(box.label)}<br/>{escaped(box.detail)}"{after}:::{box.kind}_'
+
+
+def _boxed(box: Box, ids: Mapping[str, str]) -> Iterator[str]:
+    """A node; with what may be called in the middle of it, inside a frame."""
+    if not box.inner:
+        yield _node(box, ids)
+        return
+    yield f'subgraph {ids[box.id]}s[" "]'
+    yield f"  {_node(box, ids)}"
+    for line in _inside(box.inner, ids[box.id]):
+        yield f"  {line}"
+    yield "end"
+
+
+def _inside(boxes: tuple[InnerBox, ...], outer: str) -> Iterator[str]:
+    for number, box in enumerate(boxes, start=1):
+        place, (before, after) = f"{outer}c{number}", SHAPES[NODES[box.kind].shape]
+        node = f'{place}{before}"{escaped(box.label)}<br/>{escaped(box.detail)}"{after}:::{box.kind}_'
+        if not box.inner:
+            yield node
+            continue
+        yield f'subgraph {place}s[" "]'
+        yield f"  {node}"
+        for line in _inside(box.inner, place):
+            yield f"  {line}"
+        yield "end"
 
 
 def _edge(arrow: Arrow, ids: Mapping[str, str]) -> str:

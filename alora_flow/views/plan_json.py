@@ -1,7 +1,7 @@
 """A plan as JSON. This is its documented form:
 
     {"flow": …, "model": …,
-     "graph": {"nodes": [{"id", "kind", "does", "guards": [{"node", "holds"}]}],
+     "graph": {"nodes": [{"id", "kind", "does", "guards": [{"node", "holds"}], "inside": [INSIDE]}],
                "edges": [{"from", "to", "kind": "data" | "thread"}]},
      "calls": [{"id", "kind", "extends", "reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int,
                 "adapter": str | null, "active_from": AMOUNT | null, "own": OWN | null}],
@@ -9,8 +9,11 @@
      "instead": {"no_reuse": {"prefilled": AMOUNT, "saved": share | null, "saved_at_least": share | null},
                  "plain_lora": {the same}}}
 
-OWN is what the model may call itself, in tokens: {"budget": int, "calls": [{"name", "adapter", "prefilled",
-"generated", "returned"}], "at_most": {"prefilled", "generated"}, "expected": {the same}}; expected: each called once.
+INSIDE is what may be called in the middle of a node's answer: {"name", "kind": "invoke" | "tool", "inside": [INSIDE]}.
+
+OWN is what the model may call itself, in tokens: {"budget": int, "calls": [{"name", "adapter": str | null,
+"prefilled", "generated", "returned": AMOUNT}], "at_most": {"prefilled": AMOUNT, "generated"}, "expected": {the same}};
+expected: each called once. A tool has no adapter.
 
 AMOUNT is {"tokens": int, "holes": [{"of": str, "times": int, "at_most": int | null}]}: `tokens` known ones and, for
 each hole, `times` the length of what is `of` it. No holes: the number is exact. `saved` is the part of the prefilled
@@ -21,7 +24,6 @@ select or collect the ones of a single way.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from alora_flow.planning.graph import nodes as g
@@ -30,7 +32,7 @@ from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.own import PlannedOwnCalls
 from alora_flow.planning.prefix.plan import PlannedCall, PrefixPlan
 from alora_flow.views.amounts import least_share, saved_share
-from alora_flow.views.drawing import detail, extended
+from alora_flow.views.drawing import InnerBox, detail, extended, inner_boxes
 
 
 def plan_json(graph: FlowGraph, plan: PrefixPlan, model: str) -> dict[str, Any]:
@@ -53,9 +55,22 @@ def graph_json(graph: FlowGraph) -> dict[str, Any]:
     """Nodes in the order of the source; edges by their target."""
     nodes = list(graph.nodes.values())
     return {
-        "nodes": [{"id": node.id, "kind": node.kind, "does": detail(node), "guards": _guards(node)} for node in nodes],
+        "nodes": [
+            {
+                "id": node.id,
+                "kind": node.kind,
+                "does": detail(node),
+                "guards": _guards(node),
+                "inside": [_inside(box) for box in inner_boxes(node.operation)],
+            }
+            for node in nodes
+        ],
         "edges": [{"from": source, "to": node.id, "kind": kind} for node in nodes for source, kind in g.reads(node)],
     }
+
+
+def _inside(box: InnerBox) -> dict[str, Any]:
+    return {"name": box.label, "kind": box.kind, "inside": [_inside(inner) for inner in box.inner]}
 
 
 def amount_json(amount: Amount) -> dict[str, Any]:
@@ -86,9 +101,9 @@ def _own(own: PlannedOwnCalls) -> dict[str, Any]:
     prefilled, generated = own.expected
     return {
         "budget": own.budget,
-        "calls": [asdict(call) for call in own.calls],
-        "at_most": {"prefilled": own.prefilled_at_most, "generated": own.generated_at_most},
-        "expected": {"prefilled": prefilled, "generated": generated},
+        "calls": [{**vars(call), "returned": amount_json(call.returned)} for call in own.calls],
+        "at_most": {"prefilled": amount_json(own.prefilled_at_most), "generated": own.generated_at_most},
+        "expected": {"prefilled": amount_json(prefilled), "generated": generated},
     }
 
 

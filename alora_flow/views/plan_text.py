@@ -41,13 +41,13 @@ def _show_calls(console: Console, plan: PrefixPlan) -> None:
     console.print(_calls(plan, notation), *left_out(len(plan.calls), "calls"))
     console.print(_totals(plan, notation))
     console.print()
-    for line in (*_own_lines(plan), ACTIVE, *notation.explained()):
+    for line in (*_own_lines(plan, notation), ACTIVE, *notation.explained()):
         console.print(Text(line, style="dim"))
 
 
 def _calls(plan: PrefixPlan, notation: Notation) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=True, pad_edge=False)
-    rows = [row for call in plan.calls[:MOST_ROWS] for row in (_row(call, notation), *_own_rows(call))]
+    rows = [row for call in plan.calls[:MOST_ROWS] for row in (_row(call, notation), *_own_rows(call, notation))]
     totals = ("total", "", notation.stack(plan.reused), notation.stack(plan.prefilled), f"{plan.generated_at_most}", "")
     for column, (name, total) in enumerate(zip(COLUMNS, totals, strict=True)):
         width = _width([name, total, *(row[column] for row in rows)]) if name in KEPT else None
@@ -74,22 +74,24 @@ def _row(call: PlannedCall, notation: Notation) -> tuple[str, ...]:
     )
 
 
-def _own_rows(call: PlannedCall) -> Iterator[tuple[str, ...]]:
+def _own_rows(call: PlannedCall, notation: Notation) -> Iterator[tuple[str, ...]]:
     """What one call costs that the model may make itself."""
     for own in call.own.calls if call.own else ():
-        goes_on = f"{own.prefilled}\n+ {own.returned} to go on" if own.returned else f"{own.prefilled}"
-        yield f"  {tidy(own.name)}", "called by it", "all before", goes_on, f"{own.generated}", tidy(own.adapter)
+        returned = notation.show(own.returned)
+        goes_on = f"{own.prefilled}" if own.returned == Amount() else f"{own.prefilled}\n+ {returned} to go on"
+        adapter = "–" if own.adapter is None else tidy(own.adapter)
+        yield f"  {tidy(own.name)}", "called by it", "all before", goes_on, f"{own.generated}", adapter
 
 
-def _own_lines(plan: PrefixPlan) -> Iterator[str]:
+def _own_lines(plan: PrefixPlan, notation: Notation) -> Iterator[str]:
     """What all that the model may call comes to."""
     for call in plan.calls:
         if call.own is not None:
             prefilled, generated = call.own.expected
             yield (
-                f"{tidy(call.node.id)} may call {call.own.budget} times: at most {call.own.prefilled_at_most} tokens "
-                f"more to prefill and {call.own.generated_at_most} to write; {prefilled} and {generated} where each is "
-                "called once."
+                f"{tidy(call.node.id)} may call {call.own.budget} times: at most "
+                f"{notation.show(call.own.prefilled_at_most)} tokens more to prefill and {call.own.generated_at_most} "
+                f"to write; {notation.show(prefilled)} and {generated} where each is called once."
             )
 
 

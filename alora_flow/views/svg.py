@@ -8,8 +8,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from rich.cells import cell_len
 
-from alora_flow.views.drawing import Drawing, shorten
-from alora_flow.views.layout import BOX_HEIGHT, Layout, PlacedBox, Point, Route, lay_out, path
+from alora_flow.views.drawing import Drawing, InnerBox, shorten
+from alora_flow.views.layout import Layout, PlacedBox, Point, Route, lay_out, path
 from alora_flow.views.legend import HEIGHT as LEGEND_HEIGHT
 from alora_flow.views.legend import legend
 from alora_flow.views.outline import Rectangle, outline
@@ -23,6 +23,7 @@ LABEL_LETTER, DETAIL_LETTER = 7.9, 6.65
 """Widths that the fonts below stay under, in pixels at their sizes."""
 
 LONGEST_LABEL = 27
+INNER_GAP = 5.0
 TIP = 8.0
 
 CSS = f"""
@@ -59,7 +60,8 @@ def _box_width(drawing: Drawing) -> float:
     """Of all boxes: what the longest text needs."""
     labels = [cell_len(shorten(box.label, LONGEST_LABEL)) * LABEL_LETTER for box in drawing.boxes]
     details = [cell_len(box.detail) * DETAIL_LETTER for box in drawing.boxes]
-    return max([*labels, *details, 90.0]) + 30
+    inner = [sum(map(inner_width, box.inner)) + INNER_GAP * (len(box.inner) - 1) for box in drawing.boxes]
+    return max([*labels, *details, *inner, 90.0]) + 30
 
 
 def _canvas(drawing: Drawing, width: float, height: float) -> Element:
@@ -109,10 +111,32 @@ def _box(parent: Element, placed: PlacedBox) -> None:
     box = placed.box
     group = SubElement(parent, "g", {"class": f"node {box.kind}", "data-id": box.id})
     _text(group, "title", f"{box.label} ({box.kind}): {box.whole}")
-    outline(group, box.kind, Rectangle(placed.x - placed.width / 2, placed.top, placed.width, BOX_HEIGHT))
+    outline(group, box.kind, Rectangle(placed.x - placed.width / 2, placed.top, placed.width, placed.height))
     middle = {"x": f"{placed.x:.1f}"}
     _text(group, "text", shorten(box.label, LONGEST_LABEL), {"class": "label", **middle, "y": f"{placed.y - 4:.1f}"})
     _text(group, "text", box.detail, {"class": "detail", **middle, "y": f"{placed.y + 14:.1f}"})
+    left = placed.x - (sum(map(inner_width, box.inner)) + INNER_GAP * (len(box.inner) - 1)) / 2
+    for inner in box.inner:
+        _inner(group, inner, Rectangle(left, placed.y + 22, inner_width(inner), 20))
+        left += inner_width(inner) + INNER_GAP
+
+
+def inner_width(box: InnerBox) -> float:
+    """Of a call inside a box: its name, and those that it makes in turn behind it."""
+    return cell_len(box.label) * DETAIL_LETTER + 16 + sum(inner_width(one) + INNER_GAP for one in box.inner)
+
+
+def _inner(parent: Element, box: InnerBox, frame: Rectangle) -> None:
+    group = SubElement(parent, "g", {"class": f"call {box.kind}", "data-name": box.label})
+    _text(group, "title", f"{box.label} ({box.kind}), called in the middle of the answer: {box.detail}")
+    outline(group, box.kind, frame)
+    named = cell_len(box.label) * DETAIL_LETTER + 16
+    place = {"x": f"{frame.x + named / 2:.1f}", "y": f"{frame.y + frame.height / 2 + 3.5:.1f}"}
+    _text(group, "text", box.label, {"class": "detail", **place})
+    left = frame.x + named
+    for one in box.inner:
+        _inner(group, one, Rectangle(left, frame.y + 2, inner_width(one), frame.height - 4))
+        left += inner_width(one) + INNER_GAP
 
 
 def _text(parent: Element, tag: str, text: str, attributes: dict[str, str] | None = None) -> None:

@@ -64,3 +64,45 @@ def test_mocks_that_no_generation_can_follow(tmp_path: Path, mocks: str, said: s
     [result] = outcomes(path)
     assert result.outcome == "error"
     assert said in result.message
+
+
+COUNTED = [
+    ('"A." then invoke certainty then invoke safety', "calls(certainty) == 1 and calls(safety) == 1"),
+    ('"A."', "calls(certainty) == 0 and calls(generate) == 1"),
+    ('"A." then invoke certainty then invoke certainty', "calls(certainty) == 2 and calls(generate) == 1"),
+]
+
+
+@pytest.mark.parametrize(("script", "expected"), COUNTED)
+def test_calls_counts_what_the_model_calls(tmp_path: Path, script: str, expected: str) -> None:
+    """Those that a mock answers, and those of the real adapter."""
+    path = tmp_path / "main.flow"
+    test = f'mock certainty() = 0.9 mock generate() = {script} let r = asked(q: "?") expect len(r) > 0 and {expected}'
+    path.write_text(f'{MOCKED}\ntest "t" {{ {test} }}\n')
+    assert [(result.outcome, result.message) for result in outcomes(path)] == [("passed", "")]
+
+
+def test_calls_of_a_flow_and_of_a_model_count_together(tmp_path: Path) -> None:
+    path = tmp_path / "main.flow"
+    (tmp_path / "kb.py").write_text("def look(n): return n + 1")
+    path.write_text(
+        HEAD
+        + """
+tool look(n: int[0..9]) -> int = python "kb:look" with (invoke: "<|reserved_0|>")
+intrinsic judge() -> bool { adapter "hallucination" emits bool may invoke [certainty] }
+flow asked(q: str) -> int {
+  let first = look(1)
+  let reply = generate() on user(q) may invoke [look, judge]
+  let sure = certainty() on reply
+  return first
+}
+test "t" {
+  mock generate() = "A" then invoke look(4) then invoke look(n: 5) then invoke judge
+  mock judge() = true
+  mock certainty() = 0.5
+  let r = asked("?")
+  expect calls(look) == 3 and calls(judge) == 1 and calls(certainty) == 1
+}
+"""
+    )
+    assert [(result.outcome, result.message) for result in outcomes(path)] == [("passed", "")]

@@ -20,6 +20,7 @@ from alora_flow.execution.trace import Trace
 from alora_flow.module import Module, Result
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
+from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.prompts.tokens import Tokenizer
 from tests.execution.forced import ForcedEngine, forced
 
@@ -195,12 +196,12 @@ def test_a_plan_says_what_is_expected_and_what_is_the_most(tmp_path: Path) -> No
     plan = Compilation(path).plan(Compilation(path).flow("main"), {"q": QUESTION})
     own = plan.calls[0].own
     assert own is not None
-    assert [(call.name, call.prefilled, call.generated, call.returned) for call in own.calls] == [
+    assert [(call.name, call.prefilled, call.generated, call.returned.tokens) for call in own.calls] == [
         ("certainty", 1, 1, 2),
         ("safety", 1, 1, 0),
     ]
-    assert own.expected == (4, 2)
-    assert (own.prefilled_at_most, own.generated_at_most) == (6, 2)
+    assert own.expected == (Amount(4), 2)
+    assert (own.prefilled_at_most, own.generated_at_most) == (Amount(6), 2)
     assert plan.generated_at_most == 26
 
 

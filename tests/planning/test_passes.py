@@ -65,7 +65,7 @@ test "mocked"
   %second: list[document] = tool(@look, [q = text(["b"])])
   %mock_2: none = mock("ToolDecl look", [q = text(["c"])], [%first], none)
   %third: list[document] = tool(@look, [q = text(["c"])])
-  %calls: int[0..] = callcount(["first", "second", "third"])
+  %calls: int[0..] = callcount("ToolDecl look", ["first", "second", "third"])
 """
     assert (
         through(apply_mocks, before)
@@ -75,7 +75,7 @@ test "mocked"
   %second: list[document] = tool(@look, [q = text(["b"])]) mocked [mockrule(0, [], [list([])<list[never]>])]
   %third: list[document] = tool(@look, [q = text(["c"])]) \
 mocked [mockrule(1, [q = text(["c"])], [%first]), mockrule(0, [], [list([])<list[never]>])]
-  %calls: int[0..] = callcount(["first", "second", "third"])
+  %calls: int[0..] = callcount("ToolDecl look", ["first", "second", "third"])
 """.strip()
     )
 
@@ -88,7 +88,7 @@ test "mocked"
   %r.look: list[document] = tool(@look, [q = %r.question])
   %r.return: str = value(%r.question)
   %r: str = select([[[], %r.return]], "ask")
-  %calls: int[0..] = callcount(["r.look", "r"])
+  %calls: int[0..] = callcount("FlowDecl ask", ["r.look", "r"])
   budget("ask", "r.", [limit("calls", 3)])
   inlined("ask", [question = text(["a"])], "r.question", "r")
 """
@@ -97,7 +97,7 @@ test "mocked"
         == """
 test "mocked"
   %r: str = mocked("ask", [question = text(["a"])]) mocked [mockrule(0, [], [text(["m"])])]
-  %calls: int[0..] = callcount(["r"])
+  %calls: int[0..] = callcount("FlowDecl ask", ["r"])
 """.strip()
     )
 

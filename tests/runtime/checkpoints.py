@@ -220,7 +220,8 @@ class Oracle:
         cls = ARCHITECTURES_BY_TYPE[model_type]
         self.model = cls.from_pretrained(base, attn_implementation="eager", dtype=torch.float32).eval()
         self.labels: list[str | None] = []
-        weights = {name: load_file(folder / "adapter_model.safetensors") for name, folder in adapters.items()}
+        files = {name: load_file(folder / "adapter_model.safetensors") for name, folder in adapters.items()}
+        weights = {name: {key: own.float() for key, own in file.items()} for name, file in files.items()}
         configs = {name: json.loads((folder / "adapter_config.json").read_text()) for name, folder in adapters.items()}
         for module_name, module in self.model.named_modules():
             if isinstance(module, nn.Linear):
@@ -235,10 +236,10 @@ class Oracle:
                     up, config = weights[name][f"base_model.model.{module}.lora_B.weight"], configs[name]
                     rank = down.shape[0]
                     alpha = next(
-                        (value for key, value in config["alpha_pattern"].items() if module.endswith(key)),
+                        (value for key, value in config.get("alpha_pattern", {}).items() if module.endswith(key)),
                         config["lora_alpha"],
                     )
-                    scale = alpha / (math.sqrt(rank) if config["use_rslora"] else rank)
+                    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
                     output[0, row] += scale * (up @ (down @ inputs[0][0, row]))
             return output
 

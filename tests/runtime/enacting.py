@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class Enactment:
         self.calls: list[tuple[str, int, int, Written]] = []
         self.root = Written()
         invokes = list(self.callees) if caller.invokes is None else caller.invokes
+        self.waiting: list[tuple[float, float, int]] = [(caller.budget, caller.depth, 0)]
+        """Of whoever waits for another: most calls, most depth, and how many calls there were when it began."""
         try:
             self.write(caller.request, invokes, self.root, 1)
         except TooMany:
@@ -85,14 +88,18 @@ class Enactment:
         self, callee: Callee, before: Sequenced, adapter: str | None, depth: int, place: int
     ) -> tuple[str, list[int]]:
         """An answer on the same prefix, and how its caller goes on."""
-        if len(self.calls) == self.caller.budget or depth > self.caller.depth:
-            raise TooMany
+        for at, (budget, deepest, before_it) in enumerate(self.waiting):
+            if len(self.calls) - before_it >= budget or depth - at > deepest:
+                raise TooMany
         head, tail = callee.before[: callee.active_at], callee.before[callee.active_at :]
         runs = [Run((token,), label) for token, label in before]
         runs += [Run(head, adapter), Run(tail, callee.adapter)]
         answer = Written()
         self.calls.append((callee.name, depth, place, answer))
+        limits = (inf if limit is None else limit for limit in (callee.budget, callee.depth))
+        self.waiting.append((*limits, len(self.calls)))
         self.write(replace(callee.answer, runs=runs), callee.invokes, answer, depth + 1)
+        self.waiting.pop()
         back = self.caller.handler(Called(callee.name, depth, place, ""))
         assert isinstance(back, str)
         return back, answer.tokens

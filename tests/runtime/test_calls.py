@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -82,8 +83,11 @@ def callers(draw: st.DrawFn) -> Caller:
         callees.append(Callee(trigger, None if name == "base" else name, answer, active_at=active_at))
     names = [callee.name for callee in callees]
     callees = [
-        Callee(
-            one.trigger, one.adapter, one.answer, (), one.active_at, draw(st.lists(st.sampled_from(names), unique=True))
+        replace(
+            one,
+            invokes=draw(st.lists(st.sampled_from(names), unique=True)),
+            budget=draw(st.sampled_from([None, None, 1, 2])),
+            depth=draw(st.sampled_from([None, None, 1])),
         )
         for one in callees
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from alora_runtime import (
     TextTrigger,
     Trigger,
 )
+from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.calls.records import Called, Callee, Caller, Exchange, Return
 from alora_runtime.calls.serving import Switchboard, complete
 from alora_runtime.calls.stack import SOON, CallStack
@@ -219,6 +220,18 @@ def test_what_a_call_costs(
     assert engine.stats.rows == own.prefilled + answer.prefilled + (written - parts) + (3 - 1)
 
 
+def test_a_call_takes_no_pass_beside_those_of_its_tokens(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each token that is written: the prompts of adapter and caller ride in that of their first one."""
+    engine, passes = make_engine(), list[int]()
+    counted = engine.model.rows
+    monkeypatch.setattr(engine.model, "rows", lambda *given, **named: passes.append(1) or counted(*given, **named))
+    exchange = together(engine, caller(5, ONE, 5, ONE, 5, max_tokens=21))[0]
+    answers = sum(len(call.answer.tokens) for call in exchange.calls if call.answer)
+    assert (len(exchange.calls), len(passes)) == (2, 21 + answers)
+
+
 def test_a_cached_prefix_may_hold_a_call(make_engine: Callable[..., Engine], oracle: Oracle) -> None:
     """What an earlier call left is neither called again nor in the way; the same again finds all of it."""
     engine = make_engine()
@@ -285,6 +298,39 @@ def test_limits(engine: Engine) -> None:
     assert told.startswith("'one' is called at depth 4, and 3 is the most: 3 of 9 calls made, ")
     assert [(call.depth, call.back) for call in exchange.calls] == [(1, None), (2, None), (3, None)]
     assert len(exchange.completion.tokens) == 1
+
+
+OWN_LIMITS = [
+    ({"budget": 1}, "'two' is called, and the budget of 'one' is spent (1 calls): 2 of 9 calls made, "),
+    ({"depth": 1}, "'two' is called at depth 2 of 'one', and 1 is the most: 2 of 9 calls made, "),
+]
+
+
+@pytest.mark.parametrize(("limits", "message"), OWN_LIMITS)
+def test_limits_of_a_callee(engine: Engine, limits: dict[str, int], message: str) -> None:
+    """Its own, for all that it calls in turn and these do, whatever its caller's are."""
+    written = {"constraint": script(1, PAD, 1, PAD), "max_tokens": 9}
+    two = Callee(Trigger("two", PAD), None, Request((), **written), invokes=["two"] if "depth" in limits else [])
+    one = callee(answer=written, invokes=["two"], **limits)
+    exchange, told = failed(engine, caller(1, ONE, callees=[one, two], invokes=["one"], depth=5, budget=9))
+    assert isinstance(exchange.completion.error, CallLimitError)
+    assert told.startswith(message)
+
+
+def test_a_caller_may_go_on_from_something_else(engine: Engine) -> None:
+    """As one does whose call comes back as a turn of its own."""
+    stack = CallStack(caller(2, ONE, 3))
+    while stack.exchange is None:
+        if stack.call is not None:
+            before = stack.request
+            stack.decide("keep", [Run((*CONTEXT, 70, 71))])
+        assert stack.request is not None
+        [completion] = engine.generate([stack.request])
+        stack.receive(completion)
+    own = stack.exchange.completion
+    alone = Request([Run((*CONTEXT, 70, 71))], max_tokens=3, ignore_eos=True)
+    assert before is None
+    assert own.tokens[2:5] == engine.generate([alone])[0].tokens
 
 
 def test_a_dead_end(engine: Engine) -> None:
@@ -434,6 +480,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("budget must be a whole number of at least 1, not 0", {"budget": 0}),
     ("budget must be a whole number of at least 1, not True", {"budget": True}),
     ("depth must be a whole number of at least 1, not 1.5", {"depth": 1.5}),
+    ("callee 'one': depth must be a whole number of at least 1, not 0", {"callees": [callee(depth=0)]}),
     ("a handler must be callable", {"handler": "keep"}),
     ("the caller may invoke an unknown 'won' .did you mean 'one'", {"invokes": ["won"]}),
     ("'one' may invoke an unknown 'two'", {"callees": [callee(invokes=["two"])]}),
@@ -492,3 +539,81 @@ def test_the_python_of_the_readme_runs(make_engine: Callable[..., Engine], adapt
     [shown] = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL)
     exec(compile(shown, "README.md", "exec"), names)
     assert names["exchange"].calls[0].name == "certainty"
+
+
+@pytest.mark.parametrize("back", ["keep", "drop"])
+@pytest.mark.parametrize("word", [PAD, ONE])
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_a_grammar_that_knows_nothing_of_calls(engine: Engine, back: Return, word: tuple[int, ...], at: int) -> None:
+    """Its answer is whole and valid, and the call stands wherever the grammar leaves a choice."""
+    grammar = Constraint.regex("[a-c]{3}-(x|y)+")
+    asked = callee("one", word)
+    # The script says where the model wants to call; everything else is chosen among what the grammar allows.
+    wanted = Wanted(Interruptible(grammar, (word,)), {at + index: token for index, token in enumerate(word)})
+    one = caller(constraint=wanted, callees=[asked], handler=always(back), max_tokens=12, ignore_eos=False)
+    exchange = together(engine, one)[0]
+    assert [(call.name, call.back) for call in exchange.calls] == [("one", back)]
+    assert exchange.completion.error is None
+    assert re.fullmatch("[a-c]{3}-[xy]*", exchange.completion.text)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A constraint, and tokens that are wanted at some places where it allows them."""
+
+    inner: Interruptible
+    places: dict[int, int]
+
+    def matcher(self, vocabulary: Any) -> Any:
+        matcher, places = self.inner.matcher(vocabulary), self.places
+
+        class Narrowed:
+            written = 0
+            forced = staticmethod(list)
+            done = property(lambda _: matcher.done)
+            accepting = property(lambda _: matcher.accepting)
+
+            def mask(self) -> bytes:
+                allowed = int.from_bytes(matcher.mask(), "little")
+                wanted = places.get(self.written)
+                letters = (1 << 256) - 1  # no other call
+                return (allowed & (letters if wanted is None else 1 << wanted)).to_bytes(40, "little")
+
+            def accept(self, token: int) -> None:
+                matcher.accept(token)
+                self.written += 1
+
+        return Narrowed()
+
+
+def test_an_invocation_that_begins_like_another_inside_a_grammar() -> None:
+    class Inner:
+        accepted: list[int]
+        accepting = done = False
+
+        def matcher(self, _: Any) -> Any:
+            self.accepted = []
+            return self
+
+        def forced(self) -> list[int]:
+            return [65]
+
+        def mask(self) -> bytes:
+            return b"\x04"
+
+        def accept(self, token: int) -> None:
+            self.accepted.append(token)
+
+    inner = Inner()
+    matcher = Interruptible(inner, ((9,), (9, 10), (12, 9))).matcher(None)
+    assert matcher.mask() == b"\x04\x12"
+    matcher.accept(9)
+    assert matcher.mask() == b"\x04\x16"  # the longer one, another one, or the answer
+    assert matcher.forced() == [65]
+    matcher.accept(10)
+    matcher.accept(12)
+    assert matcher.mask() == b"\x00\x02"
+    assert (matcher.forced(), matcher.done, matcher.accepting) == ([], False, False)
+    for token in (9, 9, 2, 9, 9, 2):
+        matcher.accept(token)
+    assert inner.accepted == [2, 2]

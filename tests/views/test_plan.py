@@ -142,10 +142,12 @@ def test_long_names_get_numbers_that_are_explained() -> None:
 AMOUNT = {"tokens": int, "holes": [{"of": str, "times": int, "at_most": (int, type(None))}]}
 TOTAL = {"reused": AMOUNT, "prefilled": AMOUNT, "generated_at_most": int}
 INSTEAD = {"prefilled": AMOUNT, "saved": (float, type(None)), "saved_at_least": (float, type(None))}
-COST = {"prefilled": int, "generated": int}
+COST = {"prefilled": AMOUNT, "generated": int}
 OWN = {
     "budget": int,
-    "calls": [{"name": str, "adapter": str, "returned": int, **COST}],
+    "calls": [
+        {"name": str, "adapter": (str, type(None)), "prefilled": int, "generated": int, "returned": AMOUNT},
+    ],
     "at_most": COST,
     "expected": COST,
 }
@@ -158,7 +160,8 @@ CALL = {
     "active_from": (AMOUNT, None),
     "own": (OWN, None),
 }
-NODE = {"id": str, "kind": str, "does": str, "guards": [{"node": str, "holds": bool}]}
+INSIDE = {"name": str, "kind": str, "inside": list}
+NODE = {"id": str, "kind": str, "does": str, "guards": [{"node": str, "holds": bool}], "inside": [INSIDE]}
 SCHEMA = {
     "flow": str,
     "model": str,

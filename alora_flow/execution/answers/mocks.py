@@ -10,7 +10,7 @@ from typing import Any
 
 from alora_flow.errors import BadMock, RunFailed
 from alora_flow.execution.answers.chain import Inquiry, settled
-from alora_flow.execution.scripts import UNKNOWN, Script
+from alora_flow.execution.scripts import UNKNOWN, Script, ScriptedCall
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Expression, Failing, Intrinsic, Invoking, Scripted
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
@@ -52,7 +52,7 @@ class Mocks:
         return settled(self._as_result(node, evaluate(answer, values), values))
 
     def called(self, node: Node, callee: Intrinsic, values: Values) -> Any:
-        """What a mock says that an intrinsic gives which a generation calls itself; UNKNOWN where none does.
+        """What a mock says that an intrinsic gives which is called in the middle of an answer; UNKNOWN where none does.
 
         Raises RunFailed where the mock says so.
         """
@@ -88,17 +88,17 @@ class Mocks:
         return value
 
 
-def _parts(node: Node, answer: Scripted, values: Values) -> Iterator[str | Intrinsic]:
+def _parts(node: Node, answer: Scripted, values: Values) -> Iterator[str | ScriptedCall]:
     """Texts, and what is called between them. Raises BadMock for what the generation may not call."""
-    may = node.operation.may_invoke if isinstance(node.operation, g.Generate) else None
+    may = g.permission_of(node.operation)
     for part in answer.parts:
         if not isinstance(part, Invoking):
             yield evaluate(part, values)
-        elif may is None or part.callee not in may.callees:
+        elif may is None or part.callee.key not in (one.key for one in may.callees):
             said = f"line {part.span.line}: this mock has the model invoke '{part.callee.name}', which the generation "
             raise BadMock(f"{said}of line {node.span.line} may not", "leave it out, or list it in `may invoke`")
         else:
-            yield part.callee
+            yield ScriptedCall(part.callee.key, {item.name: evaluate(item.value, values) for item in part.arguments})
 
 
 def _fits(rule: MockRule, question: Inquiry) -> bool:
@@ -108,10 +108,11 @@ def _fits(rule: MockRule, question: Inquiry) -> bool:
 
 
 def _missed(question: Inquiry) -> BadMock:
-    node = question.node
+    node, operation = question.node, question.node.operation
     given = ", ".join(f"{name}: {plain(value)!r}" for name, value in question.arguments.items())
+    name = operation.tool.name if isinstance(operation, g.Tool) else node.span.text.partition("(")[0]
     return BadMock(
-        f"line {node.span.line}: no mock of '{node.span.text.partition('(')[0]}' fits ({given})",
+        f"line {node.span.line}: no mock of '{name}' fits ({given})",
         "mock it with these arguments, or without any for all other calls",
     )
 

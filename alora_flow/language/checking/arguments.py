@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from alora_flow.frozen import dataclass
 from alora_flow.language.checking.checker import Checker
@@ -18,6 +19,9 @@ from alora_flow.language.meaning.types import ERROR, Type
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
+
+Bound: TypeAlias = nodes.CallNode | nodes.Mock | nodes.Invoking
+"""What has a callee and arguments."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def slots_of(parameters: Iterable[Parameter]) -> list[Slot]:
 
 
 def bind(
-    checker: Checker, node: nodes.CallNode | nodes.Mock, what: str, slots: Sequence[Slot], partial: bool = False
+    checker: Checker, node: Bound, what: str, slots: Sequence[Slot], partial: bool = False
 ) -> tuple[Argument, ...]:
     """Arguments in the order of the slots, defaults filled in; `partial` leaves out what is not given.
 
@@ -96,7 +100,7 @@ def _signature(slots: Sequence[Slot]) -> str | None:
     return f"it takes ({', '.join(f'{slot.name}: {slot.type}' for slot in slots)})" if slots else None
 
 
-def _report_missing(checker: Checker, node: nodes.CallNode | nodes.Mock, what: str, missing: Sequence[Slot]) -> None:
+def _report_missing(checker: Checker, node: Bound, what: str, missing: Sequence[Slot]) -> None:
     for slot in missing:
         notes = (Note(f"'{slot.name}' is declared here", slot.span),) if slot.span else ()
         help = f"add '{slot.name}: …'"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from alora_flow.collector import no_collection
+from alora_flow.language.checking.chains import check_chains
 from alora_flow.language.checking.declarations import collect, elaborate
 from alora_flow.language.checking.recursion import check_recursion
 from alora_flow.language.checking.results import check_results
@@ -69,6 +70,7 @@ def _check(source: Source) -> Checked:
     if found:  # what is missing would be warned of
         return None, in_order([*found, *(item for item in root.report.found if item.severity == "error")])
     check_recursion(loader.order)
+    check_chains(loader.order)
     check_results(root)
     if not root.report.wrong:
         warn_unused(root)

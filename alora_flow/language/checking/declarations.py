@@ -9,6 +9,7 @@ from typing import Any
 from alora_flow.language.checking.fit import fit
 from alora_flow.language.checking.frames import Frame, constant_int
 from alora_flow.language.checking.intrinsics import intrinsic
+from alora_flow.language.checking.invocations import inner_calls
 from alora_flow.language.checking.scope import Scope, Symbol, Unit
 from alora_flow.language.checking.statements import Checked, block
 from alora_flow.language.checking.tools import tool
@@ -86,6 +87,7 @@ def elaborate(unit: Unit) -> None:
     for name in unit.declared:
         if name not in unit.symbols:
             need(name)
+    _let_invoke(unit)
     for name, symbol in list(unit.symbols.items()):
         node = unit.declared[name]
         if isinstance(symbol, program.FlowDecl) and isinstance(node, nodes.FlowDef):
@@ -102,6 +104,24 @@ def _forget_torn_heads(unit: Unit) -> None:
         head = Span(node.span.source, node.span.start, end)
         if any(head.start <= gap.span.start < head.end for gap in unit.gaps):
             unit.report.found = [item for item in unit.report.found if not head.start <= item.span.start < head.end]
+
+
+def _let_invoke(unit: Unit) -> None:
+    """Intrinsics with what they may invoke: those that are invoked before those that do, but in a circle."""
+    seen: set[str] = set()
+
+    def complete(name: str) -> None:
+        node, symbol = unit.declared.get(name), unit.symbols.get(name)
+        if name in seen or not isinstance(node, nodes.Intrinsic) or not isinstance(symbol, program.Intrinsic):
+            return
+        seen.add(name)
+        for callee in (callee for may in node.permissions for callee in may.callees if callee.qualifier is None):
+            complete(callee.name.text)
+        if node.permissions:
+            unit.symbols[name] = inner_calls(unit, node, symbol)
+
+    for name in list(unit.symbols):
+        complete(name)
 
 
 def _report_cycle(unit: Unit, chain: list[nodes.Declaration]) -> None:

@@ -65,7 +65,8 @@ def constant_int(checker: Checker, node: nodes.Expression, what: str) -> int:
     if isinstance(number, int) and not isinstance(number, bool):
         if number >= 1:
             return number
-        checker.report.add("E0401", f"{what} must be 1 or more, found {number}", node.span)
+        message = f"{what} must be 1 or more, found {number}"
+        checker.report.add("E0401", message, node.span, "write a number from 1 on")
     elif constant is None:
         help = "the plan must know it: write a number or a const"
         checker.report.add("E0208", f"{what} must be a constant", node.span, help)

@@ -74,6 +74,15 @@ class Report:
         return any(item.severity == "error" for item in self.found)
 
 
+@dataclass(frozen=True)
+class Permitted:
+    """Who calls by itself: an intrinsic by its key, or a generation (""); and where that stands."""
+
+    owner: str
+    may: program.MayInvoke
+    node: nodes.Permission
+
+
 @dataclass
 class Unit:
     """One file. `prefix` goes before the keys of its declarations (`"checks."`); a broken import is None.
@@ -99,6 +108,7 @@ class Unit:
     bindings: list[tuple[Binding, bool]] = field(default_factory=list)
     used_ids: set[int] = field(default_factory=set)
     calls: list[tuple[str, str, Span]] = field(default_factory=list)
+    invoking: list[Permitted] = field(default_factory=list)
 
     def find(self, name: str) -> Symbol | None:
         if name in self.declared and name not in self.symbols:

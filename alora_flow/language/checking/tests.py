@@ -59,7 +59,8 @@ def _alone(checker: Checker, node: nodes.Mock, name: str) -> Iterator[nodes.Expr
         if not isinstance(item, nodes.Invoking):
             yield item
         else:
-            checker.report.add("E0508", f"only a generation may invoke, and {name} is none", item.span)
+            message = f"only a mock of 'generate' scripts calls, and this is one of {name}"
+            checker.report.add("E0508", message, item.span)
 
 
 def _scripted(checker: Checker, node: nodes.Mock, as_type: Type | None, name: str) -> Iterator[program.Expression]:
@@ -90,14 +91,16 @@ def _invoking(
     found = callee(checker, node.callee)
     if found is None:
         return []
-    if not isinstance(found, program.Intrinsic):
-        checker.report.add(
-            "E0509", f"'{written(node.callee)}' is no intrinsic that a mock may invoke", node.callee.span
-        )
-    elif as_type is not None or not assignable(before[0].type, STR):
+    if not isinstance(found, program.Intrinsic | program.ToolDecl):
+        message = f"'{written(node.callee)}' is no intrinsic and no tool that a mock may invoke"
+        checker.report.add("E0509", message, node.callee.span)
+        return []
+    slots = slots_of(found.parameters if isinstance(found, program.ToolDecl) else ())
+    arguments = bind(checker, node, f"'{written(node.callee)}'", slots)
+    if as_type is not None or not assignable(before[0].type, STR):
         checker.report.add("E0508", "only an answer that is text has a place for a call", node.span)
     else:
-        return [program.Invoking(NEVER, node.span, found)]
+        return [program.Invoking(NEVER, node.span, found, arguments)]
     return []
 
 

@@ -11,7 +11,7 @@ from alora_flow.language.checking.scope import Scope, Unit
 from alora_flow.language.checking.types import resolve_data
 from alora_flow.language.checking.values import reader
 from alora_flow.language.meaning import program
-from alora_flow.language.meaning.folding import fold
+from alora_flow.language.meaning.folding import constant_text, fold
 from alora_flow.language.meaning.settings import TOOL
 from alora_flow.language.meaning.types import NONE, Type
 from alora_flow.language.report.source import Span
@@ -39,6 +39,7 @@ def tool(unit: Unit, node: nodes.Tool, head: Head, parameters: tuple[program.Par
         retry=_literal(given, "retry", 0),
         backoff=_literal(given, "backoff", 0.0),
         fallback=given.get("fallback"),
+        invoke=_invoke(unit, given.get("invoke")),
     )
 
 
@@ -54,6 +55,14 @@ def _tool_settings(unit: Unit, node: nodes.Tool, result: Type) -> dict[str, prog
         else:
             found[item.name] = folded
     return found
+
+
+def _invoke(unit: Unit, given: program.Expression | None) -> str | None:
+    text = None if given is None else constant_text(given)
+    if given is not None and text == "":
+        help = "leave it out where the model's chat template has a form for calls of tools"
+        unit.report.add("E0205", "nothing invokes it: this string is empty", given.span, help)
+    return text
 
 
 def _literal(given: Mapping[str, program.Expression], name: str, default: Any) -> Any:

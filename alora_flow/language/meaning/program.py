@@ -293,14 +293,18 @@ CALLS_AT_MOST = 4
 
 @dataclass(frozen=True, slots=True)
 class MayInvoke:
-    """`may invoke [certainty, search] budget 4 { on safety(v) when not v => stop }`
+    """`may invoke [certainty, search] budget 4 depth 2 { on safety(v) when not v => stop }`
 
-    The first clause whose callee and condition fit decides; without one the call is kept. `budget`: the most calls.
+    The first clause whose callee and condition fit decides; without one the call is kept. `budget`: the most calls,
+    with those that these make in turn. `depth`: the most that wait for each other; None: as many as the callees need.
+    One that an intrinsic invokes in a circle is listed as it is without what it may invoke: the program has the whole
+    of it under its key.
     """
 
     callees: tuple[Intrinsic | ToolDecl, ...]
     budget: int
     clauses: tuple[OnClause, ...]
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,9 +407,10 @@ class Failing(Expression):
 
 @dataclass(frozen=True, slots=True)
 class Invoking(Expression):
-    """`invoke certainty` in a mock of a generation; type never"""
+    """`invoke certainty`, `invoke search(q: "x")` in a mock of a generation; type never"""
 
-    callee: Intrinsic
+    callee: Intrinsic | ToolDecl
+    arguments: tuple[Argument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -698,6 +703,7 @@ class Intrinsic(Declaration):
     from_library: str | None
     settings: tuple[Argument, ...]
     it: Binding | None
+    may_invoke: MayInvoke | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -705,7 +711,8 @@ class ToolDecl(Declaration):
     """`tool search(q: str, k: int = 3) -> list[document] = python "kb:search" with (pure: true, timeout: 3s, retry: 2)`
 
     `function` is "module:function". Times in seconds. `fallback` (a constant of the result type) is given when all
-    tries fail. Not `pure`: never cached, never speculated, never run twice unless `retry` says so.
+    tries fail. Not `pure`: never cached, never speculated, never run twice unless `retry` says so. `invoke`: what a
+    model writes to call it, in front of the arguments; None: what its chat template says.
     """
 
     parameters: tuple[Parameter, ...]
@@ -716,6 +723,7 @@ class ToolDecl(Declaration):
     retry: int
     backoff: float
     fallback: Expression | None
+    invoke: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ TOOL: dict[str, Type] = {
     "timeout": DURATION,
     "retry": IntType(0),
     "backoff": DURATION,
+    "invoke": STR,
 }
 
 # `budget { tokens <= 9000, wall <= 20s }` of a flow

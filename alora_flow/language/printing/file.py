@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from alora_flow.language.printing.lines import Lines
-from alora_flow.language.printing.statements import StatementPrinter
+from alora_flow.language.printing.statements import StatementPrinter, permitted
 from alora_flow.language.printing.values import (
     arguments,
     expression,
@@ -122,15 +122,25 @@ class _Printer(StatementPrinter):
         settings = f" with {arguments(node.settings.arguments)}" if node.settings else ""
         library = f" from {string(node.library)}" if node.library else ""
         tail = f" -> {type_text(node.result)}{library}{settings}{'' if library else ' {'}"
+        if library and node.permissions:
+            may, parameters = node.permissions[0], ", ".join(map(self.field, node.parameters))
+            self.out.hoist(may.clauses[0].span.start if may.clauses else may.span.end)
+            self.permission(may, f"intrinsic {node.name.text}({parameters}){tail} {permitted(may)}", "")
+            return
         self.head(f"intrinsic {node.name.text}", node.parameters, tail)
-        if not library:
-            with self.out.block((node.settings or node.result).span.end):
-                for item in node.items:
-                    self.out.begin(item.span)
+        if library:
+            return
+        with self.out.block((node.settings or node.result).span.end):
+            items: list[nodes.Item | nodes.Permission] = [*node.items, *node.permissions]
+            for item in sorted(items, key=lambda item: item.span.start):
+                self.out.begin(item.span)
+                if isinstance(item, nodes.Permission):
+                    self.permission(item, permitted(item), "")
+                else:
                     self.out.add(f"{item.keyword.text} {self.item_value(item.value)}")
-                    self.out.end(item.span)
-                self.out.close(node.span)
-            self.out.add("}")
+                self.out.end(item.span)
+            self.out.close(node.span)
+        self.out.add("}")
 
     def item_value(self, value: Any) -> str:
         if isinstance(value, nodes.Identifier):

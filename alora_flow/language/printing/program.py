@@ -82,6 +82,7 @@ def _intrinsic(node: p.Intrinsic) -> list[str]:
         "value": show_expression(node.value) if node.value else None,
         "activate": node.activate,
         "with": _arguments(node.settings) if node.settings else None,
+        "may": _may(node.may_invoke).removeprefix(" may ") or None,
     }
     return [head, *(f"{INDENT}{name} {value}" for name, value in contract.items() if value is not None)]
 
@@ -90,7 +91,8 @@ def _tool(node: p.ToolDecl) -> list[str]:
     head = f"tool {node.key}{_parameters(node.parameters)} -> {node.result} = {node.function}"
     settings = f"pure={node.pure} timeout={node.timeout} retry={node.retry} backoff={node.backoff}"
     fallback = f" fallback={show_expression(node.fallback)}" if node.fallback else ""
-    return [head, f"{INDENT}{settings}{fallback}"]
+    invoke = f' invoke="{encode(node.invoke)}"' if node.invoke else ""
+    return [head, f"{INDENT}{settings}{fallback}{invoke}"]
 
 
 def _flow(node: p.FlowDecl) -> list[str]:
@@ -245,7 +247,8 @@ def _may(node: p.MayInvoke | None) -> str:
         f"on {item.callee.key}({_binding(item.binding)}){_when(item.condition)} => {item.action}"
         for item in node.clauses
     )
-    return f" may invoke [{', '.join(item.key for item in node.callees)}] budget {node.budget} {{ {clauses} }}"
+    depth = f" depth {node.depth}" if node.depth else ""
+    return f" may invoke [{', '.join(item.key for item in node.callees)}] budget {node.budget}{depth} {{ {clauses} }}"
 
 
 def _joined(items: tuple[p.Expression, ...], between: str = ", ") -> str:
@@ -304,7 +307,9 @@ EXPRESSIONS: dict[type, Callable[[Any], str]] = {
     p.Invoke: lambda node: f"({node.intrinsic.key}{_arguments(node.arguments)} on {show_expression(node.thread)})",
     p.ToolCall: lambda node: f"{node.tool.key}{_arguments(node.arguments)}",
     p.FlowCall: lambda node: f"{node.flow}{_arguments(node.arguments)}",
-    p.Invoking: lambda node: f"invoke {node.callee.key}",
+    p.Invoking: lambda node: (
+        f"invoke {node.callee.key}{_arguments(node.arguments) if isinstance(node.callee, p.ToolDecl) else ''}"
+    ),
     p.Scripted: lambda node: _joined(node.parts, " then "),
     p.Failing: lambda node: f"fails {show_expression(node.message)}",
     p.Calls: lambda node: f"calls({_callee(node.target)})",

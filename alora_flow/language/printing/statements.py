@@ -190,21 +190,23 @@ class StatementPrinter:
         return f"{node.name.text} = {expression(node.value)}"
 
     def may_invoke(self, node: nodes.MayInvoke, head: str, tail: str) -> None:
-        budget = f" budget {expression(node.budget)}" if node.budget else ""
-        may = f"may invoke [{', '.join(map(qualified, node.callees))}]{budget}"
-        call = expression(node.call, indent=self.out.indent)
-        clauses = [self.clause_text(item) for item in node.clauses]
-        self.out.hoist(node.clauses[0].span.start if clauses else node.span.end)
-        short = f"{head}{call} {may}{f' {{ {clauses[0]} }}' if clauses else ''}{tail}"
-        if len(clauses) < 2 and self.fits(short) and not self.out.inside(node.span):
-            self.out.add(short)
-            return
-        flat = f"{head}{call} {may}"
+        call, may = expression(node.call, indent=self.out.indent), node.permission
+        flat = f"{head}{call} {permitted(may)}"
+        self.out.hoist(may.clauses[0].span.start if may.clauses else node.span.end)
         if not self.fits(flat + " {"):
             *lines, last = self.broken(head, node.call, "")
             for line in lines:
                 self.out.add(line)
-            flat = f"{last} {may}"
+            flat = f"{last} {permitted(may)}"
+        self.permission(may, flat, tail)
+
+    def permission(self, node: nodes.Permission, flat: str, tail: str) -> None:
+        """Behind what stands before its clauses: these in the same line, where there is one and it fits."""
+        clauses = [self.clause_text(item) for item in node.clauses]
+        short = f"{flat}{f' {{ {clauses[0]} }}' if clauses else ''}{tail}"
+        if len(clauses) < 2 and self.fits(short) and not self.out.inside(node.span):
+            self.out.add(short)
+            return
         self.out.add(f"{flat} {{" if clauses else f"{flat}{tail}")
         if clauses:
             with self.out.nested():
@@ -318,9 +320,16 @@ def _mock(node: nodes.Mock) -> tuple[str, nodes.Expression, str]:
     return (f"{head} fails ", first.message, tail) if isinstance(first, nodes.Failing) else (f"{head} = ", first, tail)
 
 
+def permitted(node: nodes.Permission) -> str:
+    """What may be invoked, without the clauses."""
+    limits = {"budget": node.budget, "depth": node.depth}
+    written = "".join(f" {name} {expression(limit)}" for name, limit in limits.items() if limit)
+    return f"may invoke [{', '.join(map(qualified, node.callees))}]{written}"
+
+
 def _answer(node: nodes.Expression | nodes.Failing | nodes.Invoking) -> str:
     if isinstance(node, nodes.Invoking):
-        return f"invoke {qualified(node.callee)}"
+        return f"invoke {qualified(node.callee)}{arguments(node.arguments) if node.arguments else ''}"
     return f"fails {expression(node.message)}" if isinstance(node, nodes.Failing) else expression(node)
 
 

@@ -60,7 +60,7 @@ CODES: dict[str, str] = {
     "E0604": "a statement in the wrong place",
     "E0605": "a fan-out without a limit",
     "E0606": "a loop that cannot end well",
-    "E0607": "a flow that calls itself without `max_depth`",
+    "E0607": "a flow or an intrinsic that calls itself deeper than it says",
     "E0608": "`next` of something that is not a state of the loop",
     # imports
     "E0701": "an import that cannot be found",

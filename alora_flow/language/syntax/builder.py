@@ -107,10 +107,13 @@ class TreeBuilder(threading.local):
 
     def intrinsic_decl(self, c: Children) -> nodes.Intrinsic:
         name, items = self.identifier(c[1]), pick(c, nodes.Item)
-        return nodes.Intrinsic(self.span(c), name, c[2], c[4], None, c[5], items, self.doc(c))
+        return nodes.Intrinsic(
+            self.span(c), name, c[2], c[4], None, c[5], items, pick(c, nodes.Permission), self.doc(c)
+        )
 
     def intrinsic_from(self, c: Children) -> nodes.Intrinsic:
-        return nodes.Intrinsic(self.span(c), self.identifier(c[1]), c[2], c[4], c[6], c[7], (), self.doc(c))
+        name, may = self.identifier(c[1]), pick(c, nodes.Permission)
+        return nodes.Intrinsic(self.span(c), name, c[2], c[4], c[6], c[7], (), may, self.doc(c))
 
     def item(self, c: Children) -> nodes.Item:
         value = self.identifier(c[1]) if isinstance(c[1], Token) else c[1]
@@ -234,7 +237,7 @@ class TreeBuilder(threading.local):
         return nodes.Failing(self.span(c), c[1])
 
     def invoking(self, c: Children) -> nodes.Invoking:
-        return nodes.Invoking(self.span(c), c[1])
+        return nodes.Invoking(self.span(c), c[1], c[2].arguments if c[2] else ())
 
     def expect(self, c: Children) -> nodes.Expect:
         return nodes.Expect(self.span(c), c[1])
@@ -250,8 +253,12 @@ class TreeBuilder(threading.local):
         return nodes.State(self.span(c), self.identifier(c[0]), c[2])
 
     def may_invoke(self, c: Children) -> nodes.MayInvoke:
-        budget = next((c[place + 1] for place, child in enumerate(c) if getattr(child, "type", "") == "BUDGET"), None)
-        return nodes.MayInvoke(self.span(c), c[0], pick(c, nodes.Qualified), budget, pick(c, nodes.OnClause))
+        return nodes.MayInvoke(self.span(c), c[0], c[1])
+
+    def permission(self, c: Children) -> nodes.Permission:
+        limits = {getattr(child, "type", ""): c[place + 1] for place, child in enumerate(c[:-1])}
+        callees, clauses = pick(c, nodes.Qualified), pick(c, nodes.OnClause)
+        return nodes.Permission(self.span(c), callees, limits.get("BUDGET"), limits.get("DEPTH"), clauses)
 
     def attempt(self, c: Children) -> nodes.Attempt:
         otherwise = c[4] if isinstance(c[4], nodes.Block) else c[5]

@@ -57,7 +57,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"^\s*test ¦", "a test has a title: 'test \"what holds\" { … }'"),
     (r"^\s*intrinsic [^{]*¦$", "add 'from \"name\"', or a contract in braces"),
     (r"^\s*intrinsic [^{]*from ¦", "the name stands in quotes"),
-    (r"^\s*intrinsic [^{]*¦may\b", "an intrinsic calls no others by itself: call them in the flow, on what it gives"),
+    (r"^\s*intrinsic [^{]*¦may\b", "it stands between the braces, or behind 'from \"name\"'"),
     (r"\b(adapter|invoke|emits|value|activate) ?¦[:=]", "nothing stands between the word and its value"),
     (r"\bintrinsic\b[^{]*\{.*¦,", "nothing separates these: leave it out"),
     (r"^¦(let|const|thread|return|if|for|A|\w+ = )", "statements stand in a flow; write 'const NAME = …' here"),

@@ -290,13 +290,21 @@ class OnClause(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class MayInvoke(Node):
-    """`generate() on t may invoke [certainty, search] budget 4 { on safety(v) when not v => stop }`"""
+class Permission(Node):
+    """`may invoke [certainty, search] budget 4 depth 2 { on safety(v) when not v => stop }`"""
 
-    call: Expression
     callees: tuple[Qualified, ...]
     budget: Expression | None
+    depth: Expression | None
     clauses: tuple[OnClause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MayInvoke(Node):
+    """`generate() on t may invoke [certainty]`"""
+
+    call: Expression
+    permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,9 +462,11 @@ class Failing(Node):
 
 @dataclass(frozen=True, slots=True)
 class Invoking(Node):
-    """`invoke certainty`, in a mock of a generation: behind what it has written, the model calls"""
+    """`invoke certainty`, `invoke search(q: "x")`, in a mock of a generation: behind what it has written, the model
+    calls"""
 
     callee: Qualified
+    arguments: tuple[Argument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,7 +603,7 @@ class Item(Node):
 class Intrinsic(Node):
     """`intrinsic safety() -> bool { adapter "safety" … }`, `intrinsic rewrite() -> str from "query_rewrite"`
 
-    `library` is there in the short form, `items` in the long one.
+    `library` is there in the short form, `items` in the long one; `permissions`: what it may invoke, once.
     """
 
     name: Identifier
@@ -602,6 +612,7 @@ class Intrinsic(Node):
     library: String | None
     settings: Settings | None
     items: tuple[Item, ...]
+    permissions: tuple[Permission, ...] = ()
     doc: str = ""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.calls import INVOCATIONS
 from alora_flow.mini.world.chat import PLAIN, VALUE, Size, WorldTurn
 from alora_flow.mini.world.corpus import recitals, training_chats
 from alora_flow.mini.world.names import Names
@@ -69,6 +70,7 @@ def rows_of(encoder: Encoder, chats: list[list[WorldTurn]]) -> list[Row]:
     """Encode chats, all their pieces in one call of the tokenizer."""
     parts = [p for chat in chats for turn in chat for p in (turn.pieces or ((turn.text, CONTEXT),))]
     encoded = iter(encoder.texts([text for text, _ in parts]))
+    called = {text: [encoder.role(name)] for text, name in INVOCATIONS.items()}
     rows = []
     for chat in chats:
         ids: list[int] = []
@@ -78,8 +80,8 @@ def rows_of(encoder: Encoder, chats: list[list[WorldTurn]]) -> list[Row]:
             starts.append(len(ids))
             ids.append(encoder.role(turn.role))
             weights.append(0.0)
-            for _, weight in turn.pieces or ((turn.text, CONTEXT),):
-                piece = next(encoded)
+            for text, weight in turn.pieces or ((turn.text, CONTEXT),):
+                piece = called.get(text, next(encoded)) if turn.pieces else next(encoded)
                 ids += piece
                 weights += [weight] * len(piece)
             ids.append(encoder.end)

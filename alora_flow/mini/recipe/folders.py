@@ -165,7 +165,7 @@ def load_adapter(shape: Shape, name: str, weights: Path) -> Adapter:
 def seat_invocations(network: Network, seats: dict[int, int]) -> None:
     """Give each invocation token the embedding of the role that stands where it does.
 
-    The base never meets them in training; so seated, an adapter starts from what the base does at such a place.
+    The base never meets these in training; so seated, an adapter starts from what the base does at such a place.
     """
     with torch.no_grad():
         for invocation, role in seats.items():

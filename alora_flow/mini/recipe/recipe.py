@@ -20,6 +20,7 @@ from alora_flow.mini.recipe.network import Network
 from alora_flow.mini.recipe.shipping import summary, write
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
+from alora_flow.mini.world.calls import ASKS
 from alora_flow.mini.world.tasks import cases_of
 from alora_flow.training.evaluation import exact
 from alora_flow.training.loop import Course
@@ -45,7 +46,9 @@ def train_base(out: Path, plan: BasePlan) -> dict[str, object]:
     training = Training(out / "work", plan)
     network = training.run(watcher(training.encoder))
     encoder = training.encoder
-    seats = {name: "user" if name in AFTER_ANSWER else "assistant" for name in INTRINSICS}
+    # What the base has learned to call has an embedding of its own.
+    seated = [name for name in INTRINSICS if name not in ASKS]
+    seats = {name: "user" if name in AFTER_ANSWER else "assistant" for name in seated}
     seat_invocations(network, {encoder.role(name): encoder.role(role) for name, role in seats.items()})
     save_base(network, out / "work", out / "base")
     return {

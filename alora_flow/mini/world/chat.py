@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from alora_flow.mini.world import calls
 from alora_flow.mini.world import requests as words
 from alora_flow.mini.world.facts import KINDS
 from alora_flow.mini.world.world import Entity, Question, World
@@ -31,7 +32,8 @@ class Size:
     """How much a chat holds. Ranges are inclusive.
 
     `alike` is how often all entities are of one kind, `rivals` how often all documents tell the attribute asked for,
-    `pronouns` how often a sentence of a document has one instead of the entity's name.
+    `pronouns` how often a sentence of a document has one instead of the entity's name, `asking` how often the system
+    asks the assistant to call intrinsics.
     """
 
     documents: tuple[int, int] = (1, 3)
@@ -42,6 +44,7 @@ class Size:
     alike: float = 0.5
     rivals: float = 0.0
     pronouns: float = 0.5
+    asking: float = 0.0
 
 
 def answer(pieces: list[Piece]) -> WorldTurn:
@@ -63,7 +66,8 @@ def around(entity: Entity, attribute: str) -> tuple[str, str]:
 
 @dataclass
 class Chat:
-    """A chat being written. `shown` are the documents' facts, `told` those of earlier answers, `asked` those asked."""
+    """A chat being written. `shown` are the documents' facts, `told` those of earlier answers, `asked` those asked;
+    `asks`: the intrinsics that the system asks the assistant to call."""
 
     world: World
     size: Size
@@ -75,14 +79,21 @@ class Chat:
     previous: Question | None = None
     careful: bool = False
     kind: str | None = None
+    asks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.random = self.world.random
         self.world.reset()
         self.kind = self.random.choice(list(KINDS)) if self.random.random() < self.size.alike else None
         self.careful = self.random.random() < self.size.careful
+        said = []
         if self.careful or self.random.random() < 0.75:
-            self.add("system", self.random.choice(words.CAREFUL if self.careful else words.PLAIN))
+            said.append(self.random.choice(words.CAREFUL if self.careful else words.PLAIN))
+        if self.size.asking and self.chance(self.size.asking):
+            self.asks = self.random.choice(calls.ASKED)
+            said += [self.random.choice(calls.ASKS[name]) for name in self.asks]
+        if said:
+            self.add("system", " ".join(said))
 
     def add(self, role: str, text: str) -> None:
         """Append a context turn."""
@@ -188,6 +199,17 @@ class Chat:
             return led("assistant", words.UNKNOWN)
         guess = self.world.value(question.entity, question.attribute)
         return answer(self.pieces(question, guess, GUESSED_CHOICE if question.value == "choice" else GUESSED_NAME))
+
+    def calling(self, question: Question, said: WorldTurn) -> WorldTurn:
+        """An answer with the calls that the system asked for: where the check says that the documents do not tell, the
+        assistant says so too."""
+        if not self.asks:
+            return said
+        shown = (question.entity, question.attribute) in self.shown
+        if not shown and calls.BEFORE in self.asks:
+            said = led("assistant", words.UNKNOWN)
+        digit = self.random.choice(calls.KNOWN if shown or said.text == words.UNKNOWN else calls.GUESSED)
+        return answer([*calls.around_answer(said.pieces, self.asks, shown, digit, PLAIN)])
 
     def wrong(self, question: Question) -> str:
         """A value of the right sort that the documents do not give for this question."""

@@ -13,10 +13,10 @@ from alora_flow.mini.world.world import Question, World, likelihood
 STAGES = (
     Size(documents=(1, 2), facts=(2, 4), missing=0.0, careful=0.0, other=0.0, pronouns=0.0),
     Size(documents=(1, 3), facts=(1, 4), missing=0.0, careful=0.35, other=0.1, pronouns=0.25),
-    Size(documents=(1, 4), facts=(1, 4), missing=0.15, careful=0.35, other=0.25),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.15, careful=0.35, other=0.25, asking=0.25),
     # What stays wrong longest is the right attribute of the wrong entity: from here on most chats tempt to it.
-    Size(documents=(1, 4), facts=(1, 4), missing=0.25, careful=0.5, other=0.35, alike=0.7, rivals=0.5),
-    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.45, other=0.2, alike=0.8, rivals=0.5),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.25, careful=0.5, other=0.35, alike=0.7, rivals=0.5, asking=0.25),
+    Size(documents=(1, 4), facts=(1, 4), missing=0.2, careful=0.45, other=0.2, alike=0.8, rivals=0.5, asking=0.25),
 )
 
 
@@ -112,9 +112,10 @@ def respond(chat: Chat, question: Question) -> None:
     elif chat.chance(other * 0.3) and not chat.careful:
         rated(chat, question)
     else:
-        chat.turns.append(chat.reply(question))
+        said = chat.reply(question)
+        chat.turns.append(chat.calling(question, said))
         if chat.chance(other):
-            react(chat, question, chat.turns[-1].text)
+            react(chat, question, said.text)
 
 
 def round_of_given(chat: Chat) -> None:

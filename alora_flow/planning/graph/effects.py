@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from alora_flow.planning.graph.nodes import Collect, FlowGraph, Node, Tool
+from alora_flow.planning.graph.nodes import Collect, FlowGraph, Node, has_effect
 
 Ids = tuple[str, ...]
 
 
 def effects_before(graph: FlowGraph) -> Mapping[str, Ids]:
-    """By tool that is not pure, those that are decided before it begins, so that all before it in the source are."""
-    tools = [node for node in graph.nodes.values() if isinstance(node.operation, Tool) and not node.operation.tool.pure]
+    """By node that has an effect, those that are decided before it begins, so that all before it in the source are: a
+    tool that is not pure, or a generation in which a model may call one."""
+    tools = [node for node in graph.nodes.values() if has_effect(node.operation)]
     before: dict[str, Ids] = {}
 
     def note(tools: Sequence[tuple[Node, Ids]], earlier: Sequence[Node]) -> list[Node]:

@@ -196,8 +196,10 @@ class Mocked:
 
 @dataclass(frozen=True, slots=True)
 class CallCount:
-    """`calls(search)` in a test: how many of `among` ran."""
+    """`calls(search)` in a test: how often `callee` (a key of `callee_of`) was called by those `among`, which are calls
+    of it, or answers in the middle of which a model may call it."""
 
+    callee: str
     among: tuple[str, ...]
 
 
@@ -431,6 +433,38 @@ def node_values(part: object) -> Iterator[NodeValue]:
 def key_of(target: Callee) -> str:
     """What mocks and counts know a callee by."""
     return target if isinstance(target, str) else f"{type(target).__name__} {target.key}"
+
+
+def permission_of(operation: Operation) -> MayInvoke | None:
+    """What may be called in the middle of an answer."""
+    match operation:
+        case Generate(may_invoke=may) | Invoke(intrinsic=Intrinsic(may_invoke=may)):
+            return may
+    return None
+
+
+def called_within(operation: Operation) -> tuple[Intrinsic | ToolDecl, ...]:
+    """All that may be called in the middle of an answer, directly or in turn, each once."""
+    may = permission_of(operation)
+    found = {one.key: one for one in may.callees} if may else {}
+    waiting = [*found.values()]
+    for one in waiting:  # which grows
+        inner = one.may_invoke if isinstance(one, Intrinsic) else None
+        new = [other for other in inner.callees if other.key not in found] if inner else []
+        found |= {other.key: other for other in new}
+        waiting += new
+    return tuple(found.values())
+
+
+def tools_of(operation: Operation) -> list[ToolDecl]:
+    """The tool that it calls, or those that a model may call in the middle of it."""
+    called = [operation.tool] if isinstance(operation, Tool) else called_within(operation)
+    return [tool for tool in called if isinstance(tool, ToolDecl)]
+
+
+def has_effect(operation: Operation) -> bool:
+    """Does it call a tool that is not pure, or may a model call one in it?"""
+    return not all(tool.pure for tool in tools_of(operation))
 
 
 def callee_of(operation: Operation) -> str | None:

@@ -74,7 +74,7 @@ def _results(graph: FlowGraph) -> Iterator[str]:
 
 def _speculation(graph: FlowGraph) -> Iterator[str]:
     for node in graph.nodes.values():
-        if node.speculative and isinstance(node.operation, g.Tool) and not node.operation.tool.pure:
+        if node.speculative and g.has_effect(node.operation):
             yield f"'{node.id}' may start early and has an effect"
 
 

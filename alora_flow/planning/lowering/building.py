@@ -102,6 +102,5 @@ def _too_large(said: str, help: str, span: Span) -> BadInput:
 
 def _effectless(operation: g.Operation) -> bool:
     """May it run for nothing?"""
-    if isinstance(operation, g.Tool):
-        return operation.tool.pure
-    return isinstance(operation, (g.Generate, g.Invoke, g.Value, g.Thread, g.Condition))
+    kinds = (g.Tool, g.Generate, g.Invoke, g.Value, g.Thread, g.Condition)
+    return isinstance(operation, kinds) and not g.has_effect(operation)

@@ -77,8 +77,9 @@ class _Lowering(GraphBuilder):
             case p.FlowCall():
                 return self._flow_call(expression, state, name)
             case p.Calls(target=target):
-                among = tuple(n.id for n in self.nodes.values() if callee_of(n.operation) == key_of(target))
-                return self._node(g.CallCount(among), expression, state, "calls")
+                key = key_of(target)
+                among = tuple(node.id for node in self.nodes.values() if _calls(node.operation, key))
+                return self._node(g.CallCount(key, among), expression, state, "calls")
             case p.PlanField(name=figure):
                 among = tuple(node.id for node in self.nodes.values() if isinstance(node.operation, g.MODEL_CALLS))
                 return self._node(g.Figure(figure, among), expression, state, "plan")
@@ -468,3 +469,8 @@ CALLS = (p.Generate, p.Invoke, p.ToolCall, p.FlowCall, p.For, p.Repeat, p.Calls,
 def calls_something(*parts: object) -> bool:
     """Does computing these take more than arithmetic?"""
     return any(isinstance(item, CALLS) for item in every(parts))
+
+
+def _calls(operation: g.Operation, key: str) -> bool:
+    """Does a node call it, or may a model in the middle of its answer?"""
+    return callee_of(operation) == key or key in map(key_of, g.called_within(operation))

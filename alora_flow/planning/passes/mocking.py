@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from alora_flow.language.meaning.program import Intrinsic, ToolDecl
 from alora_flow.language.meaning.types import STR, assignable, mocked_as, union
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.nodes import CalleeMock, FlowGraph, Inlined, MockRule, Node, callee_of, key_of
+from alora_flow.planning.graph.nodes import CalleeMock, FlowGraph, Inlined, MockRule, Node, callee_of, permission_of
 
 
 def apply_mocks(graph: FlowGraph) -> FlowGraph:
@@ -38,11 +39,15 @@ def _rules(node: Node, mocks: list[g.Mock]) -> tuple[MockRule, ...]:
 
 
 def _inner(node: Node, mocks: list[g.Mock]) -> tuple[MockRule, ...]:
-    """What they say of what a generation may call itself."""
-    may = node.operation.may_invoke if isinstance(node.operation, g.Generate) else None
-    keys = {key_of(one) for one in may.callees} if may else set()
-    meant = [(at, mock) for at, mock in enumerate(mocks) if mock.callee in keys]
+    """What they say of what is called in the middle of its answer, directly or in turn."""
+    if permission_of(node.operation) is None:
+        return ()
+    meant = [(at, mock) for at, mock in enumerate(mocks) if mock.callee.startswith(CALLABLE_BY_MODELS)]
     return tuple(CalleeMock(at, mock.arguments, mock.values, mock.callee) for at, mock in reversed(meant))
+
+
+CALLABLE_BY_MODELS = (f"{Intrinsic.__name__} ", f"{ToolDecl.__name__} ")
+"""What keys begin with."""
 
 
 def _meant(mock: g.Mock, node: Node) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alora_flow.language.meaning.program import MayInvoke
+from alora_flow.planning.prefix.amounts import Amount, total
 
 if TYPE_CHECKING:
     from alora_flow.planning.callees import Invocable, OwnCalls
@@ -13,66 +14,74 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedOwnCall:
-    """One call of an intrinsic, in tokens. prefilled: of its invocation, what the generation has not computed by
-    writing it; generated: the most that it answers; returned: the most that is computed of both to go on."""
+    """One call, in tokens. adapter: None for a tool, whose arguments the model writes itself. prefilled: of its
+    invocation, what the caller has not computed by writing it; generated: the most that is answered; returned: the
+    most that is computed of both to go on, and of the turn in which a tool's result comes back."""
 
     name: str
-    adapter: str
+    adapter: str | None
     prefilled: int
     generated: int
-    returned: int
+    returned: Amount
 
     @property
-    def computed(self) -> int:
+    def computed(self) -> Amount:
         """Prompt tokens, of the call and of going on."""
-        return self.prefilled + self.returned
+        return Amount(self.prefilled) + self.returned
 
 
 @dataclass(frozen=True)
 class PlannedOwnCalls:
-    """All calls that one generation may make: `budget` at most."""
+    """All calls that one answer may take: `budget` at most, with those that are called in turn."""
 
     calls: tuple[PlannedOwnCall, ...]
     budget: int
 
     @property
-    def prefilled_at_most(self) -> int:
-        return self.budget * max(call.computed for call in self.calls)
+    def prefilled_at_most(self) -> Amount:
+        """Each time what costs most; of what is not known, everything."""
+        every = dict.fromkeys(hole for call in self.calls for hole in call.computed.holes)
+        holes = {hole: max(call.computed.holes.get(hole, 0) for call in self.calls) for hole in every}
+        return Amount(max((call.computed.tokens for call in self.calls), default=0), holes) * self.budget
 
     @property
     def generated_at_most(self) -> int:
-        return self.budget * max(call.generated for call in self.calls)
+        return self.budget * max((call.generated for call in self.calls), default=0)
 
     @property
     def requests_at_most(self) -> int:
-        """Each call, and each time the generation goes on."""
+        """Each call, and each time its caller goes on."""
         return 2 * self.budget
 
     @property
-    def expected(self) -> tuple[int, int]:
+    def expected(self) -> tuple[Amount, int]:
         """Tokens to prefill and to write where each is called once, in turn, as long as the budget lasts."""
         once = self.calls[: self.budget]
-        return sum(call.computed for call in once), sum(call.generated for call in once)
+        return total(call.computed for call in once), sum(call.generated for call in once)
 
 
 def planned_own(own: OwnCalls) -> PlannedOwnCalls:
     """What is known before a run: all of it, but how often the model will call."""
-    return PlannedOwnCalls(tuple(_planned(one, own.may) for one in own.invocables), own.may.budget)
+    return PlannedOwnCalls(tuple(_planned(one, own) for one in own.invocables), own.may.budget)
 
 
-def _planned(one: Invocable, may: MayInvoke) -> PlannedOwnCall:
-    length, active_at = len(one.tokens), one.contract.active_at
-    last = int(active_at < length)  # written, and not computed: unless the call has computed it as the base's
-    returned = last + one.form.most_tokens if "keep" in _backs(one, may) else 0
-    name, most = one.intrinsic.key, one.form.most_tokens
-    return PlannedOwnCall(name, one.contract.name, length - min(active_at, length - 1), most, returned)
+def _planned(one: Invocable, own: OwnCalls) -> PlannedOwnCall:
+    length, active_at = len(one.tokens), one.active_at
+    last = int(one.contract is not None and active_at < length)  # written; not computed as the caller's by the call
+    kept = any("keep" in _backs(one.key, may) for may in own.callers_of(one.key))
+    # A tool's arguments are computed as they are written, but perhaps for the last token; its invocation is not where
+    # other tokens spelt it.
+    returned = Amount(last + one.form.most_tokens if one.contract else 1) + one.turned if kept else Amount()
+    prefilled = length - min(active_at, length - 1) if one.contract or not one.exact else 1
+    name = one.contract.name if one.contract else None
+    return PlannedOwnCall(one.key, name, prefilled, one.form.most_tokens, returned)
 
 
-def _backs(one: Invocable, may: MayInvoke) -> set[str]:
-    """How the model may go on after a call."""
+def _backs(key: str, may: MayInvoke) -> set[str]:
+    """How a model may go on after a call."""
     backs: set[str] = set()
     for clause in may.clauses:
-        if clause.callee.key == one.intrinsic.key:
+        if clause.callee.key == key:
             backs.add(clause.action)
             if clause.condition is None:
                 return backs

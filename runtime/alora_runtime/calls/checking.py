@@ -17,10 +17,7 @@ def check_caller(caller: Caller, adapters: Collection[str], vocabulary: int) -> 
         raise RequestError(f"a caller must be a Caller, not a {type(caller).__name__}")
     if not callable(caller.handler):
         raise RequestError(f"a handler must be callable, and {caller.handler!r} is not")
-    for field in ("budget", "depth"):
-        value = getattr(caller, field)
-        if type(value) is not int or value < 1:
-            raise RequestError(f"{field} must be a whole number of at least 1, not {value!r}")
+    _check_limits("", caller)
     for callee in caller.callees:
         if not isinstance(callee, Callee):
             raise RequestError(f"callees must be Callee, not {type(callee).__name__}")
@@ -36,8 +33,17 @@ def check_caller(caller: Caller, adapters: Collection[str], vocabulary: int) -> 
         _check_callee(callee, caller, adapters, vocabulary)
 
 
+def _check_limits(whose: str, limited: Caller | Callee) -> None:
+    for field in ("budget", "depth"):
+        value = getattr(limited, field)
+        left_out = value is None and isinstance(limited, Callee)
+        if not left_out and (type(value) is not int or value < 1):
+            raise RequestError(f"{whose}{field} must be a whole number of at least 1, not {value!r}")
+
+
 def _check_callee(callee: Callee, caller: Caller, adapters: Collection[str], vocabulary: int) -> None:
     who = f"callee {callee.name!r}"
+    _check_limits(f"{who}: ", callee)
     if callee.answer.runs:
         raise RequestError(f"{who}: its answer must have no runs; they are made when it is called")
     if not callee.before:

@@ -21,7 +21,8 @@ class Callee:
     answer: how; a request without runs.
     invocation: the tokens before the answer, the trigger's own where none are given (a text has none). The adapter is
         active from number `active_at` of them on.
-    invokes: whom the answer may call in turn, by name.
+    invokes: whom the answer may call in turn, by name. budget, depth: limits of its own for these, as a caller has
+        them; None: those of whoever calls it are enough.
     """
 
     trigger: Trigger | TextTrigger
@@ -30,6 +31,8 @@ class Callee:
     invocation: Sequence[int] = ()
     active_at: int = 0
     invokes: Sequence[str] = ()
+    budget: int | None = None
+    depth: int | None = None
 
     @property
     def name(self) -> str:

@@ -23,11 +23,15 @@ SOON = 4
 @dataclass
 class _Level:
     """One that writes, or waits for one it called. deadline: in seconds of the clock. number: of the call that it
-    answers; -1 for the caller. parts: what came of its requests; request: the latest of them."""
+    answers; -1 for the caller. budget, depth: of what it may begin; made: how many calls it did begin, by itself or
+    through others. parts: what came of its requests; request: the latest of them."""
 
     request: Request
     deadline: float
     number: int
+    budget: float
+    depth: float
+    made: int = 0
     parts: list[Completion] = field(default_factory=list)
 
     @property
@@ -76,7 +80,8 @@ class CallStack:
         self._answered = -1  # the call that is to be decided about
         self._told = 0, 0
         self._spent = dict.fromkeys(COUNTERS, 0)
-        self._open(caller.request, tuple(self._callees) if caller.invokes is None else caller.invokes)
+        invokes = tuple(self._callees) if caller.invokes is None else caller.invokes
+        self._open(caller.request, invokes, caller.budget, caller.depth)
 
     @property
     def call(self) -> Called | None:
@@ -107,8 +112,9 @@ class CallStack:
         else:
             self._close(completion.finish)
 
-    def decide(self, back: Return) -> None:
-        """How the caller goes on after `call`."""
+    def decide(self, back: Return, onward: Sequence[Run] | None = None) -> None:
+        """How the caller goes on after `call`. `onward`: with "keep", all that it goes on from, where that is not what
+        it had written, the invocation and the answer."""
         level, suspended = self._levels[-1], self._levels[-1].suspended
         answered, self._answered = self._answered, -1
         self._note(answered, back=back)
@@ -117,7 +123,7 @@ class CallStack:
         elif len(suspended.written) >= level.request.max_tokens:
             self._close("length")
         else:
-            self._go_on(level, suspended, self.calls[answered], back)
+            self._go_on(level, suspended, self.calls[answered], back, onward)
 
     def fail(self, error: BaseException) -> None:
         """Nothing can come of what is wanted now, or a hearer failed, who hears no more."""
@@ -134,7 +140,7 @@ class CallStack:
 
     # ---------------------------------------------------------------- levels
 
-    def _open(self, request: Request, invokes: Sequence[str]) -> None:
+    def _open(self, request: Request, invokes: Sequence[str], budget: float | None, depth: float | None) -> None:
         """One more writes."""
         deadline = self._levels[-1].deadline if self._levels else inf
         if request.timeout is not None:
@@ -142,7 +148,8 @@ class CallStack:
         triggers = tuple(self._callees[name].trigger for name in invokes)
         if request.next_use is None and triggers:
             request = replace(request, next_use=SOON)
-        self._levels.append(_Level(request, deadline, len(self.calls) - 1))
+        most, deepest = (inf if limit is None else limit for limit in (budget, depth))
+        self._levels.append(_Level(request, deadline, len(self.calls) - 1, most, deepest))
         self._send(replace(request, triggers=triggers))
 
     def _send(self, request: Request) -> None:
@@ -153,25 +160,38 @@ class CallStack:
 
     def _begin_call(self, level: _Level) -> None:
         name, depth, part = level.suspended.trigger, len(self._levels), level.parts[-1]
-        caller = self.caller
-        if len(self.calls) == caller.budget:
-            self._end("error", CallLimitError(f"{name!r} is called, and the budget is spent: {self._bill()}"))
-        elif depth > caller.depth:
-            limit = f"{name!r} is called at depth {depth}, and {caller.depth} is the most"
-            self._end("error", CallLimitError(f"{limit}: {self._bill()}"))
-        else:
-            self.calls.append(Called(name, depth, len(part.tokens), part.text))
-            self._note(len(self.calls) - 1)
-            callee, context = self._callees[name], level.context()
-            head, tail = callee.before[: callee.active_at], callee.before[callee.active_at :]
-            later = ((sum(len(run.tokens) for run in context), SOON), (None, SOON if callee.invokes else 0))
-            runs = [*context, Run(head, level.adapter), Run(tail, callee.adapter)]
-            self._open(replace(callee.answer, runs=runs, next_use=later), callee.invokes)
+        refused = self._refused(name)
+        if refused is not None:
+            self._end("error", CallLimitError(f"{refused}: {self._bill()}"))
+            return
+        for waiting in self._levels:
+            waiting.made += 1
+        self.calls.append(Called(name, depth, len(part.tokens), part.text))
+        self._note(len(self.calls) - 1)
+        callee, context = self._callees[name], level.context()
+        head, tail = callee.before[: callee.active_at], callee.before[callee.active_at :]
+        later = ((sum(len(run.tokens) for run in context), SOON), (None, SOON if callee.invokes else 0))
+        runs = [*context, Run(head, level.adapter), Run(tail, callee.adapter)]
+        self._open(replace(callee.answer, runs=runs, next_use=later), callee.invokes, callee.budget, callee.depth)
 
-    def _go_on(self, level: _Level, suspended: Suspended, call: Called, back: Return) -> None:
+    def _refused(self, name: str) -> str | None:
+        """Why whoever writes may not call: a limit of his own, or of one who waits for him."""
+        for at, waiting in enumerate(self._levels):
+            depth, of = len(self._levels) - at, "" if at == 0 else f" of {self.calls[waiting.number].name!r}"
+            if waiting.made >= waiting.budget:
+                spent = "" if at == 0 else f" ({waiting.budget:g} calls)"
+                return f"{name!r} is called, and the budget{of} is spent{spent}"
+            if depth > waiting.depth:
+                return f"{name!r} is called at depth {depth}{of}, and {waiting.depth:g} is the most"
+        return None
+
+    def _go_on(
+        self, level: _Level, suspended: Suspended, call: Called, back: Return, onward: Sequence[Run] | None
+    ) -> None:
         runs = level.context()
         if back == "keep":
             runs.append(Run((*suspended.invocation, *self.kept(call)), level.adapter))
+            runs = runs if onward is None else [*onward]
         self._send(replace(level.request, runs=runs, resumes=replace(suspended, dropped=back == "drop")))
 
     def kept(self, call: Called) -> Sequence[int]:

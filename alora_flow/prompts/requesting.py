@@ -1,0 +1,33 @@
+"""How a chat template writes an assistant's call of a tool."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+from alora_flow.errors import BadModel
+from alora_flow.prompts.template import ChatTemplate, MessageShape
+
+ARGUMENTS: tuple[object, ...] = ({}, "{}")
+CONTENTS = (None, "")
+"""As templates take them: an object or its JSON, and the content of a turn that says nothing else."""
+
+
+def call_form(template: ChatTemplate, name: str, end: str) -> tuple[str, str] | None:
+    """What stands before and behind the arguments, as JSON, of a call of the tool `name`; None where the template has
+    no such form. `end`: the text that ends a turn."""
+    if "tool_calls" not in template.constants | template.names:
+        return None
+    for arguments, content in product(ARGUMENTS, CONTENTS):
+        function = {"name": name, "arguments": arguments}
+        asking = {"role": "assistant", "content": content, "tool_calls": [{"type": "function", "function": function}]}
+        turns = ("user", MessageShape("assistant", json.dumps(asking), 0))
+        try:
+            opened = template.render(("user",), ("?",), generation=True)
+            written = template.render(turns, ("?",), generation=False)
+        except BadModel:
+            continue
+        before, found, behind = written.removeprefix(opened).partition("{}")
+        if written.startswith(opened) and found and name in before:
+            return before.lstrip(), (behind.partition(end)[0] if end else behind).rstrip()
+    return None

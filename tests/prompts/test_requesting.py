@@ -1,0 +1,57 @@
+"""How a template writes a call of a tool: what a model is to write in front of the arguments, and behind them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alora_flow.prompts.requesting import call_form
+from alora_flow.prompts.template import ChatTemplate
+from tests.prompts.oracle import CHATML
+
+QWEN = (  # as Qwen2.5's
+    "{% for message in messages %}{% if message.role == 'assistant' and message.tool_calls %}"
+    "{{- '<|im_start|>' + message.role }}{% if message.content %}{{- '\n' + message.content }}{% endif %}"
+    "{% for tool_call in message.tool_calls %}{% if tool_call.function is defined %}"
+    "{% set tool_call = tool_call.function %}{% endif %}"
+    '{{- \'\n<tool_call>\n{"name": "\' }}{{- tool_call.name }}{{- \'", "arguments": \' }}'
+    "{{- tool_call.arguments | tojson }}{{- '}\n</tool_call>' }}{% endfor %}{{- '<|im_end|>\n' }}"
+    "{% else %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA = (  # as Llama 3.1's
+    "{% for message in messages %}{% if 'tool_calls' in message %}"
+    "{% set tool_call = message.tool_calls[0].function %}"
+    "{{- '<|start|>assistant<|header|>\n\n' }}{{- '{\"name\": \"' + tool_call.name + '\", ' }}{{- '\"parameters\": ' }}"
+    "{{- tool_call.arguments | tojson }}{{- '}' }}{{- '<|im_end|>' }}"
+    "{% else %}{{- '<|start|>' + message['role'] + '<|header|>\n\n' + message['content'] + '<|im_end|>' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{- '<|start|>assistant<|header|>\n\n' }}{% endif %}"
+)
+AS_TEXT = (  # whose arguments are text already
+    "{% for m in messages %}{% if m.tool_calls %}<|im_start|>assistant\n"
+    "{% for c in m.tool_calls %}<call>{{ c.function.name }}({{ c.function.arguments + '' }})</call>{% endfor %}"
+    "<|im_end|>"
+    "{% else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+PARAMETERS = (  # as Qwen3-Coder's, which writes no JSON
+    "{% for m in messages %}{% if m.tool_calls %}<|im_start|>assistant\n<function={{ m.tool_calls[0].function.name }}>"
+    "{% for k, v in m.tool_calls[0].function.arguments|items %}<parameter={{ k }}>{{ v }}{% endfor %}<|im_end|>"
+    "{% else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+FORMS = [
+    (QWEN, ('<tool_call>\n{"name": "look", "arguments": ', "}\n</tool_call>")),
+    (LLAMA, ('{"name": "look", "parameters": ', "}")),
+    (AS_TEXT, ("<call>look(", ")</call>")),
+    (PARAMETERS, None),
+    (CHATML, None),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), FORMS, ids=["qwen", "llama", "text", "no JSON", "none"])
+def test_the_form_is_the_templates_own(tmp_path: Path, source: str, expected: tuple[str, str] | None) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": source}))
+    assert call_form(ChatTemplate(tmp_path), "look", "<|im_end|>") == expected
