@@ -61,7 +61,8 @@ class IntrinsicSpec(BaseModel):
     rank, alpha, targets, dropout: the adapter's, as PEFT has them. rate: of learning, reached after `warmup` steps and
     falling to zero in a straight line until the end of `epochs`. decay: of the weights. batch: rows a step.
     evaluations: of the validation rows in an epoch. patience: how many of them without a smaller loss end the training.
-    longest: tokens that a row may have with its answer. seed: of the first weights, and of the rows' order.
+    start: another intrinsic, with whose weights this one begins; it is trained before. longest: tokens that a row may
+    have with its answer. seed: of the first weights, and of the rows' order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +93,7 @@ class IntrinsicSpec(BaseModel):
     batch: int = Field(32, ge=1)
     evaluations: int = Field(2, ge=1)
     patience: int = Field(4, ge=1)
+    start: str = ""
     longest: int = Field(2048, ge=2)
     seed: int = Field(0, ge=0)
 

@@ -14,14 +14,15 @@ from random import Random
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
-from alora_flow.errors import BadModel
+from alora_flow.errors import BadInput, BadModel
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.training.adapted_model import AdaptedModel
 from alora_flow.training.batches import Material
 from alora_flow.training.contexts import Contexts, read_contexts
 from alora_flow.training.curves import draw_curve
-from alora_flow.training.fitting import Fitted, Fitting
+from alora_flow.training.fitting import Fitted, Fitting, Weights
 from alora_flow.training.library_files import io_yaml_of, lora_config, write_adapter, write_facts
 from alora_flow.training.rows import LabelledRow, check_labels, check_splits, read_rows
 from alora_flow.training.samples import SampleEncoder, TrainingSample
@@ -57,6 +58,7 @@ class Prepared:
     rows: Mapping[str, Sequence[LabelledRow]]
     samples: Mapping[str, Sequence[TrainingSample]]
     work: Work
+    beginning: Path
 
 
 def train(
@@ -74,7 +76,10 @@ def train(
     wrong later.
     """
     base = find_model(spec.base, spec.path.parent)
-    prepared = [prepare(spec, name, base) for name in names or spec.intrinsic]
+    chosen = sorted(
+        names or spec.intrinsic, key=lambda name: bool(spec.one(name).start)
+    )  # those that others begin with
+    prepared = [prepare(spec, name, base) for name in chosen]
     precision = precision_of(spec.precision)
     with ExitStack() as locks:
         for one in prepared:
@@ -92,6 +97,8 @@ def precision_of(wanted: Precision) -> str:
 def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
     """Read an intrinsic's rows and check all that can be checked before a step. Raises BadInput."""
     one = spec.one(name)
+    if one.start:
+        spec.one(one.start)
     rows = {
         "train": read_rows(spec.data, one.train),
         "validation": read_rows(spec.data, one.validation),
@@ -111,7 +118,8 @@ def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
     used = blake2b(repr(samples).encode(), digest_size=16).hexdigest()
     folder = spec.library / name / base.name / one.kind
     identity = json.dumps([one.model_dump(), base.name, spec.precision, used], default=list)
-    return Prepared(name, one, encoder, rows, samples, Work(folder, identity))
+    beginning = spec.library / one.start / base.name / one.kind
+    return Prepared(name, one, encoder, rows, samples, Work(folder, identity), beginning)
 
 
 def _contexts(
@@ -142,6 +150,8 @@ def _trained(
     torch.manual_seed(spec.seed)
     learning = lora_config(spec, base.name, one.encoder.invocation, inference=False)
     model = AdaptedModel(base.folder, learning, getattr(torch, precision), kept is not None)
+    if spec.start:
+        model.restore(_weights_of(one.beginning, model.state()))
 
     def note(**facts: Any) -> None:
         work.log(**facts)
@@ -154,6 +164,17 @@ def _trained(
     fitted = fitting.run()
     facts = _facts(one, base, precision, fitted, fitting.seconds)
     return Trained(one.name, _write(one, base, fitted, facts), facts)
+
+
+def _weights_of(folder: Path, own: Weights) -> Weights:
+    """An adapter's, to begin with. Raises BadInput where it isn't there, or has other shapes."""
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise BadInput(f"there is no {file} to begin with", "train that intrinsic first")
+    weights = {name: value.to(own[name].dtype) for name, value in load_file(file).items() if name in own}
+    if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+        raise BadInput(f"{file} has other weights than this adapter", "give both the same rank and targets")
+    return weights
 
 
 def _facts(one: Prepared, base: ModelFiles, precision: str, fitted: Fitted, seconds: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import argparse
 import json
 import re
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,28 +49,28 @@ class Kind:
     temperature: float = 0.0
 
 
-KINDS = (Kind("with its document", True), Kind("with its document, sampled", True, 1.0), Kind("from memory", False))
+KINDS = (Kind("with its document", True), Kind("from memory", False), Kind("with its document, sampled", True, 1.0))
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A question as it was asked, what the base said, and what the base's probabilities of its tokens were."""
+    """A question as it was asked, what the base said, and the log-probabilities of its tokens."""
 
     row: LabelledRow
     kind: Kind
-    completion: Completion
+    text: str
+    chances: Sequence[float]
 
     @property
     def right(self) -> bool:
         """Does the answer hold a gold answer, word for word?"""
-        said = f" {normal(self.completion.text)} "
+        said = f" {normal(self.text)} "
         return any(f" {normal(answer)} " in said for answer in self.row.answers if normal(answer))
 
     @property
     def features(self) -> list[float]:
         """What the calibration sees: the mean and the least log-probability of a token, and which way was asked."""
-        sure = [chances[token] for token, chances in zip(self.completion.tokens, self.completion.logprobs, strict=True)]
-        own = [sum(sure) / len(sure), min(sure), float(len(sure) == LONGEST), 1.0]
+        own = [sum(self.chances) / len(self.chances), min(self.chances), float(len(self.chances) == LONGEST), 1.0]
         return [number if kind is self.kind else 0.0 for kind in KINDS for number in own]
 
 
@@ -80,29 +80,46 @@ def normal(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", words).split())
 
 
-def ask(engine: Engine, prompter: Prompter, split: str, rows: Sequence[LabelledRow]) -> Iterator[Answered]:
-    """Let the base answer all rows of a split in all ways; rows of one document together, so that it is read once."""
-    rows = sorted(rows, key=lambda row: [document.text for document in row.documents])
-    for kind in KINDS:
-        requests = []
-        for number, row in enumerate(rows):
-            question = Turn("user", (KnownText(row.messages[-1].content),))
-            thread = Thread.of([*row.thread[:-1], question] if kind.document else [question])
-            tokens = [one for one in prompter.writing(thread).symbols if isinstance(one, int)]
-            tokens += prompter.generation_tokens(thread)
-            requests.append(
-                Request([Run(tokens)], LONGEST, kind.temperature, seed=number, logprobs=1, stop_tokens=_ends(prompter))
-            )
-        for start in range(0, len(rows), AT_ONCE):
-            some = engine.generate(requests[start : start + AT_ONCE])
-            for row, completion in zip(rows[start : start + AT_ONCE], some, strict=True):
-                if completion.tokens:
-                    yield Answered(row, kind, completion)
-            print(f"{split}, {kind.name}: {start + len(some)} of {len(rows)}", flush=True)
+class Base:
+    """The base, and what it has answered so far: a file, so that one who was interrupted goes on."""
+
+    def __init__(self, notes: Path) -> None:
+        base = find_model("smollm2", Path())
+        tokenizer = Tokenizer(base.folder)
+        self._prompter = Prompter(tokenizer, ChatTemplate(base.folder, tokenizer.control))
+        self._engine = Engine.load(base.folder, dtype="bfloat16")
+        self._notes = notes
+        lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+        self._known = {tuple(one[0]): one for one in map(json.loads, filter(lambda line: line.endswith("]"), lines))}
+
+    def ask(self, split: str, rows: Sequence[LabelledRow], kind: Kind) -> list[Answered]:
+        """Its answers to all rows, but for empty ones; rows of one document together, so that it is read once."""
+        rows = sorted(rows, key=lambda row: [document.text for document in row.documents])
+        keys = [(split, kind.name, row.where.rpartition(" ")[2]) for row in rows]
+        open_ = [number for number, key in enumerate(keys) if key not in self._known]
+        for start in range(0, len(open_), AT_ONCE):
+            some = open_[start : start + AT_ONCE]
+            done = self._engine.generate([self._request(rows[number], number, kind) for number in some])
+            with self._notes.open("a", encoding="utf-8") as file:
+                for number, completion in zip(some, done, strict=True):
+                    self._known[keys[number]] = [keys[number], completion.text, _chances(completion)]
+                    file.write(json.dumps(self._known[keys[number]]) + "\n")
+            print(f"{split}, {kind.name}: {start + len(some)} of {len(open_)}", flush=True)
+        told = [(row, self._known[key]) for row, key in zip(rows, keys, strict=True)]
+        return [Answered(row, kind, text, chances) for row, (_, text, chances) in told if chances]
+
+    def _request(self, row: LabelledRow, seed: int, kind: Kind) -> Request:
+        question = Turn("user", (KnownText(row.messages[-1].content),))
+        thread = Thread.of([*row.thread[:-1], question] if kind.document else [question])
+        tokens = [one for one in self._prompter.writing(thread).symbols if isinstance(one, int)]
+        tokens += self._prompter.generation_tokens(thread)
+        ends = () if self._prompter.turn_end is None else (self._prompter.turn_end,)
+        return Request([Run(tokens)], LONGEST, kind.temperature, seed=seed, logprobs=1, stop_tokens=ends)
 
 
-def _ends(prompter: Prompter) -> tuple[int, ...]:
-    return () if prompter.turn_end is None else (prompter.turn_end,)
+def _chances(completion: Completion) -> list[float]:
+    """The log-probability of each token that was written."""
+    return [round(given[token], 5) for token, given in zip(completion.tokens, completion.logprobs, strict=True)]
 
 
 def calibrated(train: Sequence[Answered]) -> Callable[[Sequence[Answered]], Tensor]:
@@ -130,7 +147,7 @@ def digit(chance: float) -> str:
 def written(one: Answered, chance: float) -> dict[str, Any]:
     """A row as it is learnt from."""
     messages = [{"role": "user", "content": one.row.messages[-1].content}]
-    messages.append({"role": "assistant", "content": one.completion.text})
+    messages.append({"role": "assistant", "content": one.text})
     documents = [document.text for document in one.row.documents] if one.kind.document else []
     return {
         "messages": messages,
@@ -147,23 +164,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds answerability/")
     parser.add_argument("--out", type=Path, required=True, help="where uncertainty/ is written")
+    parser.add_argument("--kinds", type=int, default=len(KINDS), help="so many of the ways to ask; the last is sampled")
     given = parser.parse_args()
-    base = find_model("smollm2", Path())
-    tokenizer = Tokenizer(base.folder)
-    prompter = Prompter(tokenizer, ChatTemplate(base.folder, tokenizer.control))
-    engine = Engine.load(base.folder, dtype="bfloat16")
-    chance: Callable[[Sequence[Answered]], Tensor] | None = None
     folder = given.out / "uncertainty"
     folder.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        rows = [row for row in read_rows(given.data, [f"answerability/{split}.jsonl"]) if row.completion == "Y"]
-        answered = list(ask(engine, prompter, split, rows))
-        chance = chance or calibrated(answered)
-        lines = [json.dumps(written(one, float(p))) for one, p in zip(answered, chance(answered), strict=True)]
+    base = Base(folder / "answers.jsonl")
+    rows = {
+        split: [row for row in read_rows(given.data, [f"answerability/{split}.jsonl"]) if row.completion == "Y"]
+        for split in SPLITS
+    }
+    answered: dict[str, list[Answered]] = {split: [] for split in SPLITS}
+    for kind in KINDS[: given.kinds]:
+        for split in SPLITS:
+            own = base.ask(split, rows[split], kind)
+            answered[split] += own
+            right = sum(one.right for one in own) / len(own)
+            print(f"{split}, {kind.name}: {len(own)} answers, {right:.1%} right", flush=True)
+    chance = calibrated(answered["train"])
+    for split, some in answered.items():
+        lines = [json.dumps(written(one, float(p))) for one, p in zip(some, chance(some), strict=True)]
         (folder / f"{split}.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        for kind in KINDS:
-            own = [one.right for one in answered if one.kind is kind]
-            print(f"{split}, {kind.name}: {len(own)} answers, {sum(own) / len(own):.1%} right")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def test_each_is_told_with_place_and_help(tmp_path: Path, calls: str, may: str, 
     copytree(files("alora_flow") / "mini/weights/intrinsics/safety/mini/alora", adapter)  # type: ignore[call-overload]
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "alora_invocation_tokens": [99999]}))
+    (tmp_path / "kb.py").write_text("def look(n: int) -> int:\n    return n\n")
     path = tmp_path / "main.flow"
     path.write_text(FLOW.replace("MAY", may).replace("CALLS", calls))
     told: list[tuple[str, int | None, str | None]] = []

@@ -168,6 +168,21 @@ def test_several_kinds_and_places(tmp_path: Path) -> None:
     assert out == (0, "checked 4 intrinsics: no errors\n", "")
 
 
+def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
+    """What the first has learnt, the second knows before it has learnt much."""
+    shutil.copytree(trained, tmp_path / "copy")
+    later = '\n[intrinsic.later]\nstart = "even"\ninvocation = "<|safety|>"\nepochs = 1\nrate = 1e-5\n'
+    spec = tmp_path / "copy" / "spec.toml"
+    spec.write_text(SPEC + later)
+    assert train(read_spec(spec), ["later"])[0].facts["validation_error"] < 0.1
+    spec.write_text(SPEC + later + "rank = 4\n")
+    with pytest.raises(BadInput, match="has other weights than this adapter"):
+        train(read_spec(spec), ["later"], again=True)
+    spec.write_text(SPEC + later.replace('"even"', '"evn"'))
+    with pytest.raises(BadInput, match="no intrinsic 'evn'"):
+        train(read_spec(spec), ["later"], again=True)
+
+
 def test_it_stops_where_nothing_gets_better(tmp_path: Path) -> None:
     spec = small(tmp_path, SPEC.replace("epochs = 6", "epochs = 50\nrate = 1.0\npatience = 2"))
     [one] = train(read_spec(spec))
