@@ -13,7 +13,7 @@ from alora_flow.execution.events import Event, ModelAnswered, ModelCalled, Model
 from alora_flow.execution.replies import contents_of
 from alora_flow.execution.scripts import UNKNOWN, Script, answer_of
 from alora_flow.language.meaning.program import Argument, Intrinsic, Literal, MayInvoke, ToolDecl
-from alora_flow.planning.callees import Invocable, back
+from alora_flow.planning.clauses import back
 from alora_flow.planning.evaluate import Values, text_of_value
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import Prompt, PromptedCall
@@ -25,7 +25,8 @@ from alora_runtime.calls.records import Called, Caller, Return
 from alora_runtime.calls.stack import CallStack
 from alora_runtime.requests import Completion, Request, Run
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a flow that calls no model pays for none of these
+    from alora_flow.planning.callees import Invocable
     from alora_flow.prompts.thread import Prompter
 
 

@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 
 from alora_flow.errors import BadAdapter, BadInput
 from alora_flow.intrinsics.contract import Contract
-from alora_flow.language.meaning.program import Binding, Expression, Intrinsic, Literal, MayInvoke, Reference, ToolDecl
+from alora_flow.language.meaning.program import Intrinsic, MayInvoke, ToolDecl
 from alora_flow.language.meaning.types import Field, RecordType
 from alora_flow.planning.answer_form import AnswerForm
-from alora_flow.planning.evaluate import Values, evaluate
-from alora_flow.planning.graph.walk import mapped
+from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import declare_defaults
-from alora_runtime.calls.records import Callee, Return
+from alora_runtime.calls.records import Callee
 from alora_runtime.requests import Request, TextTrigger, Trigger
 
 
@@ -100,24 +99,6 @@ class OwnCalls:
         """The permissions under which it is called."""
         mays = [self.may, *(one.may for one in self.invocables)]
         return [may for may in mays if may is not None and key in (one.key for one in may.callees)]
-
-
-def back(may: MayInvoke, called: str, value: Any, values: Values) -> Return:
-    """How a model goes on that has called: the first clause that fits decides. Raises RunFailed where its condition
-    can't."""
-    for clause in may.clauses:
-        if clause.callee.key != called:
-            continue
-        if clause.condition is None or evaluate(_filled(clause.condition, clause.binding, value), values):
-            return clause.action
-    return "keep"
-
-
-def _filled(condition: Expression, binding: Binding | None, value: Any) -> Expression:
-    """The condition with a call's value in place of the name that the clause gives it."""
-    if isinstance(condition, Reference) and condition.binding == binding:
-        return Literal(condition.type, condition.span, value)
-    return mapped(condition, lambda inner: _filled(inner, binding, value))
 
 
 def arguments_type(tool: ToolDecl) -> RecordType:

@@ -32,6 +32,7 @@ CALLS = {
     "show": (["show", "graph", "two.flow"], "flow two"),
     "stubs": (["stubs", "two.flow"], "wrote two_flow.pyi"),
     "test": (["test", "two.flow", "--echo"], "1 passed"),
+    "train": (["train", "--help"], "Usage: alora-flow train"),
 }
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def terminal(folder: Path, *options: str) -> Iterator[Terminal]:
     }
     command = [Path(sys.executable).parent / "alora-flow", *RUN, *options]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": other}
-    with subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes) as process:
+    # Whoever runs the tests in the background has a shell that lets them ignore Ctrl-C; the command must hear of it.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=folder, env=environment, text=True, preexec_fn=heard, **pipes) as process:
         os.close(other)
         try:
             yield Terminal(process, screen)
