@@ -17,6 +17,10 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 plain_texts = st.text("abc xyz.,", max_size=12)
 
 
+def identifier(text: str) -> nodes.Identifier:
+    return nodes.Identifier(NOWHERE, text)
+
+
 def made(kind: type, *parts: st.SearchStrategy) -> st.SearchStrategy:
     return st.builds(lambda *values: kind(NOWHERE, *values), *parts)
 
@@ -105,6 +109,14 @@ holes = st.recursive(constants | strings(st.nothing(), plain_texts), compound, m
 expressions = st.recursive(constants | strings(holes), compound, max_leaves=10)
 states = made(nodes.State, names, expressions)
 arguments = many(made(nodes.Argument, maybe(names), expressions))
+clause = made(
+    nodes.OnClause,
+    qualified,
+    maybe(names),
+    maybe(expressions),
+    st.sampled_from(["keep", "drop", "stop"]).map(identifier),
+)
+permissions = made(nodes.Permission, many(qualified), maybe(expressions), maybe(expressions), many(clause))
 
 
 choices = made(nodes.IfValue, expressions, expressions, expressions) | made(
@@ -123,14 +135,7 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
     loops = made(nodes.For, names, expressions, maybe(expressions), block) | made(
         nodes.Repeat, many(states), expressions, block, maybe(block)
     )
-    clause = made(
-        nodes.OnClause,
-        qualified,
-        maybe(names),
-        maybe(expressions),
-        st.sampled_from(["keep", "drop", "stop"]).map(identifier),
-    )
-    may = made(nodes.MayInvoke, expressions, many(qualified), maybe(expressions), many(clause))
+    may = made(nodes.MayInvoke, expressions, permissions)
     attempt = made(nodes.Attempt, expressions | choices, maybe(names), block | expressions | choices)
     pattern = made(nodes.TypePattern, types) | made(
         nodes.ValuePattern, numbers | durations | strings(holes) | made(nodes.Boolean, st.booleans())
@@ -148,10 +153,7 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
     )
 
 
-def identifier(text: str) -> nodes.Identifier:
-    return nodes.Identifier(NOWHERE, text)
-
-
+outcomes = expressions | made(nodes.Failing, expressions) | made(nodes.Invoking, qualified, arguments)
 simple = st.one_of(
     made(nodes.Let, names, maybe(types), expressions),
     made(nodes.Thread, names, expressions),
@@ -160,7 +162,7 @@ simple = st.one_of(
     made(nodes.Keep, expressions, maybe(expressions)),
     made(nodes.Accept, expressions, maybe(expressions)),
     made(nodes.Next, many(states, 1)),
-    made(nodes.Mock, qualified, arguments, maybe(types), many(expressions | made(nodes.Failing, expressions), 1)),
+    made(nodes.Mock, qualified, arguments, maybe(types), many(outcomes, 1)),
     made(nodes.Expect, expressions),
 )
 bodies = blocks(st.recursive(simple, statements_with, max_leaves=5))
@@ -187,8 +189,8 @@ declarations = st.one_of(
     made(nodes.Record, names, many(made(nodes.Field, names, types, maybe(expressions), docs)), maybe(plain), docs),
     made(nodes.Alias, names, types, docs),
     made(nodes.Const, names, maybe(types), expressions, docs),
-    made(nodes.Intrinsic, names, parameters, types, st.none(), settings_, many(items), docs),
-    made(nodes.Intrinsic, names, parameters, types, plain, settings_, st.just(()), docs),
+    made(nodes.Intrinsic, names, parameters, types, st.none(), settings_, many(items), many(permissions, 0, 1), docs),
+    made(nodes.Intrinsic, names, parameters, types, plain, settings_, st.just(()), many(permissions, 0, 1), docs),
     made(nodes.Tool, names, parameters, maybe(types), names, plain, settings_, docs),
     made(nodes.FlowDef, names, parameters, types, clauses, bodies, docs),
     made(nodes.Test, plain, bodies, docs),
