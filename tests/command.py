@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,12 @@ from typing import NamedTuple
 from unittest import mock
 
 from alora_flow.cli.main import main
+
+
+def hear_interrupts() -> None:
+    """In a process that is about to begin: whoever runs the tests in the background has a shell that lets them, and all
+    that they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Done(NamedTuple):

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alora_flow.cli.main import COMMANDS
 from alora_flow.execution.events import RunEnded
 from alora_flow.execution.trace import Trace
-from tests.command import cold
+from tests.command import cold, hear_interrupts
 
 FLOW = 'model base = "mini"\nflow two() -> int { return 2 }\ntest "it is two" { let r = two()  expect r == 2 }\n'
 CALLS = {
@@ -57,7 +58,8 @@ def test_an_interrupt_ends_it_with_130_and_the_log_stays(tmp_path: Path) -> None
     )
     log = tmp_path / "log.jsonl"
     command = [Path(sys.executable).parent / "alora-flow", "run", "f.flow", "--echo", "--trace", str(log)]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": hear_interrupts}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
         until = time.monotonic() + 60
         while not (log.exists() and '"node": "w"' in log.read_text()) and time.monotonic() < until:
             time.sleep(0.05)

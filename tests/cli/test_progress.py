@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.command import hear_interrupts
 
 FLOW = 'model base = "mini"\nflow told() -> str {\n  let r = generate() on user("all of it")\n  return r.text\n}\n'
 RUN = ["run", "told.flow", "--backend", "tests.cli.waiting_backend:open_waiting"]
@@ -64,9 +65,8 @@ def terminal(folder: Path, *options: str) -> Iterator[Terminal]:
     }
     command = [Path(sys.executable).parent / "alora-flow", *RUN, *options]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": other}
-    # Whoever runs the tests in the background has a shell that lets them ignore Ctrl-C; the command must hear of it.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, cwd=folder, env=environment, text=True, preexec_fn=heard, **pipes) as process:
+    given: dict[str, Any] = {"cwd": folder, "env": environment, "text": True, "preexec_fn": hear_interrupts}
+    with subprocess.Popen(command, **given, **pipes) as process:
         os.close(other)
         try:
             yield Terminal(process, screen)

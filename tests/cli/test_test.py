@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 from unittest import mock
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from alora_flow.cli.test import command
 from alora_flow.errors import BadInput
+from alora_flow.intrinsics.library import BUNDLED
 from alora_runtime.engine import Engine
 
 HEAD = """
@@ -126,8 +128,9 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(folder: Pa
 
 
 def test_files_on_one_model_are_tested_on_one_engine(tmp_path: Path) -> None:
+    copytree(BUNDLED["mini"], tmp_path / "model")  # on which no earlier test has left an engine
     for name in ("one", "two"):
-        text = f'model base = "mini"\nflow {name}() -> str {{ return (generate(max_tokens: 1) on user("x")).text }}\n'
+        text = f'model base = "model"\nflow {name}() -> str {{ return (generate(max_tokens: 1) on user("x")).text }}\n'
         (tmp_path / f"{name}.flow").write_text(f'{text}test "it writes" {{ expect {name}() != "" }}\n')
     with mock.patch.object(Engine, "__init__", autospec=True, side_effect=Engine.__init__) as opened:
         result = CliRunner().invoke(command, [str(tmp_path)])

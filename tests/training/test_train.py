@@ -23,7 +23,7 @@ from alora_flow.training import fitting
 from alora_flow.training.rows import read_rows
 from alora_flow.training.samples import SampleEncoder
 from alora_flow.training.spec import read_spec
-from alora_flow.training.training import train
+from alora_flow.training.training import prepare, train
 from tests.command import cold
 from tests.training.rows import SPEC, rows, small, write
 
@@ -213,7 +213,7 @@ WRONG = {
     "a base that is not there": (SPEC.replace('"mini"', '"mimi"'), "model 'mimi'", "did you mean 'mini'?"),
     "no file of rows": (SPEC.replace("train.jsonl", "none.jsonl"), "none.jsonl can't be read", "--data DIR"),
     "a label that no row has": (
-        SPEC + "answers = {Y = 1.0, N = 0.0, M = 0.5}",
+        SPEC + "answers = {Y = 1.0, N = 0.0, M = 0.0}",
         "no training row has the label 'M'",
         "",
     ),
@@ -268,6 +268,12 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(BadInput) as caught:
         train(read_spec(path))
     assert f"validation.jsonl, {LINES[line]}" in caught.value.message
+
+
+def test_the_ends_of_a_scale_may_be_empty(tmp_path: Path) -> None:
+    """Ten numbers of certainty, of which no row has the highest."""
+    spec = read_spec(small(tmp_path, SPEC + "answers = {N = 0.0, M = 0.5, Y = 1.0}"))
+    assert prepare(spec, "even", find_model("mini", Path())).rows["train"]
 
 
 def test_a_group_in_two_splits(tmp_path: Path) -> None:
