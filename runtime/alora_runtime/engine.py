@@ -295,7 +295,8 @@ class Engine:
 
         Raises RequestError where the cache does not hold the whole sequence.
         """
-        request = checked(Request(runs), self._library.configs, self.model.vocabulary)
+        vocabulary = self.model.vocabulary
+        request = with_checked_tokens(checked(Request(runs), self._library.configs, vocabulary), vocabulary)
         start = whole("start", start)
         if not 0 <= start < request.prompt_length:
             raise RequestError(f"start must be from 0 to {request.prompt_length - 1}, not {start}")
