@@ -2,9 +2,9 @@
 
     python -m benchmarks.training --model smollm2 --rows 48 --context 200 --epochs 10
 
-Both train the same activated LoRA, from the same first weights, on the same rows with as many steps, in
-the same precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are drawn:
-a context of tokens by chance, in the middle of which one of two tokens says what the answer is.
+Both train the same activated LoRA, from the same first weights, on the same rows with as many steps, in the same
+precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are drawn: a context
+of tokens by chance, in whose second half one of two tokens says what the answer is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,12 +69,12 @@ def together(rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
 
 def by_trainer(
     base: ModelFiles, spec: IntrinsicSpec, train: Sequence[TrainingSample], precision: str
-) -> tuple[float, Any]:
-    """Seconds, and PEFT's model."""
+) -> tuple[float, AdaptedModel]:
+    """Seconds, and what was trained."""
     torch.manual_seed(spec.seed)
     config = lora_config(spec, base.name, train[0].adapted)
     config.inference_mode = False
-    model = AdaptedModel(base.folder, config, getattr(torch, precision), over_contexts=False).model
+    model = AdaptedModel(base.folder, config, getattr(torch, precision), over_contexts=False)
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -94,7 +93,7 @@ def by_trainer(
             report_to=[],
             disable_tqdm=True,
         )
-        trainer = Trainer(model=model, args=arguments, train_dataset=Rows(train), data_collator=together)
+        trainer = Trainer(model=model.model, args=arguments, train_dataset=Rows(train), data_collator=together)
         began = time.perf_counter()
         trainer.train()
         return time.perf_counter() - began, model
@@ -102,8 +101,8 @@ def by_trainer(
 
 def on_contexts(
     base: ModelFiles, spec: IntrinsicSpec, train: Sequence[TrainingSample], precision: str
-) -> tuple[float, float, Any]:
-    """Seconds in all, seconds of these for reading contexts, and PEFT's model. No validation: the peer has none."""
+) -> tuple[float, float, AdaptedModel]:
+    """Seconds in all, seconds of these for reading contexts, and what was trained. No validation: the peer has none."""
     engine = Engine.load(base.folder, dtype=precision)
     torch.manual_seed(spec.seed)
     config = lora_config(spec, base.name, train[0].adapted, inference=False)
@@ -121,11 +120,13 @@ def on_contexts(
 
 
 @torch.no_grad()
-def quality(base: ModelFiles, spec: IntrinsicSpec, model: Any, rows: Sequence[TrainingSample]) -> tuple[float, float]:
+def quality(
+    base: ModelFiles, spec: IntrinsicSpec, model: AdaptedModel, rows: Sequence[TrainingSample]
+) -> tuple[float, float]:
     """The mean loss of the answers and the share of wrong ones, by PEFT's full forward pass in float32."""
     config = lora_config(spec, base.name, rows[0].adapted)
     judge = AdaptedModel(base.folder, config, torch.float32, over_contexts=False)
-    judge.restore({name: value.float() for name, value in AdaptedModel.state(model).items()})
+    judge.restore({name: value.float() for name, value in model.state().items()})
     judge.model.eval()
     loss, wrong = 0.0, 0
     for one in rows:
@@ -133,11 +134,6 @@ def quality(base: ModelFiles, spec: IntrinsicSpec, model: Any, rows: Sequence[Tr
         loss += float(F.cross_entropy(scores, torch.tensor(one.answer[0]))) / len(rows)
         wrong += int(scores.argmax()) != one.answer[0]
     return loss, wrong / len(rows)
-
-
-class _Peft:
-    def __init__(self, model: Any) -> None:
-        self.model = model
 
 
 def main() -> None:
@@ -164,7 +160,7 @@ def main() -> None:
     ours, reading, own = on_contexts(base, spec, train, precision)
     peft, theirs = by_trainer(base, spec, train, precision)
     seen = given.rows * given.epochs
-    qualities = [quality(base, spec, model, test) for model in (own, _Peft(theirs))]
+    qualities = [quality(base, spec, model, test) for model in (own, theirs)]
     print(json.dumps({"rows": given.rows, "context": given.context, "epochs": given.epochs, "precision": precision}))
     for name, seconds, (loss, wrong) in zip(("kept contexts", "PEFT, Trainer"), (ours, peft), qualities, strict=True):
         print(f"{name:14} {seconds:7.1f} s  {seen / seconds:6.2f} examples/s  loss {loss:.3f}  {wrong:.1%} wrong")

@@ -45,7 +45,13 @@ def part(name: str) -> Any:
 @click.option("--epochs", type=click.IntRange(min=1), help="Go through the rows so many times.")
 @click.option("--rank", type=click.IntRange(min=1), help="The adapters' rank.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the first weights, and of the rows' order.")
-@click.option("--memory", default=4.0, show_default=True, help="GB of kept contexts in memory; more lie in a file.")
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0),
+    default=4.0,
+    show_default=True,
+    help="GB of kept contexts in memory; more lie in a file.",
+)
 @click.option("--again", is_flag=True, help="Train adapters anew that are there already or were begun.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was trained as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
@@ -75,7 +81,7 @@ def command(
         return
     for one in trained:
         facts = one.facts
-        error = f", {100 * facts['validation_error']:.1f} % wrong" if facts["validation_error"] is not None else ""
+        error = f", {100 * facts['validation_error']:.1f} % wrong"
         click.echo(
             f"{one.name}: {one.folder}\n  loss {facts['validation_loss']:.4f}{error} on {facts['rows']['validation']} "
             f"validation rows, after {facts['best_step']} of {facts['steps']} steps, {facts['minutes']} minutes"

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AutoModelForCausalLM
 from transformers.utils import logging
 
+from alora_flow.errors import BadInput
 from alora_flow.training.contexts import Past
 
 NAME = "alora_flow_kept"
@@ -24,10 +25,12 @@ class AdaptedModel:
     """A base that stays as it is, and an adapter on some of its projections."""
 
     def __init__(self, base: Path, config: LoraConfig, precision: torch.dtype, over_contexts: bool) -> None:
-        """over_contexts: does it go on from contexts that are kept? Else it is given whole sequences."""
+        """over_contexts: does it go on from contexts that are kept? Else it is given whole sequences. Raises BadInput
+        for targets that the base does not have."""
         attention = {"attn_implementation": NAME} if over_contexts else {}  # else transformers' own choice
         with _quiet():
             model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, **attention)
+            _check_targets(model, config)
             self.model: Any = get_peft_model(model, config)
         self.parameters = [value for value in self.model.parameters() if value.requires_grad]
 
@@ -50,6 +53,15 @@ class AdaptedModel:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Give the adapter these weights."""
         set_peft_model_state_dict(self.model, state)
+
+
+def _check_targets(model: Any, config: LoraConfig) -> None:
+    """PEFT leaves out what it does not find, as long as it finds anything."""
+    there = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
+    missing = sorted(set(config.target_modules or ()) - there)
+    if missing:
+        known = ", ".join(sorted(there - {"lm_head"}))
+        raise BadInput(f"the base has no {', no '.join(missing)} for an adapter", f"its `targets` are {known}")
 
 
 @contextmanager
@@ -77,9 +89,12 @@ def over_contexts(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attention of tokens behind kept contexts. query `[rows, heads, n, dim]` → `[rows, n, heads, dim]`.
+
+    s_aux: `[heads]`, what transformers calls sinks: a score that takes weight and gives no value.
 
     Contexts have no gradient and are not joined with what follows them: the scores of both are. Queries that share a
     key's head are multiplied with it together.
@@ -94,10 +109,10 @@ def over_contexts(
     seen, causal = _masks(past, n, sliding_window)
     before = before.view(rows, heads, n, -1).masked_fill(~seen[:, None], -torch.inf)
     own = own.view(rows, heads, n, n).masked_fill(~causal, -torch.inf)
-    weights = (
-        torch.cat([before, own], 3).float().softmax(3).to(query.dtype).view(rows, kv_heads, heads // kv_heads * n, -1)
-    )
     length = before.shape[3]
+    sinks = [] if s_aux is None else [s_aux.to(query.dtype).view(1, heads, 1, 1).expand(rows, heads, n, 1)]
+    weights = torch.cat([before, own, *sinks], 3).float().softmax(3)[..., : length + n].to(query.dtype)
+    weights = weights.reshape(rows, kv_heads, heads // kv_heads * n, length + n)
     out = weights[..., :length] @ before_values + weights[..., length:] @ value
     return out.view(rows, heads, n, dim).transpose(1, 2), None
 

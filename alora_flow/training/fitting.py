@@ -39,8 +39,8 @@ LONGEST_GRADIENT = 1.0
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the validation rows say after a step: the mean loss of a row's tokens, and how many of the answers would
-    have been others, token by token (None where there are too many possible ones to say)."""
+    """What the validation rows say after a step: the mean loss of an answer's tokens, and the share of answers that
+    would have been others, token by token."""
 
     step: int
     loss: float

@@ -76,10 +76,12 @@ def train(
     wrong later.
     """
     base = find_model(spec.base, spec.path.parent)
-    chosen = sorted(
-        names or spec.intrinsic, key=lambda name: bool(spec.one(name).start)
-    )  # those that others begin with
+    # Those that others begin with come first.
+    chosen = sorted(names or spec.intrinsic, key=lambda name: bool(spec.one(name).start))
     prepared = [prepare(spec, name, base) for name in chosen]
+    for one in prepared:
+        if one.spec.start and one.spec.start not in chosen[: chosen.index(one.name)]:
+            _stored(one.beginning)
     precision = precision_of(spec.precision)
     with ExitStack() as locks:
         for one in prepared:
@@ -168,13 +170,18 @@ def _trained(
 
 def _weights_of(folder: Path, own: Weights) -> Weights:
     """An adapter's, to begin with. Raises BadInput where it isn't there, or has other shapes."""
-    file = folder / "adapter_model.safetensors"
-    if not file.is_file():
-        raise BadInput(f"there is no {file} to begin with", "train that intrinsic first")
+    file = _stored(folder)
     weights = {name: value.to(own[name].dtype) for name, value in load_file(file).items() if name in own}
     if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
         raise BadInput(f"{file} has other weights than this adapter", "give both the same rank and targets")
     return weights
+
+
+def _stored(folder: Path) -> Path:
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise BadInput(f"there is no {file} to begin with", "train that intrinsic first")
+    return file
 
 
 def _facts(one: Prepared, base: ModelFiles, precision: str, fitted: Fitted, seconds: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig
 from torch.nn import functional as F
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import BadInput, RunFailed
 from alora_flow.training import contexts as module
 from alora_flow.training.adapted_model import AdaptedModel
 from alora_flow.training.batches import Material
@@ -72,7 +72,7 @@ def test_a_full_disk_is_told_before_anything_is_computed(llama: Path, monkeypatc
 
 
 def config(**more: object) -> LoraConfig:
-    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "down_proj"]}
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
     return LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **{**settings, **more})  # type: ignore[arg-type]
 
 
@@ -86,7 +86,9 @@ def float32(kept: Contexts, base: Path, some: list[tuple[int, ...]]) -> Contexts
     return Contexts(table, kept.places)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "granite", "qwen3", "gemma2", "gemma3", "mistral-window"])
+@pytest.mark.parametrize(
+    "architecture", ["llama", "granite", "qwen3", "gemma2", "gemma3", "mistral-window", "gpt_oss", "phi3"]
+)
 def test_scores_and_gradients_are_those_of_whole_sequences(architecture: str, tmp_path: Path) -> None:
     """Against PEFT's own activated LoRA on the whole sequence, one row at a time, without padding."""
     base = make_checkpoint(tmp_path / "base", architecture)
@@ -95,13 +97,16 @@ def test_scores_and_gradients_are_those_of_whole_sequences(architecture: str, tm
         TrainingSample(one, INVOCATION, answer) for one, answer in zip(some, [(7,), (8, 9, 1), (2, 3)], strict=False)
     ]
     torch.manual_seed(1)
-    ours = AdaptedModel(base, config(), torch.float32, over_contexts=True)
+    targets = {"phi3": ["qkv_proj", "down_proj"], "gpt_oss": ["q_proj", "v_proj", "o_proj"]}
+    chosen = targets.get(architecture, ["q_proj", "k_proj", "v_proj", "o_proj", "down_proj"])
+    ours = AdaptedModel(base, config(target_modules=chosen), torch.float32, over_contexts=True)
     kept = float32(read(base, some[: len(samples)]), base, some[: len(samples)])
     batch = Material(samples, kept).batch(range(len(samples)))
     scores = ours.scores(batch.tokens, batch.kept, batch.past, batch.seen)
     loss = F.cross_entropy(scores.flatten(0, 1), batch.wanted.flatten(), ignore_index=-100, reduction="sum")
     torch.autograd.backward(loss)
-    peft = AdaptedModel(base, config(alora_invocation_tokens=list(INVOCATION)), torch.float32, over_contexts=False)
+    whole_config = config(target_modules=chosen, alora_invocation_tokens=list(INVOCATION))
+    peft = AdaptedModel(base, whole_config, torch.float32, over_contexts=False)
     peft.restore(ours.state())
     total = torch.tensor(0.0)
     for row, sample in enumerate(samples):
@@ -115,6 +120,11 @@ def test_scores_and_gradients_are_those_of_whole_sequences(architecture: str, tm
         assert one.grad is not None
         assert other.grad is not None
         assert (one.grad - other.grad).norm() <= 1e-3 * other.grad.norm() + 1e-6
+
+
+def test_targets_that_the_base_does_not_have(llama: Path) -> None:
+    with pytest.raises(BadInput, match="the base has no qkv_proj for an adapter"):
+        AdaptedModel(llama, config(target_modules=["q_proj", "qkv_proj"]), torch.float32, over_contexts=True)
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=12))

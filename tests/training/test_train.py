@@ -178,6 +178,9 @@ def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
     spec.write_text(SPEC + later + "rank = 4\n")
     with pytest.raises(BadInput, match="has other weights than this adapter"):
         train(read_spec(spec), ["later"], again=True)
+    shutil.rmtree(tmp_path / "copy" / ADAPTER)
+    with pytest.raises(BadInput, match=r"there is no .*adapter_model.safetensors to begin with"):
+        train(read_spec(spec), ["later"], again=True, told=lambda name, **facts: pytest.fail("it was begun"))
     spec.write_text(SPEC + later.replace('"even"', '"evn"'))
     with pytest.raises(BadInput, match="no intrinsic 'evn'"):
         train(read_spec(spec), ["later"], again=True)
