@@ -3,8 +3,8 @@
     python -m benchmarks.training --model smollm2 --rows 48 --context 200 --epochs 10
 
 Both train the same activated LoRA, from the same first weights, on the same rows with as many steps, in the same
-precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are drawn: a context
-of tokens by chance, in whose second half one of two tokens says what the answer is.
+precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are drawn: a
+context of tokens by chance, in whose second half one of two tokens says what the answer is.
 """
 
 from __future__ import annotations

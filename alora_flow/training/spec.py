@@ -37,10 +37,11 @@ def _listed(value: Any) -> Any:
 Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """A text, or a list of them."""
 
-Attended = Literal["q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"]
-Inner = Literal["gate_proj", "up_proj", "gate_up_proj", "down_proj"]
+Target = Literal[
+    "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "gate_up_proj", "down_proj"
+]
 
-Targets = Annotated[tuple[Attended | Inner, ...], BeforeValidator(_listed), Field(min_length=1)]
+Targets = Annotated[tuple[Target, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class IntrinsicSpec(BaseModel):
