@@ -59,7 +59,7 @@ class Contexts:
         return len(self.table) - 1
 
     def of(self, rows: Sequence[int]) -> Past:
-        """The contexts of some sequences, by their numbers, in float32."""
+        """The contexts of some sequences, by their numbers."""
         lengths = torch.tensor([len(self.places[row]) for row in rows])
         places = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
         for line, row in zip(places, rows, strict=True):

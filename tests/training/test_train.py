@@ -186,6 +186,27 @@ def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
         train(read_spec(spec), ["later"], again=True)
 
 
+def test_documents_stand_where_the_spec_says(tmp_path: Path) -> None:
+    """First, behind the last question, or drawn for each training row, while what is measured has them first."""
+    some = [{**row, "documents": ["Two is even."]} for row in rows(12, 1)]
+    base = find_model("mini", Path())
+    seen = {}
+    for place in ("first", "after", "either"):
+        spec = read_spec(small(tmp_path, SPEC + f'documents = "{place}"'))
+        write(tmp_path / "data" / "train.jsonl", some)
+        write(tmp_path / "data" / "validation.jsonl", [{**row, "group": ""} for row in some])
+        prepared = prepare(spec, "even", base)
+        spell = prepared.encoder.prompter.tokenizer.spell
+        texts = {split: [spell(one.context) for one in own] for split, own in prepared.samples.items()}
+        seen[place] = {
+            split: [text.index("<|doc") < text.index("<|user") for text in own] for split, own in texts.items()
+        }
+    assert all(map(all, seen["first"].values()))
+    assert not any(map(any, seen["after"].values()))
+    assert all(seen["either"]["validation"])
+    assert {True, False} == {*seen["either"]["train"]}
+
+
 def test_it_stops_where_nothing_gets_better(tmp_path: Path) -> None:
     spec = small(tmp_path, SPEC.replace("epochs = 6", "epochs = 50\nrate = 1.0\npatience = 2"))
     [one] = train(read_spec(spec))
