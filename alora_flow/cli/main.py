@@ -24,6 +24,7 @@ COMMANDS = {
     "mini": "Train and evaluate the bundled model.",
     "models": "List the models at hand, and fetch others.",
     "new": "Write a small flow file to start from.",
+    "paper": "Write the tables of the Activated LoRA paper for a model of your own.",
     "plan": "Show what a run would compute and reuse.",
     "run": "Run a flow.",
     "show": "Show a flow file at one of its stages.",

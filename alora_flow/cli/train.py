@@ -73,7 +73,7 @@ def command(
     training, read = part("training"), part("spec").read_spec(spec, data=data, library=library, **changed)
     console = Console(stderr=True)
     with Progress(*COLUMNS, console=console, disable=quiet or not console.is_terminal) as bar:
-        told = _Teller(bar, console, lines=not quiet and not console.is_terminal)
+        told = Teller(bar, console, lines=not quiet and not console.is_terminal)
         trained = training.train(read, only, again=again, memory=int(memory * (1 << 30)), told=told)
     if as_json:
         rows = [{"name": one.name, "folder": str(one.folder), **one.facts} for one in trained]
@@ -88,7 +88,7 @@ def command(
         )
 
 
-class _Teller:
+class Teller:
     """Shows where a training stands: bars on a terminal, elsewhere a line for each look at the validation rows."""
 
     def __init__(self, bar: Progress, console: Console, lines: bool) -> None:

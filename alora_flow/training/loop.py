@@ -45,7 +45,7 @@ class LengthGroup:
 
 def fast_matrices() -> bool:
     """Whether this processor multiplies bf16 matrices in hardware; elsewhere they are far slower than float32."""
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def grouped(model: CausalModel, examples: Sequence[Example], size: int, small: bool) -> list[LengthGroup]:

@@ -33,6 +33,7 @@ CALLS = {
     "show": (["show", "graph", "two.flow"], "flow two"),
     "stubs": (["stubs", "two.flow"], "wrote two_flow.pyi"),
     "test": (["test", "two.flow", "--echo"], "1 passed"),
+    "paper": (["paper", "--help"], "Usage: alora-flow paper"),
     "train": (["train", "--help"], "Usage: alora-flow train"),
 }
 
