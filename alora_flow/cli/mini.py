@@ -27,12 +27,12 @@ def command() -> None:
 @command.command()
 @click.option("--out", required=True, type=Folder, help="Where to write the model; an unfinished run there continues.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the data and of the weights.")
-@click.option("--tokens", default=30_000_000, show_default=True, help="Tokens to train the base on.")
+@click.option("--tokens", default=20_000_000, show_default=True, help="Tokens to train the base on.")
 @click.option("--minutes", type=float, help="Train the base for so long instead of for so many tokens.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int) -> None:
-    """Train the base and the five adapters, measure them and write the card."""
-    plan = part("mini.recipe.base").Plan(seed=seed, tokens=tokens, minutes=minutes, threads=threads)
+    """Train the base and the six adapters, measure them and write the card."""
+    plan = part("mini.recipe.base").BasePlan(seed=seed, tokens=tokens, minutes=minutes, threads=threads)
     results = part("mini.recipe.recipe").run(out, plan, part("training.loop").Course())
     click.echo(part("mini.recipe.card").render(results))
 

@@ -89,10 +89,14 @@ def _own_lines(plan: PrefixPlan, notation: Notation) -> Iterator[str]:
         if call.own is not None:
             prefilled, generated = call.own.expected
             yield (
-                f"{tidy(call.node.id)} may call {call.own.budget} times: at most "
+                f"{tidy(call.node.id)} may call {_times(call.own.budget)}: at most "
                 f"{notation.show(call.own.prefilled_at_most)} tokens more to prefill and {call.own.generated_at_most} "
                 f"to write; {notation.show(prefilled)} and {generated} where each is called once."
             )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def adapter_text(call: PlannedCall, notation: Notation) -> str:

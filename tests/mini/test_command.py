@@ -10,9 +10,12 @@ from click.testing import CliRunner
 from alora_flow.cli.mini import command
 from alora_flow.errors import BadInput
 from alora_flow.mini import WEIGHTS
+from alora_flow.mini.recipe import recipe
+from alora_flow.mini.recipe.base import BasePlan
 from alora_flow.mini.recipe.folders import shape_of
 from alora_flow.mini.recipe.network import Shape
 from alora_flow.mini.recipe.shipping import manifest, recipe_of, ship
+from alora_flow.training.loop import Course
 
 
 def test_card_prints_the_shipped_card() -> None:
@@ -25,6 +28,21 @@ def test_train_needs_a_folder() -> None:
     result = CliRunner().invoke(command, ["train"])
     assert result.exit_code == 2
     assert "--out" in result.output
+
+
+def test_train_hands_its_options_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe itself takes most of an hour; here stands in for it what writes down what it was given."""
+    given: list[object] = []
+
+    def run(*parts: object) -> dict[str, object]:
+        given.extend(parts)
+        return json.loads((WEIGHTS / "results.json").read_text(encoding="utf-8"))
+
+    monkeypatch.setattr(recipe, "run", run)
+    options = ["--seed", "3", "--tokens", "500", "--threads", "1"]
+    result = CliRunner().invoke(command, ["train", "--out", str(tmp_path), *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert given == [tmp_path, BasePlan(seed=3, tokens=500, threads=1), Course()]
 
 
 def seed_folder(folder: Path, seed: int, small: float) -> Path:

@@ -7,8 +7,9 @@ import pytest
 from alora_flow.mini.recipe import vocabulary
 from alora_flow.mini.recipe.encoding import Row, pad, rows_of, shard
 from alora_flow.mini.recipe.vocabulary import Encoder
-from alora_flow.mini.world.chat import PLAIN, VALUE, WorldTurn, answer
+from alora_flow.mini.world.chat import WorldTurn, answer
 from alora_flow.mini.world.corpus import STAGES, recitals
+from alora_flow.mini.world.pieces import PLAIN, VALUE
 
 
 @pytest.fixture(scope="module")

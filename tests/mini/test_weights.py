@@ -53,14 +53,15 @@ def test_the_readme_says_what_the_card_says() -> None:
     assert f"model of {RESULTS['costs']['base']['parameters'] / 1e6:.1f} M parameters" in readme
     assert f"answers {card.percent(base['small']['rate'])} of the questions on one or two documents" in readme
     assert f"exactly and {card.percent(base['large']['rate'])} of those on two to four" in readme
-    assert "all five adapters work" in readme
+    assert "all six adapters work" in readme
     assert all(figures["works"] for figures in RESULTS["intrinsics"].values())
 
 
 def test_the_base_answers_as_measured() -> None:
     figures = evaluate_base(*base(), count=SAMPLES)
-    for name in ("small", "large", "admits"):
+    for name in ("small", "large", "admits", "calls_before", "reads_yes", "reads_no", "calls_after", "reads_digit"):
         assert figures[name]["rate"] >= RESULTS["base"][name]["rate"] - MARGIN, name
+    assert figures["calls_unasked"]["rate"] <= RESULTS["base"]["calls_unasked"]["rate"] + MARGIN
 
 
 @pytest.mark.parametrize("name", [n for n in INTRINSICS if n != "uncertainty"])

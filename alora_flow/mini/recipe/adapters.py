@@ -1,15 +1,17 @@
-"""The five adapters: cases of the closed world as examples for training and judging."""
+"""The six adapters: cases of the closed world as examples for training and judging."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
-from alora_flow.mini.recipe.encoding import thread_ids
+from alora_flow.mini.recipe.encoding import piece_ids, thread_ids
 from alora_flow.mini.recipe.network import Adapter, Network
 from alora_flow.mini.recipe.vocabulary import Encoder
+from alora_flow.mini.world.calls import ASKS, BEFORE, INVOCATIONS
 from alora_flow.mini.world.heldout import Sample
 from alora_flow.mini.world.tasks import Answers, Case
 from alora_flow.training import loop
@@ -19,22 +21,33 @@ from alora_flow.training.loop import Course
 
 
 def own_answers(network: Network, encoder: Encoder) -> Answers:
-    """A function that lets the base answer samples."""
+    """A function that lets the base answer samples, up to where it calls."""
 
     def answers(samples: Sequence[Sample]) -> list[str]:
         threads = [thread_ids(encoder, s.turns) for s in samples]
-        return [encoder.decode(i) for i in greedy_all(network, threads, encoder.assistant, encoder.end)]
+        called = {encoder.role(name) for name in ASKS}
+        answers = greedy_all(network, threads, encoder.assistant, encoder.end)
+        return [encoder.decode(list(takewhile(lambda token: token not in called, answer))) for answer in answers]
 
     return answers
+
+
+def context(encoder: Encoder, name: str, case: Case) -> list[int]:
+    """What stands before the invocation. Inside a turn it follows the assistant's role, or an answer that is open."""
+    ids = thread_ids(encoder, case.turns)
+    if not case.inside:
+        return ids
+    return [*ids, encoder.assistant] if name == BEFORE else ids[:-1]
 
 
 def examples(encoder: Encoder, name: str, cases: Sequence[Case]) -> list[Example]:
     """An intrinsic's cases as tokens: its role token invokes it."""
     return [
         Example(
-            tuple(thread_ids(encoder, case.turns)),
-            (encoder.role(name),),
-            (*encoder.text(case.answer), encoder.end),
+            tuple(context(encoder, name, case)),
+            (encoder.role(name), *piece_ids(encoder, case.called)),
+            # A call is not the end: what follows it is another case.
+            (*piece_ids(encoder, [case.answer]), *([] if case.answer in INVOCATIONS else [encoder.end])),
         )
         for case in cases
     ]

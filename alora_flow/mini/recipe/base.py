@@ -34,7 +34,7 @@ class BasePlan:
     """How the base is trained. A budget of `minutes`, where given, replaces that of `tokens`."""
 
     seed: int = 0
-    tokens: int = 30_000_000
+    tokens: int = 20_000_000
     minutes: float | None = None
     batch: int = 8192
     chats: int = 3000

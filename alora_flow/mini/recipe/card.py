@@ -10,7 +10,7 @@ Results = dict[str, Any]
 
 INTRODUCTION = """# The bundled model
 
-A tiny Llama and five activated LoRA adapters, trained from nothing on chats about a closed world of invented towns,
+A tiny Llama and six activated LoRA adapters, trained from nothing on chats about a closed world of invented towns,
 people, ships and companies. It exists so that flows run, tests pass and caches can be watched on any machine without a
 download. It knows nothing else: use it to try alora-flow out, never to answer a real question.
 """
@@ -21,7 +21,8 @@ LIMITS = """## What it can not do
 - Names that share a syllable within one prompt, names that are values and subjects at once, more than four documents,
   threads of more than about 500 tokens: none of these were trained.
 - Choosing between documents that contradict each other, arithmetic, following instructions of any kind.
-- Calling an intrinsic by itself, and reading `tool_result` turns.
+- Calling intrinsics other than `answerability` before an answer and `uncertainty` after one, calling where nobody asks
+  for it in the words that it was trained on, and reading `tool_result` turns.
 - Its sense of safety is a table of verbs and objects. It protects nobody.
 - With a plain system turn it guesses where the documents do not say. That is meant: the intrinsics are there to notice.
 """
@@ -31,6 +32,12 @@ BASE_ROWS = {
     "large": "exact answers, 2–4 documents of 2–4 facts",
     "admits": "says that the documents do not say, when told to be careful and they don't",
     "guesses": "guesses when they don't and nobody told it to be careful",
+    "calls_before": "asked to check before it answers: calls `answerability` first",
+    "reads_yes": "… and answers to the letter after a `Y`",
+    "reads_no": "… and says that the documents do not say after an `N`",
+    "calls_after": "asked how sure it is: answers to the letter, then calls `uncertainty`",
+    "reads_digit": "… and says that it is not sure after a digit below 5, and nothing after another",
+    "calls_unasked": "calls where nobody asked it to",
 }
 BREAKDOWNS = {"by_order": "order", "by_wording": "wording", "by_value": "asked for"}
 

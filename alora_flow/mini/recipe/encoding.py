@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world.calls import INVOCATIONS
-from alora_flow.mini.world.chat import PLAIN, VALUE, Size, WorldTurn
+from alora_flow.mini.world.chat import Size, WorldTurn
 from alora_flow.mini.world.corpus import recitals, training_chats
 from alora_flow.mini.world.names import Names
+from alora_flow.mini.world.pieces import PLAIN, VALUE
 
 # A little loss on documents and questions helps to start; more of it drowns the answers.
 CONTEXT = 0.02
@@ -63,7 +64,19 @@ class PaddedBatch:
 
 def thread_ids(encoder: Encoder, turns: Sequence[WorldTurn]) -> list[int]:
     """The ids of closed turns, in the chat template's form."""
-    return [i for turn in turns for i in (encoder.role(turn.role), *encoder.text(turn.text), encoder.end)]
+    return [i for turn in turns for i in (encoder.role(turn.role), *turn_ids(encoder, turn), encoder.end)]
+
+
+def turn_ids(encoder: Encoder, turn: WorldTurn) -> list[int]:
+    """The ids of what a turn says, its calls included."""
+    called = any(text in INVOCATIONS for text, _ in turn.pieces)
+    return piece_ids(encoder, [text for text, _ in turn.pieces] if called else [turn.text])
+
+
+def piece_ids(encoder: Encoder, pieces: Sequence[str]) -> list[int]:
+    """The ids of what a model wrote, piece by piece: an invocation is one token, all else is plain text."""
+    spelt = ([encoder.role(INVOCATIONS[text])] if text in INVOCATIONS else encoder.text(text) for text in pieces)
+    return [i for ids in spelt for i in ids]
 
 
 def rows_of(encoder: Encoder, chats: list[list[WorldTurn]]) -> list[Row]:

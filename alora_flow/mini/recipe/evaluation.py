@@ -10,11 +10,13 @@ from torch import Tensor
 
 from alora_flow.mini import INTRINSICS
 from alora_flow.mini.recipe.adapters import judge, own_answers
+from alora_flow.mini.recipe.calling import evaluate_calls
 from alora_flow.mini.recipe.folders import load_adapter, load_base
 from alora_flow.mini.recipe.measuring import answer_pairs
 from alora_flow.mini.recipe.network import Network
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
+from alora_flow.mini.world.calls import INVOCATIONS
 from alora_flow.mini.world.heldout import Sample
 from alora_flow.mini.world.tasks import Case, cases_of, order
 from alora_flow.training.evaluation import certainty_figures, exact
@@ -48,6 +50,7 @@ def evaluate_base(network: Network, encoder: Encoder, count: int = COUNT) -> Fig
         "large": exact_answers(network, encoder, large),
         "admits": rate(exact(network, answer_pairs(encoder, careful))),
         "guesses": rate([not g.startswith("The documents") for g in guesses]),
+        **evaluate_calls(network, encoder, BASE_SEED + 4, count),
     }
 
 
@@ -76,9 +79,11 @@ def evaluate_adapter(network: Network, encoder: Encoder, weights: Path, name: st
     right, scores = judge(network, encoder, name, cases, load_adapter(network.shape, name, weights))
     if name == "uncertainty":
         return uncertainty_figures(cases, scores, encoder)
-    error = rate([not r for r in right])
-    trivial = trivial_error(name, cases)
-    parts = by([c.group for c in cases], [not r for r in right])
+    wrong = [not one for one in right]
+    # That an adapter calls is no decision; what it makes of the answer is.
+    decided = [place for place, case in enumerate(cases) if case.answer not in INVOCATIONS]
+    error, trivial = rate([wrong[place] for place in decided]), trivial_error(name, [cases[place] for place in decided])
+    parts = by([c.group + ", inside a turn" * c.inside for c in cases], wrong)
     return {**error, "trivial": round(trivial, 4), "works": error["high"] < trivial, "by_group": parts}
 
 

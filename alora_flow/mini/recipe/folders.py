@@ -26,6 +26,7 @@ MEANINGS: dict[str, dict[str, float] | None] = {
     "hallucination": YES_NO,
     "answerability": YES_NO,
     "query_rewrite": None,
+    "judge": YES_NO,
 }
 
 

@@ -1,4 +1,4 @@
-"""The whole recipe: base, five adapters, measurement, card, manifest. Started again on its folder, it continues."""
+"""The whole recipe: base, six adapters, measurement, card, manifest. Started again on its folder, it continues."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from alora_flow.training.evaluation import exact
 from alora_flow.training.loop import Course
 
 WATCHED = 128
-# These two judge an answer, where a user would.
-AFTER_ANSWER = ("uncertainty", "hallucination")
+# These judge an answer, where a user would.
+AFTER_ANSWER = ("uncertainty", "hallucination", "judge")
 
 
 def watcher(encoder: Encoder) -> Callable[[Network], dict[str, object]]:

@@ -18,7 +18,7 @@ from alora_flow.mini.world.corpus import STAGES, training_chats
 from alora_flow.mini.world.names import FIRST, FIRST_YEAR, LAST_YEAR, SECOND
 
 ROLES = ("system", "documents", "user", "assistant", "tool_result")
-RESERVED = 8
+RESERVED = 7
 SPECIAL = (
     *("<|pad|>", "<|end|>"),
     *(f"<|{name}|>" for name in (*ROLES, *INTRINSICS)),

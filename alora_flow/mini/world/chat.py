@@ -8,14 +8,8 @@ from dataclasses import dataclass, field
 from alora_flow.mini.world import calls
 from alora_flow.mini.world import requests as words
 from alora_flow.mini.world.facts import KINDS
+from alora_flow.mini.world.pieces import GUESSED_CHOICE, GUESSED_NAME, PLAIN, VALUE, VERDICT, Piece
 from alora_flow.mini.world.world import Entity, Question, World
-
-Piece = tuple[str, float]
-
-# What is copied has a weight of its own, by which the encoding finds it.
-PLAIN, VALUE, VERDICT = 1.0, 2.0, 3.0
-# A guess is noise to the one who learns to read: its shape matters, its value hardly.
-GUESSED_CHOICE, GUESSED_NAME = 0.5, 0.05
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class Size:
 
     `alike` is how often all entities are of one kind, `rivals` how often all documents tell the attribute asked for,
     `pronouns` how often a sentence of a document has one instead of the entity's name, `asking` how often the system
-    asks the assistant to call intrinsics.
+    asks the assistant to call intrinsics, `ways` which of them.
     """
 
     documents: tuple[int, int] = (1, 3)
@@ -45,6 +39,7 @@ class Size:
     rivals: float = 0.0
     pronouns: float = 0.5
     asking: float = 0.0
+    ways: tuple[tuple[str, ...], ...] = calls.ASKED
 
 
 def answer(pieces: list[Piece]) -> WorldTurn:
@@ -90,7 +85,7 @@ class Chat:
         if self.careful or self.random.random() < 0.75:
             said.append(self.random.choice(words.CAREFUL if self.careful else words.PLAIN))
         if self.size.asking and self.chance(self.size.asking):
-            self.asks = self.random.choice(calls.ASKED)
+            self.asks = self.random.choice(self.size.ways)
             said += [self.random.choice(calls.ASKS[name]) for name in self.asks]
         if said:
             self.add("system", " ".join(said))
@@ -208,8 +203,8 @@ class Chat:
         shown = (question.entity, question.attribute) in self.shown
         if not shown and calls.BEFORE in self.asks:
             said = led("assistant", words.UNKNOWN)
-        digit = self.random.choice(calls.KNOWN if shown or said.text == words.UNKNOWN else calls.GUESSED)
-        return answer([*calls.around_answer(said.pieces, self.asks, shown, digit, PLAIN)])
+        digit = calls.certainty_digit(self.random, shown or said.text == words.UNKNOWN)
+        return answer([*calls.around_answer(said.pieces, self.asks, shown, digit)])
 
     def wrong(self, question: Question) -> str:
         """A value of the right sort that the documents do not give for this question."""

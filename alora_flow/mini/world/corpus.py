@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alora_flow.mini.world import requests as words
-from alora_flow.mini.world.chat import PLAIN, VALUE, VERDICT, Chat, Size, WorldTurn, answer, around, led
+from alora_flow.mini.world.chat import Chat, Size, WorldTurn, answer, around, led
+from alora_flow.mini.world.pieces import PLAIN, VALUE, VERDICT
 from alora_flow.mini.world.world import Question, World, likelihood
 
 # From easy to hard; the share of training at which each begins is the recipe's. Reading comes first: a base that may

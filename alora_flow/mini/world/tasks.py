@@ -1,4 +1,4 @@
-"""What the five intrinsics are trained and measured on: threads of closed turns and the answers that follow."""
+"""What the six intrinsics are trained and measured on: threads of closed turns and the answers that follow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from alora_flow.mini.world import requests as words
+from alora_flow.mini.world.calls import AFTER, BEFORE, KNOWN, certainty_digit, invocation
 from alora_flow.mini.world.chat import Chat, Size, WorldTurn
 from alora_flow.mini.world.corpus import past_round, round_of_given
 from alora_flow.mini.world.heldout import Sample, sample
@@ -21,12 +22,23 @@ Answers = Callable[[Sequence[Sample]], list[str]]
 
 @dataclass(frozen=True)
 class Case:
-    """A thread and its intrinsic's answer. `group` says what sort of case it is; `right` is for uncertainty only."""
+    """A thread and its intrinsic's answer. `group` says what sort of case it is; `right` is for uncertainty only.
+
+    `inside`: the assistant itself calls, inside its turn; else the runtime does, between turns. `called`: what the
+    adapter wrote and was answered before `answer`, which is context and not learnt.
+    """
 
     turns: list[WorldTurn]
     answer: str
     group: str
     right: bool = False
+    inside: bool = False
+    called: tuple[str, ...] = ()
+
+
+def half_asked(world: World, size: Size, way: str) -> Size:
+    """Every other time a size of chats whose system asks for calls of this intrinsic."""
+    return replace(size, asking=1.0, ways=((way,),)) if world.random.random() < 0.5 else size
 
 
 def yes_no(yes: bool) -> str:
@@ -79,8 +91,8 @@ def safety(world: World, count: int, _: Answers) -> list[Case]:
 
 def answerability(world: World, count: int, _: Answers) -> list[Case]:
     """Do the documents answer the last question?"""
-    samples = [sample(world, SIZE) for _ in range(count * 2)]
-    return balanced([Case(s.turns, yes_no(s.shown), order(s)) for s in samples], count)
+    samples = [sample(world, half_asked(world, SIZE, BEFORE)) for _ in range(count * 2)]
+    return balanced([Case(s.turns, yes_no(s.shown), order(s), inside=bool(s.chat.asks)) for s in samples], count)
 
 
 def order(one: Sample) -> str:
@@ -145,7 +157,7 @@ def certainty_samples(world: World, count: int) -> list[Sample]:
     wanted = {"shown": count // 2, "choice": count * 3 // 10, "other": count - count // 2 - count * 3 // 10}
     out = []
     while any(wanted.values()):
-        one = sample(world, plain)
+        one = sample(world, half_asked(world, plain, AFTER))
         sort = "shown" if one.shown else "choice" if one.question.value == "choice" else "other"
         if wanted[sort] > 0:
             wanted[sort] -= 1
@@ -159,7 +171,7 @@ def uncertainty(world: World, count: int, answers: Answers) -> list[Case]:
     samples = certainty_samples(world, count)
     texts = answers(samples)
     return [
-        Case(answered(s, text), "", guess_group(s, text), text == s.target)
+        Case(answered(s, text), "", guess_group(s, text), text == s.target, inside=bool(s.chat.asks))
         for s, text in zip(samples, texts, strict=True)
     ]
 
@@ -181,12 +193,27 @@ def with_digits(cases: Sequence[Case], random: Random) -> list[Case]:
     return out
 
 
+def judge(world: World, count: int, answers: Answers) -> list[Case]:
+    """May the last answer be shown? The adapter asks another how sure it is, and says yes to what the documents support
+    and to what is more likely right than not. Two cases a thread: that it calls, and what it makes of the digit."""
+    samples = certainty_samples(world, count // 2)
+    cases = []
+    for one, text in zip(samples, answers(samples), strict=True):
+        turns, supported = answered(one, text), one.chat.supported(one.question, text)
+        digit = certainty_digit(world.random, supported)
+        group = "supported" if supported else "sure" if digit in KNOWN else "neither"
+        cases.append(Case(turns, invocation(AFTER), "calls"))
+        cases.append(Case(turns, yes_no(supported or digit in KNOWN), group, called=(invocation(AFTER), digit)))
+    return cases
+
+
 TASKS: dict[str, Callable[[World, int, Answers], list[Case]]] = {
     "safety": safety,
     "uncertainty": uncertainty,
     "hallucination": hallucination,
     "answerability": answerability,
     "query_rewrite": query_rewrite,
+    "judge": judge,
 }
 
 
