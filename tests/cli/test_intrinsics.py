@@ -36,11 +36,12 @@ def test_the_bundled_library_is_listed_by_default() -> None:
     assert [row["name"] for row in json.loads(done.stdout)] == [
         "answerability",
         "hallucination",
+        "judge",
         "query_rewrite",
         "safety",
         "uncertainty",
     ]
-    assert warm("intrinsics", "check").stdout == "checked 5 intrinsics: no errors\n"
+    assert warm("intrinsics", "check").stdout == "checked 6 intrinsics: no errors\n"
 
 
 @pytest.mark.parametrize("by", ["folder", "flow", "model"])

@@ -24,7 +24,7 @@ CALLS = {
     "fmt": (["fmt", "--check", "two.flow"], "would change"),
     "graph": (["graph", "two.flow"], "flowchart TD"),
     "mini": (["mini", "--help"], "Usage: alora-flow mini"),
-    "intrinsics": (["intrinsics", "check"], "checked 5 intrinsics: no errors"),
+    "intrinsics": (["intrinsics", "check"], "checked 6 intrinsics: no errors"),
     "list": (["list", "two.flow"], "two() -> int"),
     "models": (["models"], "smollm2"),
     "new": (["new", "three"], "wrote three.flow"),
