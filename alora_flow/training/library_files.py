@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from alora_flow.training.fitting import Weights
 from alora_flow.training.spec import IntrinsicSpec
@@ -35,7 +35,8 @@ def write_adapter(folder: Path, config: LoraConfig, weights: Weights, io_yaml: s
     """Write weights (in bfloat16), configuration and io.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     halves = {name: value.to(torch.bfloat16).contiguous() for name, value in sorted(weights.items())}
-    save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    # `save_file` makes a file that nobody but its owner may read, and a library is there to be shared.
+    (folder / "adapter_model.safetensors").write_bytes(save(halves, metadata={"format": "pt"}))
     config.save_pretrained(str(folder))
     (folder / "io.yaml").write_text(io_yaml, encoding="utf-8")
 

@@ -47,6 +47,8 @@ def test_it_learns(trained: Path) -> None:
     losses = [one["validation"] for one in log if "validation" in one]
     assert min(losses) == facts["validation_loss"]
     assert "<svg" in (trained / ADAPTER / "training.svg").read_text()
+    modes = {path.name: path.stat().st_mode for path in (trained / ADAPTER).iterdir()}
+    assert len({*modes.values()}) == 1, modes  # weights can be read by whoever can read the rest
     assert {path.name for path in (trained / ADAPTER).iterdir()} == {
         *("adapter_config.json", "adapter_model.safetensors", "io.yaml"),
         *("training.json", "training.jsonl", "training.svg"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from alora_flow.mini.recipe.network import Adapter, Network, Shape
@@ -56,7 +56,7 @@ def base_state(network: Network) -> dict[str, Tensor]:
 def save_base(network: Network, tokenizer: Path, folder: Path) -> None:
     """Write the base, in bf16, and the tokenizer's files beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(base_state(network), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").write_bytes(save(base_state(network), metadata={"format": "pt"}))
     write_json(folder / "config.json", network.shape.config())
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": 1, "pad_token_id": 0})
     for name in TOKENIZER_FILES:
@@ -145,7 +145,7 @@ def save_adapter(adapter: Adapter, invocation: int, name: str, weights: Path) ->
             stem = f"base_model.model.model.layers.{i}.self_attn.{target}"
             state[f"{stem}.lora_A.weight"] = delta.a[j].detach().to(torch.bfloat16).contiguous()
             state[f"{stem}.lora_B.weight"] = delta.b[j].detach().to(torch.bfloat16).contiguous()
-    save_file(state, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "adapter_model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
     write_json(folder / "adapter_config.json", adapter_config(adapter, invocation))
     (folder / "io.yaml").write_text(contract(name), encoding="utf-8")
 
