@@ -51,7 +51,7 @@ class LabelledRow(BaseModel):
     @property
     def thread(self) -> Thread:
         """What the intrinsic reads, with the documents first."""
-        return self.thread_with(0)
+        return self.thread_with(self.after_system)
 
     def thread_with(self, place: int) -> Thread:
         """What the intrinsic reads, with the documents in front of the message of this number."""
@@ -60,9 +60,15 @@ class LabelledRow(BaseModel):
         return Thread.of([*said[:place], *given, *said[place:]])
 
     @property
+    def after_system(self) -> int:
+        """The number of the first message that is no system turn: documents that are first stand in front of it."""
+        return next((number for number, turn in enumerate(self.messages) if turn.role != "system"), len(self.messages))
+
+    @property
     def after_question(self) -> int:
         """The number of the message that follows the last one of a user."""
-        return max((number for number, turn in enumerate(self.messages, 1) if turn.role == "user"), default=0)
+        places = (number for number, turn in enumerate(self.messages, 1) if turn.role == "user")
+        return max(places, default=self.after_system)
 
 
 def read_rows(data: Path, names: Iterable[str]) -> list[LabelledRow]:

@@ -45,7 +45,7 @@ class SampleEncoder:
         """One row. An activated adapter is on from the invocation's first token or its last; a plain one always.
         after: do documents stand behind the last question? As the spec has it where nothing is said."""
         after = self.spec.documents == "after" if after is None else after
-        thread = row.thread_with(row.after_question if after else 0)
+        thread = row.thread_with(row.after_question if after else row.after_system)
         context = [token for token in self.prompter.writing(thread).symbols if isinstance(token, int)]
         context += self.prompter.closing_tokens(thread)
         whole = (*context, *self.invocation)

@@ -47,7 +47,9 @@ def validated(made: list[dict[str, Any]]) -> list[LabelledRow]:
 
 def test_the_spec_reads_and_names_every_file_that_the_recipes_write() -> None:
     spec = read_spec(ROOT / "recipes/smollm2/library.toml")
-    assert set(spec.intrinsic) == {"safety", "answerability", "hallucination", "uncertainty", "query_rewrite"}
+    assert set(spec.intrinsic) == {
+        *("safety", "answerability", "hallucination_short", "hallucination", "uncertainty", "query_rewrite"),
+    }
     assert spec.one("hallucination").answers == {"Y": 0.0, "N": 1.0}
     assert "safety_more/train.jsonl" in spec.one("safety").train
 
@@ -70,6 +72,18 @@ def test_an_answer_that_could_be_right_is_never_called_made_up() -> None:
     for row in made:
         question, answer = row.messages[0].content, row.messages[1].content
         assert (answer in gold[question]) == (row.completion == "Y")
+
+
+def test_a_sentence_that_could_be_right_is_never_called_made_up() -> None:
+    made = validated([one for seed in range(40) for one in hallucination.sentences(rows(), Random(seed))])
+    gold = {row.messages[0].content: row.answers for row in rows()}
+    for row in made:
+        *before, question, answer = [turn.content for turn in row.messages]
+        assert any(one in answer for one in gold[question]) == (row.completion == "Y")
+        assert len(before) == (row.messages[0].role == "system")
+        assert 1 <= len(row.documents) <= 2
+    assert {row.completion for row in made} == {"Y", "N"}
+    assert len({row.messages[-1].content for row in made}) > 6
 
 
 def test_a_rewritten_question_is_the_one_that_was_hidden() -> None:

@@ -20,7 +20,7 @@ import alora_flow
 from alora_flow.errors import BadInput, FlowError, RunFailed
 from alora_flow.intrinsics.library import find_model
 from alora_flow.training import fitting
-from alora_flow.training.rows import read_rows
+from alora_flow.training.rows import LabelledRow, read_rows
 from alora_flow.training.samples import SampleEncoder
 from alora_flow.training.spec import read_spec
 from alora_flow.training.training import prepare, train
@@ -186,6 +186,23 @@ def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
     spec.write_text(SPEC + later.replace('"even"', '"evn"'))
     with pytest.raises(BadInput, match="no intrinsic 'evn'"):
         train(read_spec(spec), ["later"], again=True)
+
+
+@pytest.mark.parametrize(
+    ("roles", "first", "after"),
+    [
+        (("user",), "du", "ud"),
+        (("system", "user"), "sdu", "sud"),
+        (("system", "user", "assistant"), "sdua", "suda"),
+        (("system", "user", "assistant", "user", "assistant"), "sduaua", "suauda"),
+        (("system",), "sd", "sd"),
+    ],
+)
+def test_documents_stand_behind_the_system_turn(roles: tuple[str, ...], first: str, after: str) -> None:
+    messages = [{"role": role, "content": role} for role in roles]
+    row = LabelledRow.model_validate({"messages": messages, "documents": ["a text"], "completion": "Y"})
+    assert "".join(turn.role[0] for turn in row.thread) == first
+    assert "".join(turn.role[0] for turn in row.thread_with(row.after_question)) == after
 
 
 def test_documents_stand_where_the_spec_says(tmp_path: Path) -> None:
