@@ -5,7 +5,7 @@ All text is made fit to print here, once: one line, no control characters. Forma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from alora_flow.frozen import dataclass
@@ -107,14 +107,23 @@ def _input(node: Node, operation: g.Input) -> str:
 
 
 def _generate(node: Node, operation: g.Generate) -> str:
-    gives = f"generate() → {operation.as_type or node.type}"
+    gives = f"generate() → {operation.as_type or node.type}{_within(operation.settings)}"
     return gives if operation.may_invoke is None else f"{gives}, ≤ {operation.may_invoke.budget} calls"
+
+
+def _within(settings: Sequence[p.Argument]) -> str:
+    """How long a call may take."""
+    value = next((item.value for item in settings if item.name == "timeout"), None)
+    said = f"{value.value:g} s" if isinstance(value, p.Literal) else value and value.span.text
+    return f" within {said}" if said else ""
 
 
 _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
     g.Input: _input,
     g.Generate: _generate,
-    g.Invoke: lambda node, operation: f"{operation.intrinsic.name}() → {node.type}",
+    g.Invoke: lambda node, operation: (
+        f"{operation.intrinsic.name}() → {node.type}{_within(operation.intrinsic.settings)}"
+    ),
     g.Tool: lambda node, operation: f"{operation.tool.name}() → {node.type}",
     g.Merge: lambda node, operation: "one of its ways was taken",
     g.Select: lambda node, operation: f"the one that ran → {node.type}",

@@ -57,7 +57,12 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"^\s*test ¦", "a test has a title: 'test \"what holds\" { … }'"),
     (r"^\s*intrinsic [^{]*¦$", "add 'from \"name\"', or a contract in braces"),
     (r"^\s*intrinsic [^{]*from ¦", "the name stands in quotes"),
+    (
+        r"\bmay invoke \[[^\]]*\].*¦else\b",
+        "what fails in it is handled where the model is asked: 'generate(…) on t may invoke […] else { … }'",
+    ),
     (r"^\s*intrinsic [^{]*¦may\b", "it stands between the braces, or behind 'from \"name\"'"),
+    (r"\(.*¦may\b", "bind it first: 'let reply = generate(…) on t may invoke […]'"),
     (r"\b(adapter|invoke|emits|value|activate) ?¦[:=]", "nothing stands between the word and its value"),
     (r"\bintrinsic\b[^{]*\{.*¦,", "nothing separates these: leave it out"),
     (r"^¦(let|const|thread|return|if|for|A|\w+ = )", "statements stand in a flow; write 'const NAME = …' here"),
