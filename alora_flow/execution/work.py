@@ -109,7 +109,7 @@ def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
             return FIGURES[name](_ran(among, state))
         case g.Expect(condition):
             if not state.value(condition):
-                raise ExpectationFailed(node.span, explain(condition, state.values))
+                raise ExpectationFailed(node.span, explain(state.graph, condition, state.values))
             return True
     raise AssertionError(f"{node.kind} is not a pure node")
 

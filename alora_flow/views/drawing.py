@@ -102,8 +102,7 @@ def _source(node: Node) -> str:
 
 
 def _input(node: Node, operation: g.Input) -> str:
-    default = operation.parameter.default
-    return str(node.type) if default is None else f"{node.type} = {default.span.text}"
+    return f"{node.type}{operation.parameter.said_default}"
 
 
 def _generate(node: Node, operation: g.Generate) -> str:
