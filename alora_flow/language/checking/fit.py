@@ -5,11 +5,12 @@ from __future__ import annotations
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.meaning.operators import widened
-from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, TurnValue
+from alora_flow.language.meaning.program import Expression, FieldAccess, IsTest, ListValue, Literal, Text, TurnValue
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,
     ERROR,
+    NONE,
     STR,
     THREAD,
     BoolType,
@@ -114,6 +115,9 @@ def condition(checker: Checker, value: Expression, what: str) -> Expression:
         return value
     help = conversion(value.type, BOOL) or _as_condition(value, what)
     checker.report.add("E0403", f"{what} must be bool, found {described(value)}", value.span, help)
+    default = what == "an operand of 'or'"
+    if isinstance(value.type, OptionalType) and not default:  # what is meant, so that no other error follows
+        return IsTest(BOOL, value.span, value, NONE, True)
     return bad(value.span)
 
 

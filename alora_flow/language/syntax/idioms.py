@@ -123,7 +123,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
         "values that stand together are a list, as in '[1, 2]', or a record",
     ),
     (r"\[[^\]]*¦\.|\[[^\]]*\.¦\.", "a slice is written 'xs[1:3]'"),
-    (r"\[[^\]]*:\s*¦:|\[\s*:¦:", "a slice has no step: write 'xs[1:3]', or 'reverse(xs)'"),
+    (r"\[[^\]]*:[^\]]*¦:|\[\s*:¦:", "a slice has no step: write 'xs[1:3]', or 'reverse(xs)'"),
     (r"\*¦\*", "there is no power: write the product"),
     (r"/¦/", "a whole quotient is written 'round(a / b)'; a comment begins with '#'"),
     (r"¦[\^~]|<¦<|>¦>", "numbers have no operations on bits"),
