@@ -112,9 +112,7 @@ def _generate(node: Node, operation: g.Generate) -> str:
 
 def _within(settings: Sequence[p.Argument]) -> str:
     """How long a call may take."""
-    value = next((item.value for item in settings if item.name == "timeout"), None)
-    said = f"{value.value:g} s" if isinstance(value, p.Literal) else value and value.span.text
-    return f" within {said}" if said else ""
+    return "".join(f" within {item.value.span.text}" for item in settings if item.name == "timeout")
 
 
 _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
