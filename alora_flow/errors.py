@@ -12,6 +12,7 @@ FlowError
 │   └── ModuleClosed                    a module was closed, and is used all the same
 └── RunFailed                           the program was right and the run was not: exit code 3
     ├── RequirementFailed               a `require` did not hold
+    ├── TimedOut                        a tool or a call of the model took longer than its timeout
     ├── BadMock                         a test's mocks say nothing, or nothing of use, for a call
     └── BudgetSpent                     a flow spent more than its budget
 """
@@ -104,6 +105,10 @@ class RequirementFailed(RunFailed):
     def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
         self.said = said
+
+
+class TimedOut(RunFailed):
+    """A tool or a call of the model took longer than the `timeout` that the flow gives it."""
 
 
 class BadMock(RunFailed):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from alora_flow.cli.files import complete_file, find_flow_file
-from alora_flow.language.meaning.program import FlowDecl, Parameter
+from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.planning.compilation import Compilation
 
 
@@ -31,13 +31,8 @@ def command(file: str, as_json: bool) -> None:
 
 
 def _signature(flow: FlowDecl) -> str:
-    parameters = ", ".join(f"{each.name}: {each.type}{_default(each)}" for each in flow.parameters)
+    parameters = ", ".join(f"{each.name}: {each.type}{each.said_default}" for each in flow.parameters)
     return f"{flow.name}({parameters}) -> {flow.result}"
-
-
-def _default(parameter: Parameter) -> str:
-    """As the file writes it."""
-    return "" if parameter.default is None else f" = {' '.join(parameter.default.span.text.split())}"
 
 
 def _described(flow: FlowDecl, doc: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from alora_flow.errors import RunFailed
+from alora_flow.errors import RunFailed, TimedOut
 from alora_flow.execution.events import Event, ModelAnswered, ModelCalled, ModelReturned
 from alora_flow.execution.replies import contents_of
 from alora_flow.execution.scripts import UNKNOWN, Script, answer_of
+from alora_flow.execution.work import check_ended
 from alora_flow.language.meaning.program import Argument, Intrinsic, Literal, MayInvoke, ToolDecl
 from alora_flow.planning.clauses import back
 from alora_flow.planning.evaluate import Values, text_of_value
@@ -174,7 +175,8 @@ class Calling:
         called, node = self._stack.call, self.call.node
         assert called is not None
         name = self._own.by_key[called.name].called.name
-        told = RunFailed(f"'{node.id}' (line {node.span.line}) has called '{name}': {error.message}", error.help)
+        kind = TimedOut if isinstance(error, TimedOut) else RunFailed
+        told = kind(f"'{node.id}' (line {node.span.line}) has called '{name}': {error.message}", error.help)
         told.traceback = error.traceback
         return told
 
@@ -230,13 +232,14 @@ class Calling:
         exchange, node, read = self._stack.exchange, self.call.node, self.call.form.read
         assert exchange is not None
         completion = exchange.completion
-        who = f"'{node.id}' (line {node.span.line})"
-        if completion.error is not None:
-            raise RunFailed(f"{who}: {completion.error}") from completion.error
+        check_ended(node, self._stack.caller.request, completion)
         if read is not None and completion.finish == "invoked":
             last = self._own.by_key[exchange.calls[-1].name].called.name
-            said = f"{who}: the clause for '{last}' stopped it before there was a {node.type}: {completion.text!r}"
-            raise RunFailed(said, "let the model go on, or say with 'else' what there is then")
+            why = f"the clause for '{last}' stopped it before there was a {node.type}: {completion.text!r}"
+            raise RunFailed(
+                f"'{node.id}' (line {node.span.line}): {why}",
+                "let the model go on, or say with 'else' what there is then",
+            )
         if read is not None:
             return read(completion)
         made = [self._made[number] for number in sorted(self._made)]

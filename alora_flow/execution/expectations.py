@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from alora_flow.errors import RunFailed
@@ -10,7 +11,7 @@ from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning.program import Expression
 from alora_flow.language.report.source import Span
 from alora_flow.planning.evaluate import Values, evaluate
-from alora_flow.planning.graph.nodes import NodeValue
+from alora_flow.planning.graph.nodes import Condition, FlowGraph, NodeValue
 
 
 class ExpectationFailed(RunFailed):
@@ -22,13 +23,22 @@ class ExpectationFailed(RunFailed):
         self.values = values
 
 
-def explain(condition: Expression, values: Values) -> list[tuple[str, Any]]:
+def explain(graph: FlowGraph, condition: Expression, values: Values) -> list[tuple[str, Any]]:
     """The parts of a condition that were worked out, each before its own parts: all that stands beside an operator or
     in a call, constants left out. What was not reached, as behind an `and`, may have no value and is not read."""
     shown: dict[str, Any] = {}
-    for part in _operands(condition, values):
+    for part in _operands(_opened(graph, condition), values):
         shown.setdefault(" ".join(part.span.text.split()), evaluate(part, values))
     return list(shown.items())
+
+
+def _opened(graph: FlowGraph, condition: Expression) -> Expression:
+    """With the left sides of `and` and `or` that are nodes of their own, since they guard calls on the right."""
+    if isinstance(condition, p.Binary) and condition.operator in ("and", "or"):
+        left, right = (_opened(graph, side) for side in (condition.left, condition.right))
+        return replace(condition, left=left, right=right)
+    operation = graph.nodes[condition.node].operation if isinstance(condition, NodeValue) else None
+    return _opened(graph, operation.expression) if isinstance(operation, Condition) else condition
 
 
 def _operands(condition: Expression, values: Values) -> Iterator[Expression]:

@@ -238,7 +238,8 @@ class FlowRun:
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish, predicted)
         self._tell(CallCompleted(self._now(), call.node.id, number, *counts))
-        value: Callable[[], Any] = partial(completed_value, call, completion, self.state.setup.prompter.tokenizer)
+        tokenizer = self.state.setup.prompter.tokenizer
+        value: Callable[[], Any] = partial(completed_value, call, started.request, completion, tokenizer)
         if calling is not None:
             value = partial(self._advance, calling, started.tries, completion)
         self._finish(call.node, value, (calling.call if calling else call, started.tries))

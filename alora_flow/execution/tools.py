@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from alora_flow.errors import BadInput, RunFailed, text_of
+from alora_flow.errors import BadInput, RunFailed, TimedOut, text_of
 from alora_flow.execution.background import in_background, tool_loop
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.evaluate import evaluate
@@ -147,7 +147,7 @@ class ToolCaller:
         if not answer.done():
             for coroutine in coroutines:
                 coroutine.cancel()
-            raise _Failed(f"took longer than its timeout of {timeout:g} s")
+            raise _Late(f"took longer than its timeout of {timeout:g} s")
         error = answer.exception()
         if error is not None:
             failed = _Failed(f"raised {said(error)}")
@@ -193,7 +193,8 @@ def call_tool(tool: ToolDecl, function: Callable[..., Any], arguments: Mapping[s
             time.sleep(tool.backoff * 2**attempt)
     if tool.fallback is not None:
         return evaluate(tool.fallback, {})
-    error = RunFailed(f"tool '{tool.name}' {last}")
+    kind = TimedOut if isinstance(last, _Late) else RunFailed
+    error = kind(f"tool '{tool.name}' {last}")
     error.traceback = last.traceback
     raise error from last.__cause__
 
@@ -202,6 +203,10 @@ class _Failed(Exception):
     """One try of a tool did not work; the text completes "tool 'x' …"."""
 
     traceback: str | None = None
+
+
+class _Late(_Failed):
+    """It took too long."""
 
 
 def _own_frames(error: BaseException) -> str:

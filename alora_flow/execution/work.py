@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from alora_flow.errors import RequirementFailed, RunFailed
+from alora_flow.errors import RequirementFailed, RunFailed, TimedOut
 from alora_flow.execution.expectations import ExpectationFailed, explain
 from alora_flow.execution.figures import FIGURES
 from alora_flow.execution.replies import reply_of
@@ -17,7 +17,7 @@ from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup
 from alora_flow.planning.schedule import Schedule
-from alora_runtime.requests import Completion
+from alora_runtime.requests import Completion, Request
 
 if TYPE_CHECKING:
     from alora_flow.prompts.tokens import Tokenizer
@@ -109,7 +109,7 @@ def _asked_by_a_test(node: Node, state: RunProgress) -> Any:
             return FIGURES[name](_ran(among, state))
         case g.Expect(condition):
             if not state.value(condition):
-                raise ExpectationFailed(node.span, explain(condition, state.values))
+                raise ExpectationFailed(node.span, explain(state.graph, condition, state.values))
             return True
     raise AssertionError(f"{node.kind} is not a pure node")
 
@@ -119,9 +119,17 @@ def _ran(among: Sequence[str], state: RunProgress) -> list[tuple[Node, Completio
     return [(node, completion) for node, completion in state.completions if node.id in wanted]
 
 
-def completed_value(call: PromptedCall, completion: Completion, tokenizer: Tokenizer) -> Any:
-    """The value of a model call. Raises RunFailed where what was written does not fit its type."""
-    node = call.node
-    if completion.error is not None:
-        raise RunFailed(f"'{node.id}' (line {node.span.line}): {completion.error}") from completion.error
+def completed_value(call: PromptedCall, request: Request, completion: Completion, tokenizer: Tokenizer) -> Any:
+    """The value of a model call. Raises RunFailed where what was written does not fit its type, or came to no end."""
+    check_ended(call.node, request, completion)
     return reply_of(call.thread, completion, tokenizer) if call.form.read is None else call.form.read(completion)
+
+
+def check_ended(node: Node, request: Request, completion: Completion) -> None:
+    """Raises RunFailed where an answer came to no end."""
+    who = f"'{node.id}' (line {node.span.line})"
+    if completion.error is not None:
+        raise RunFailed(f"{who}: {completion.error}") from completion.error
+    if completion.finish == "timeout":
+        help = "give it more time, or say with 'else' what there is then"
+        raise TimedOut(f"{who} took longer than its timeout of {request.timeout:g} s", help)

@@ -10,7 +10,10 @@ from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.report.diagnostics import did_you_mean
 
-SETTINGS: Mapping[str, t.Type] = {**SAMPLING, "repetition_penalty": t.FloatType(0.01)}
+SETTINGS: Mapping[str, t.Type] = {
+    **{name: type for name, type in SAMPLING.items() if name != "timeout"},
+    "repetition_penalty": t.FloatType(0.01),
+}
 NAMES = {"max_completion_tokens": "max_tokens", **{name: name for name in SETTINGS}}
 """What has an effect → the setting of `with (…)` that it is."""
 

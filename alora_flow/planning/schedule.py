@@ -15,7 +15,7 @@ from alora_flow.collector import no_collection
 from alora_flow.errors import RunFailed
 from alora_flow.frozen import dataclass
 from alora_flow.language.meaning.program import Expression
-from alora_flow.language.meaning.types import ReplyType, ThreadType
+from alora_flow.language.meaning.types import ReplyType, ThreadType, Type
 from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
@@ -148,25 +148,28 @@ def _may_run(path: Path, values: Values, out: set[str]) -> bool:
 
 def _foresee(graph: FlowGraph, node: Node, values: dict[str, Any], out: set[str]) -> None:
     """Put into `values` what can be said of a node before it has run: all, the shape of a thread, or nothing."""
-    threaded = isinstance(node.type, ThreadType | ReplyType)
     match node.operation:
         case g.Thread(expression):
             values[node.id] = thread_of(expression, values)
         case g.Select(choices):
             possible = [value for path, value in choices if _may_run(graph.last(path), values, out)]
             if len(possible) == 1:
-                _look(node.id, possible[0], values, threaded)
+                _look(node.id, node.type, possible[0], values)
         case g.Collect(items) if not any(path for path, _ in items):
             with suppress(NotKnown):
                 values[node.id] = [evaluate(value, values) for _, value in items]
         case g.Value(expression) | g.Condition(expression):
-            _look(node.id, expression, values, threaded)
+            _look(node.id, node.type, expression, values)
         case g.Input(parameter) if parameter.default is not None:
-            _look(node.id, parameter.default, values, False)
+            _look(node.id, parameter.type, parameter.default, values)
 
 
-def _look(node_id: str, expression: Expression, values: dict[str, Any], threaded: bool) -> None:
-    try:
-        values[node_id] = thread_of(expression, values) if threaded else evaluate(expression, values)
-    except NotKnown:
-        return
+def _look(node_id: str, type: Type, expression: Expression, values: dict[str, Any]) -> None:
+    with suppress(NotKnown):
+        match type:
+            case ThreadType():
+                values[node_id] = thread_of(expression, values)
+            case ReplyType():
+                values[node_id] = Reply(None, thread_of(expression, values))
+            case _:
+                values[node_id] = evaluate(expression, values)

@@ -5,7 +5,7 @@ All text is made fit to print here, once: one line, no control characters. Forma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from alora_flow.frozen import dataclass
@@ -102,19 +102,25 @@ def _source(node: Node) -> str:
 
 
 def _input(node: Node, operation: g.Input) -> str:
-    default = operation.parameter.default
-    return str(node.type) if default is None else f"{node.type} = {default.span.text}"
+    return f"{node.type}{operation.parameter.said_default}"
 
 
 def _generate(node: Node, operation: g.Generate) -> str:
-    gives = f"generate() → {operation.as_type or node.type}"
+    gives = f"generate() → {operation.as_type or node.type}{_within(operation.settings)}"
     return gives if operation.may_invoke is None else f"{gives}, ≤ {operation.may_invoke.budget} calls"
+
+
+def _within(settings: Sequence[p.Argument]) -> str:
+    """How long a call may take."""
+    return "".join(f" within {item.value.span.text}" for item in settings if item.name == "timeout")
 
 
 _DETAILS: dict[type[Any], Callable[[Node, Any], str]] = {
     g.Input: _input,
     g.Generate: _generate,
-    g.Invoke: lambda node, operation: f"{operation.intrinsic.name}() → {node.type}",
+    g.Invoke: lambda node, operation: (
+        f"{operation.intrinsic.name}() → {node.type}{_within(operation.intrinsic.settings)}"
+    ),
     g.Tool: lambda node, operation: f"{operation.tool.name}() → {node.type}",
     g.Merge: lambda node, operation: "one of its ways was taken",
     g.Select: lambda node, operation: f"the one that ran → {node.type}",

@@ -52,6 +52,8 @@ CASES = {
         "r": {"name": "ab", "size": 2},
     },
     "-k == k": {"-k": -1, "k": 1},
+    "count(k) == 2 and count(3) == 3": {"count(k)": 1},
+    "count(k) == 1 and (count(2) == 3 or count(3) == 2)": {"count(k)": 1, "count(2)": 2, "count(3)": 3},
     "k > 1 == true": {"k > 1": False, "k": 1},
 }
 

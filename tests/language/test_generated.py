@@ -136,6 +136,7 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
         nodes.Repeat, many(states), expressions, block, maybe(block)
     )
     may = made(nodes.MayInvoke, expressions, permissions)
+    handled_calls = made(nodes.Attempt, may, maybe(names), block | expressions | choices)
     attempt = made(nodes.Attempt, expressions | choices, maybe(names), block | expressions | choices)
     pattern = made(nodes.TypePattern, types) | made(
         nodes.ValuePattern, numbers | durations | strings(holes) | made(nodes.Boolean, st.booleans())
@@ -145,9 +146,9 @@ def statements_with(inner: st.SearchStrategy) -> st.SearchStrategy:
         made(nodes.If, expressions, block, maybe(block | made(nodes.If, expressions, block, maybe(block)))),
         made(nodes.Match, expressions, many(arm)),
         made(nodes.Do, loops),
-        made(nodes.Let, names, maybe(types), loops | may | choices | attempt),
-        made(nodes.Return, loops | may | attempt),
-        made(nodes.Accept, attempt, maybe(expressions)),
+        made(nodes.Let, names, maybe(types), loops | may | choices | attempt | handled_calls),
+        made(nodes.Return, loops | may | attempt | handled_calls),
+        made(nodes.Accept, attempt | handled_calls, maybe(expressions)),
         made(nodes.Keep, attempt, maybe(expressions)),
         made(nodes.Thread, names, attempt),
     )

@@ -57,3 +57,10 @@ def test_documentation_reaches_the_program() -> None:
     assert program.flows["f"].doc == "A flow.\nOf two lines."
     assert program.records["R"].docs == {"a": "a field"}
     assert program.enums["E"].doc == ""
+
+
+def test_defaults_are_said_as_they_are_written() -> None:
+    program, _ = check("flow f(a: int, b: int? , c: int? = none, d: list[int] = [1,\n  2]) -> int { return a }\n")
+    assert program is not None
+    said = [parameter.said_default for parameter in program.flows["f"].parameters]
+    assert said == ["", " = none", " = none", " = [1, 2]"]

@@ -79,7 +79,7 @@ def beside_another(path: Path, statement: str, chance: random.Random) -> str | N
 
 
 @pytest.mark.parametrize(
-    ("statement", "code", "least"), [('let zz = 1 + "a"', "E0402", 50), ("let zz = yy", "E0302", 38)]
+    ("statement", "code", "least"), [('let zz = 1 + "a"', "E0402", 54), ("let zz = yy", "E0302", 46)]
 )
 def test_a_syntax_error_hides_few_errors_of_the_same_declaration(statement: str, code: str, least: int) -> None:
     chance = random.Random(3)
@@ -92,6 +92,48 @@ def test_a_syntax_error_hides_few_errors_of_the_same_declaration(statement: str,
             made += 1
             told += any(item.code == code and "zz" in item.span.source.line(item.span.line) for item in found)
     assert told >= least
+
+
+AROUND = """
+record Pair {{ a: int, b: int }}
+flow made(q: str, n: int = 2{head}
+  let zz = 1 + "a"
+  {line}
+  return Pair(a: 1, b: 2)
+{end}
+test "t" {{
+  let yy = 1 + "a"
+  {test}
+}}
+"""
+BRACKETS = {
+    "none before the end": {"line": "let m = Pair(a: 1, b: 2", "end": "}\n"},
+    "none before the head's arrow": {"head": " -> Pair {"},
+    "none before the next statement": {"line": "let m = len(q"},
+    "none before a comment": {"line": "let m = Pair(a: 1, b: 2  # (two)"},
+    "one too many beside another": {"line": "let m = len(q)) + 1"},
+    "one of another kind": {"line": "let m = len(q] + 1"},
+    "one too many inside": {"line": "let m = Pair(a: 1, } b: 2)"},
+    "one too many before a value": {"line": "let m = } len(q)"},
+    "one too many at the end": {"line": "let m = len(q) }"},
+    "an opening one too many": {"line": "let m = 3 + ( 4"},
+    "an opening one instead of a name": {"line": "let { m = 3"},
+    "an opening one in a condition": {"line": "if len(q) { == 3 { return Pair(a: 1, b: 1) }"},
+    "no brace behind a condition": {"line": "if len(q) == 3\n    return Pair(a: 1, b: 1)\n  }"},
+    "no brace behind a statement": {"line": "match n {\n    2 => { return Pair(a: 1, b: 1)\n    else => {}\n  }"},
+    "no brace behind the head": {"head": ") -> Pair"},
+    "none before a mock's value": {"test": "mock made( = Pair(a: 1, b: 2)"},
+    "none at the end of the file": {"test": 'expect made("x".a == 2'},
+    "an opening one at the end of the file": {"test": 'expect ( len("x") == 2'},
+}
+
+
+@pytest.mark.parametrize("name", BRACKETS)
+def test_a_wrong_bracket_hides_nothing(name: str) -> None:
+    parts = {"head": ") -> Pair {", "line": "let m = 3", "end": "}", "test": 'expect len("x") == 1', **BRACKETS[name]}
+    found = [item for item in check(Source("", AROUND.format(**parts)))[1] if item.severity == "error"]
+    assert [item.code for item in found if item.code == "E0402"] == ["E0402", "E0402"]
+    assert [item.code for item in found if item.code != "E0402"] in (["E0103"], ["E0101"])
 
 
 def test_hardly_any_fault_is_told_twice() -> None:

@@ -195,9 +195,28 @@ flow f(xs: list[int]) -> int {  # 1
   return xs[2] else { x + y } # 18
 }
 """
+AROUND_CALLS = """
+flow f(t: thread) -> str {
+  let r = generate() on t may invoke [a, b] budget 2 { # 1
+    on a => drop # 2
+    # 3
+    on b => stop # 4
+    # 5
+  } # 6
+  else as why { # 7
+    return why # 8
+  } # 9
+  let s = generate() on t may invoke [a] { # 10
+    on a => drop # 11
+  } # 12
+  else { generate() on t } # 13
+  return (r + s).chat # 14
+}
+"""
 
 
-def test_comments_around_an_else_stay() -> None:
-    before, after, _ = printed_again(AROUND_AN_ELSE)
+@pytest.mark.parametrize("text", [AROUND_AN_ELSE, AROUND_CALLS])
+def test_comments_around_an_else_stay(text: str) -> None:
+    before, after, _ = printed_again(text)
     assert [item.text for item in after.comments] == [item.text for item in before.comments]
     assert after.file == before.file

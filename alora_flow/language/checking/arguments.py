@@ -13,9 +13,10 @@ from alora_flow.language.meaning.folding import fold, folded
 from alora_flow.language.meaning.program import (
     Argument,
     Expression,
+    Literal,
     Parameter,
 )
-from alora_flow.language.meaning.types import ERROR, Type
+from alora_flow.language.meaning.types import DURATION, ERROR, Type
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
@@ -128,7 +129,15 @@ def settings(
         else:
             fitted = fit(checker, given, type, f"'{name}'")
             found[name] = Argument(name, fold(fitted) or fitted)
+            _has_time(checker, found[name])
     return tuple(found.values())
+
+
+def _has_time(checker: Checker, setting: Argument) -> None:
+    value = setting.value
+    if setting.name == "timeout" and isinstance(value, Literal) and value.value == 0 and value.type == DURATION:
+        help = "leave it out where it may take any time"
+        checker.report.add("E0401", "'timeout' leaves no time", value.span, help)
 
 
 def ignored(checker: Checker, node: nodes.CallNode) -> Expression:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from alora_flow.language.checking.arguments import Slot, bind, ignored, settings, slots_of
 from alora_flow.language.checking.callees import CALLABLE, qualified
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import as_thread, described
+from alora_flow.language.checking.fit import as_thread, described, shown
 from alora_flow.language.checking.generations import check_digits, check_range, sample_count
 from alora_flow.language.checking.own_calls import function_call, own_call
 from alora_flow.language.checking.retries import check_retry
@@ -139,7 +139,7 @@ def _method(checker: Checker, node: nodes.CallNode, callee: nodes.Access) -> Exp
     if target.type == ERROR:
         return ignored(checker, node)
     if not isinstance(target.type, ProbType) or callee.name.text != "p":
-        message = f"{target.type} has nothing to call that is named '{callee.name.text}'"
+        message = f"{described(target)} has nothing to call that is named '{callee.name.text}'"
         help = _as_function(callee)
         if isinstance(target.type, ProbType) and callee.name.text in ("top", "expected"):
             help = f"'.{callee.name.text}' is read, not called: leave the brackets out"
@@ -167,7 +167,7 @@ def _unknown(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
         checker.unit.used_ids.add(binding.id)
         if binding.type == ERROR:
             return ignored(checker, node)
-        message = f"'{name}' is a value of type {binding.type} and cannot be called"
+        message = f"'{name}' is a value of type {shown(binding.type)} and cannot be called"
         hidden = name in checker.unit.declared or name in FUNCTIONS or name in OWN_NAMES
         help = "it hides what is called so elsewhere: choose another name for it" if hidden else None
         checker.report.add("E0505", message, node.callee.span, help, note)

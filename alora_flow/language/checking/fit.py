@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.scope import bad
-from alora_flow.language.meaning.program import Expression, FieldAccess, ListValue, Literal, Text, TurnValue
+from alora_flow.language.meaning.operators import widened
+from alora_flow.language.meaning.program import Expression, FieldAccess, IsTest, ListValue, Literal, Text, TurnValue
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,
     ERROR,
+    NONE,
     STR,
     THREAD,
     BoolType,
@@ -37,7 +39,7 @@ def fit(checker: Checker, value: Expression, wanted: Type, what: str = "", *note
         return value
     if isinstance(wanted, ThreadType):
         return as_turns(checker, value)
-    message = f"{what + ' must be' if what else 'expected'} {wanted}, found {described(value)}"
+    message = f"{what + ' must be' if what else 'expected'} {wanted}, found {described(value, wanted)}"
     checker.report.add("E0401", message, value.span, conversion(value.type, wanted), *notes)
     return bad(value.span)
 
@@ -47,20 +49,22 @@ def wanted(checker: Checker, node: nodes.Expression, type: Type, what: str = "",
     return fit(checker, checker.value(node, type), type, what, *notes)
 
 
-def described(value: Expression) -> str:
-    """A number by itself, everything else by its type."""
+def described(value: Expression, wanted: Type | None = None) -> str:
+    """A number by itself, everything else by its type; as in `shown`."""
     if isinstance(value, Literal) and not isinstance(value.value, bool) and value.value is not None:
         return str(value.value)
     if isinstance(value, Text) and value.constant is not None and len(value.constant) <= 20:
         return f"the string {value.span.text}"
-    return shown(value.type)
+    return shown(value.type, wanted)
 
 
-def shown(type: Type) -> str:
-    """A type; of a range of one number, the number."""
-    if isinstance(type, (IntType, FloatType)) and type.low == type.high is not None:
-        return str(type.low)
-    return str(type)
+def shown(type: Type, wanted: Type | None = None) -> str:
+    """A type; of a range of one number, the number. Ranges inside of others, which nobody wrote where they come from
+    literals, only where they are why it is not what is `wanted`."""
+    if isinstance(type, (IntType, FloatType)):
+        return str(type.low if type.low == type.high is not None else type)
+    plain = widened(type)
+    return str(type if wanted is not None and assignable(plain, widened(wanted)) else plain)
 
 
 def conversion(given: Type, wanted: Type) -> str | None:
@@ -111,6 +115,9 @@ def condition(checker: Checker, value: Expression, what: str) -> Expression:
         return value
     help = conversion(value.type, BOOL) or _as_condition(value, what)
     checker.report.add("E0403", f"{what} must be bool, found {described(value)}", value.span, help)
+    default = what == "an operand of 'or'"
+    if isinstance(value.type, OptionalType) and not default:  # what is meant, so that no other error follows
+        return IsTest(BOOL, value.span, value, NONE, True)
     return bad(value.span)
 
 

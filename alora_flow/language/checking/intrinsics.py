@@ -161,7 +161,7 @@ def _value(
             checker.report.add("E0207", f"there is no distribution over {emits or wanted}", part.span, help)
     if not assignable(found.type, wanted):
         note = Note("the result stands here", node.result.span)
-        message = f"the value must be {wanted}, found {described(found)}"
+        message = f"the value must be {wanted}, found {described(found, wanted)}"
         checker.report.add("E0401", message, found.span, conversion(found.type, wanted), note)
     return found
 

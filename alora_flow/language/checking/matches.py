@@ -144,12 +144,12 @@ def _report_unknown(checker: Checker, name: nodes.Qualified, subject: Type) -> N
     enums = [part for part in alternatives(subject) if isinstance(part, EnumType)]
     members = [member for enum in enums for member in enum.members]
     known = [*members, *(str(part) for part in alternatives(subject) if not isinstance(part, EnumType))]
-    help = did_you_mean(written(name), known) or f"{subject} can be {one_of(known)}"
+    help = did_you_mean(written(name), known) or f"{shown(subject)} can be {one_of(known)}"
     if written(name) in WILDCARDS:
         help = "what is left is written 'else => { … }'"
     if subject != ERROR:
         code = "E0304" if len(enums) == len(alternatives(subject)) else "E0301"
-        checker.report.add(code, f"'{written(name)}' is no case of {subject}", name.span, help)
+        checker.report.add(code, f"'{written(name)}' is no case of {shown(subject)}", name.span, help)
 
 
 def _value_pattern(checker: Checker, node: nodes.ValuePattern, subject: Type) -> Pattern | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import as_turns, condition, conversion, described
+from alora_flow.language.checking.fit import as_turns, condition, conversion, described, shown
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.checking.types import resolve
 from alora_flow.language.meaning.narrowing import facts
@@ -159,7 +159,7 @@ def _operand_help(operator: str, left: Type, right: Type) -> str | None:
         if given == STR and operator == "+" and is_data(other):
             return 'put it into a string, as in "{…}"'
     if operator in ("==", "!=") and is_data(left) and is_data(right):
-        return f"{left} never equals {right}"
+        return f"{shown(left)} never equals {shown(right)}"
     if BOOL in (left, right) and operator in ("<", ">", "<=", ">="):
         return "comparisons do not chain: write 'a < b and b < c'"
     return None

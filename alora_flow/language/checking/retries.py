@@ -20,6 +20,8 @@ def check_retry(checker: Checker, settings: Iterable[Argument], as_type: Type | 
     if fold(retry) is None:
         help = "the plan must know it: write a number or a const"
         checker.report.add("E0208", "'retry' must be a constant", retry.span, help)
+    elif "timeout" in given:  # the next try may be in time
+        return
     elif as_type in (None, STR):
         help = "leave it out, or write 'generate(…) as T'"
         checker.report.add("W0804", "text always fits: a retry of it does nothing", retry.span, help)

@@ -261,7 +261,8 @@ def _else(checker: Checker, node: nodes.Block, frame: Frame) -> program.Block:
 
 def _attempt(checker: Checker, node: nodes.Attempt, frame: Frame, expected: Type | None) -> program.Attempt:
     """The value of `else { x }` is what `else { accept x }` accepts."""
-    value = side(checker, node.value, expected)
+    calls = isinstance(node.value, nodes.MayInvoke)
+    value = _value(checker, node.value, frame, expected) if calls else side(checker, node.value, expected)
     if value.type != ERROR and not may_fail(value):
         help = "leave it out: it is for calls, and for what a number or a place in a list may not fit"
         checker.report.add("W0804", "this never fails: its 'else' does nothing", node.value.span, help)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from alora_flow.language.checking.arguments import bind, settings, slots_of
 from alora_flow.language.checking.callees import callee
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import condition, fit, wanted
+from alora_flow.language.checking.fit import condition, described, fit, wanted
 from alora_flow.language.checking.frames import Frame, misplaced
 from alora_flow.language.checking.types import resolve_result, written
 from alora_flow.language.meaning import program
@@ -115,7 +115,7 @@ def _written(
     if as_type is not None:
         return fit(checker, found, mocked_as(as_type), f"what {name} answers")
     if not is_lasting(found.type):
-        message = f"what {name} answers is text or a value of the call's type, found {found.type}"
+        message = f"what {name} answers is text or a value of the call's type, found {described(found)}"
         checker.report.add("E0401", message, found.span)
     return found
 

@@ -83,7 +83,7 @@ def _hole(checker: Checker, node: nodes.Expression) -> Expression:
     if is_data(found.type):
         return found
     help = conversion(found.type, STR) if isinstance(found.type, (ReplyType, ProbType)) else None
-    checker.report.add("E0408", f"a hole takes data, found {found.type}", found.span, help)
+    checker.report.add("E0408", f"a hole takes data, found {described(found)}", found.span, help)
     return bad(node.span)
 
 
@@ -231,7 +231,7 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
     message = f"{described(target)} has no field '{name}'"
     help = did_you_mean(name, known) or (f"its fields are {', '.join(known)}" if known else None)
     if name in known and isinstance(target.type, (OptionalType, UnionType)):
-        message = f"not every {target.type} has a field '{name}'"
+        message = f"not every {described(target)} has a field '{name}'"
         help = "test first which it is, with 'is' or 'match'"
     elif isinstance(target.type, ProbType):
         help = "ask for '.p(outcome)', '.top' or '.expected'"

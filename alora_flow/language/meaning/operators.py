@@ -15,9 +15,12 @@ from alora_flow.language.meaning.types import (
     IntType,
     ListType,
     MapType,
+    NumberedType,
     OptionalType,
+    PairType,
     StrType,
     Type,
+    UnionType,
     alternatives,
     assignable,
     is_data,
@@ -69,7 +72,7 @@ def overlapping(left: Type, right: Type) -> bool:
 
 
 def widened(type: Type) -> Type:
-    """Without the range of a number: what a name may hold whose first value was a literal."""
+    """Without the ranges of numbers: what a name may hold whose first value was a literal."""
     match type:
         case IntType():
             return INT
@@ -81,6 +84,12 @@ def widened(type: Type) -> Type:
             return MapType(widened(type.value))
         case OptionalType():
             return union([OptionalType(widened(type.inner))])
+        case UnionType():
+            return union(map(widened, type.members))
+        case NumberedType():
+            return NumberedType(widened(type.value))
+        case PairType():
+            return PairType(widened(type.first), widened(type.second))
     return type
 
 

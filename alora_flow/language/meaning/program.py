@@ -673,6 +673,14 @@ class Parameter:
     def type(self) -> Type:
         return self.binding.type
 
+    @property
+    def said_default(self) -> str:
+        """` = 3`, as it is written; ` = none` where nothing is, since the type says so; nothing without one."""
+        if self.default is None:
+            return ""
+        unwritten = isinstance(self.default, Literal) and self.default.value is None
+        return f" = {'none' if unwritten else ' '.join(self.default.span.text.split())}"
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:

@@ -28,6 +28,7 @@ SAMPLING: dict[str, Type] = {
     "stop": union([STR, ListType(STR)]),
     "digits": IntType(0, 10),
     "retry": IntType(0),
+    "timeout": DURATION,
 }
 
 # what `generate(...)` has beside these

@@ -17,6 +17,7 @@ from alora_flow.language.printing.values import (
     type_text,
     value_arm,
 )
+from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
 
 SIMPLE = (
@@ -81,8 +82,15 @@ class StatementPrinter:
                 return block and f"{for_head(node)} {block}"
             case nodes.Attempt(value=value) if not self.is_spread(value):
                 block = self.flat_side(node.otherwise)
-                return block and f"{expression(value, indent=self.out.indent)}{else_head(node)} {block}"
+                tried = self.flat_tried(value)
+                return block and tried and f"{tried}{else_head(node)} {block}"
         return None
+
+    def flat_tried(self, node: nodes.Expression) -> str | None:
+        if not isinstance(node, nodes.MayInvoke):
+            return expression(node, indent=self.out.indent)
+        call, may = expression(node.call, indent=self.out.indent), node.permission
+        return None if may.clauses else f"{call} {permitted(may)}"
 
     def flat_side(self, node: nodes.Block | nodes.Expression) -> str | None:
         return self.flat_block(node) if isinstance(node, nodes.Block) else f"{{ {expression(node)} }}"
@@ -174,10 +182,14 @@ class StatementPrinter:
         self.out.add(f"}}{tail}")
 
     def attempt(self, node: nodes.Attempt, head: str, tail: str) -> None:
-        block = isinstance(node.otherwise, nodes.Block)
-        self.out.hoist(node.otherwise.span.start if block else node.span.end)
-        for line in self.broken(head, node.value, f"{else_head(node)} {{"):
-            self.out.add(line)
+        opening = f"{else_head(node)} {{"
+        if isinstance(node.value, nodes.MayInvoke):
+            self.may_invoke(node.value, head, opening, node.otherwise.span.start)
+        else:
+            block = isinstance(node.otherwise, nodes.Block)
+            self.out.hoist(node.otherwise.span.start if block else node.span.end)
+            for line in self.broken(head, node.value, opening):
+                self.out.add(line)
         if isinstance(node.otherwise, nodes.Block):
             self.body(node.otherwise)
         else:
@@ -189,22 +201,25 @@ class StatementPrinter:
     def state(self, node: nodes.State) -> str:
         return f"{node.name.text} = {expression(node.value)}"
 
-    def may_invoke(self, node: nodes.MayInvoke, head: str, tail: str) -> None:
+    def may_invoke(self, node: nodes.MayInvoke, head: str, tail: str, end: int | None = None) -> None:
+        """`end`: where what follows in the same statement begins."""
+        end = node.span.end if end is None else end
         call, may = expression(node.call, indent=self.out.indent), node.permission
         flat = f"{head}{call} {permitted(may)}"
-        self.out.hoist(may.clauses[0].span.start if may.clauses else node.span.end)
+        self.out.hoist(may.clauses[0].span.start if may.clauses else end)
         if not self.fits(flat + " {"):
             *lines, last = self.broken(head, node.call, "")
             for line in lines:
                 self.out.add(line)
             flat = f"{last} {permitted(may)}"
-        self.permission(may, flat, tail)
+        self.permission(may, flat, tail, end)
 
-    def permission(self, node: nodes.Permission, flat: str, tail: str) -> None:
+    def permission(self, node: nodes.Permission, flat: str, tail: str, end: int | None = None) -> None:
         """Behind what stands before its clauses: these in the same line, where there is one and it fits."""
         clauses = [self.clause_text(item) for item in node.clauses]
         short = f"{flat}{f' {{ {clauses[0]} }}' if clauses else ''}{tail}"
-        if len(clauses) < 2 and self.fits(short) and not self.out.inside(node.span):
+        last = node.span if end is None else Span(node.span.source, node.span.start, end)
+        if len(clauses) < 2 and self.fits(short) and not self.out.inside(last):
             self.out.add(short)
             return
         self.out.add(f"{flat} {{" if clauses else f"{flat}{tail}")
@@ -214,7 +229,7 @@ class StatementPrinter:
                     self.out.begin(item.span)
                     self.out.add(text)
                     self.out.end(item.span)
-                self.out.close(node.span)
+                self.out.close(last)
             self.out.add(f"}}{tail}")
 
     def clause_text(self, node: nodes.OnClause) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from alora_flow.frozen import dataclass
 from alora_flow.language.syntax.brackets import balanced, feed, open_at
-from alora_flow.language.syntax.problems import Problem
+from alora_flow.language.syntax.problems import CLOSING, Problem
 from alora_flow.language.syntax.scan import Scanned, scan
 from alora_flow.language.syntax.words import DECLARATIONS, STATEMENTS
 
@@ -22,6 +22,7 @@ BEFORE_VALUES = (
     *("=", "return", "accept", "keep", "require", "(", ",", "[", ":", "==", "and", "or", "not", "in", "??"),
     *("if", "match", "when", "limit", "expect"),
 )
+BRACKETS = tuple("(){}[]")
 TORN = ("E0102", "E0103")
 VALUED = ("let", "return", "accept")
 OPENERS = {"if", "for", "repeat", "flow", "test", "let", "return", "accept"}
@@ -74,25 +75,34 @@ def cuts(text: str, problem: Problem) -> list[Cut]:
     """What may be cut, the least first: a bracket that is wrong or missing, then the statement around the fault."""
     if text.startswith('"""', problem.faulty):
         return []  # a text that is never closed: nothing after it can be trusted
-    if problem.closers and not text[problem.faulty + 1 :].strip():
-        return []
     marks = _marks(text, problem.faulty)
     at = next((place for place, mark in enumerate(marks) if mark.token.end > problem.faulty), len(marks) - 1)
     if at < 0:
         return []
-    return [*_bracket(text, problem, marks, at), _statement(text, problem, marks, at)]
+    at_end = problem.closers and not text[problem.faulty + 1 :].strip()  # so that all may be inside
+    return [*_bracket(text, problem, marks, at), *([] if at_end else [_statement(text, problem, marks, at)])]
 
 
 def _bracket(text: str, problem: Problem, marks: list[_Mark], at: int) -> Iterator[Cut]:
-    """One in the place of a wrong one, or those that are missing over the white space before the wrong word."""
-    first = _first(marks, at)
-    read, doubtful = _read(marks, first), marks[first].token.start
-    if problem.instead:
-        torn = text[problem.faulty] == "}"
-        yield Cut(problem.faulty, problem.instead, read, torn, doubtful, is_bracket=True)
-    start = problem.faulty - len(problem.closers)
-    if problem.closers and start >= 0 and not text[start : problem.faulty].strip():
-        yield Cut(start, problem.closers, read, "}" in problem.closers, doubtful, is_bracket=True)
+    """One in the place of a wrong one, those that are missing over the white space behind the last right word, or
+    nothing in the place of one too many."""
+    place, closers = problem.faulty, problem.closers
+    behind = marks[at - 1].token.end if at else 0
+    opened = open_at(text, behind)[-1:]
+    missing = [*(CLOSING[bracket] for _, bracket in opened), "{"] if text[behind : behind + 1].isspace() else []
+    changes = [(place, problem.instead)] if problem.instead else []
+    changes += [(behind, closers)] if text[behind : behind + len(closers)].isspace() else []
+    surely = len(changes)
+    changes += [(place, " ")] if text[place] in BRACKETS else []
+    changes += [(offset, " ") for offset, _ in opened] + [(behind, bracket) for bracket in missing]
+    near = next((before for before in range(at - 1, -1, -1) if marks[before].starts or marks[before].hard), 0)
+    for number, (start, instead) in enumerate(changes):
+        first = next((before for before in range(near, -1, -1) if marks[before].token.start <= start), 0)
+        read = _read(marks, first)
+        torn = not {"{", "}"}.isdisjoint({text[start], *instead})
+        cut = Cut(start, instead, read, torn, marks[first].token.start, is_bracket=True)
+        if number < surely or balanced(cut.of(text)[read : marks[-1].token.end]):
+            yield cut
 
 
 def _statement(text: str, problem: Problem, marks: list[_Mark], at: int) -> Cut:
