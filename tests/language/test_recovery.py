@@ -79,7 +79,7 @@ def beside_another(path: Path, statement: str, chance: random.Random) -> str | N
 
 
 @pytest.mark.parametrize(
-    ("statement", "code", "least"), [('let zz = 1 + "a"', "E0402", 54), ("let zz = yy", "E0302", 46)]
+    ("statement", "code", "least"), [('let zz = 1 + "a"', "E0402", 51), ("let zz = yy", "E0302", 42)]
 )
 def test_a_syntax_error_hides_few_errors_of_the_same_declaration(statement: str, code: str, least: int) -> None:
     chance = random.Random(3)
