@@ -38,7 +38,7 @@ from alora_runtime.settings import check_adapter, check_arguments, flag, seconds
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.turnstile import Turnstile, exclusive
-from alora_runtime.validation import check_length, checked, uses_of, with_checked_tokens
+from alora_runtime.validation import check_length, checked, lengths_of, truth, uses_of, with_checked_tokens
 from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
@@ -198,7 +198,7 @@ class Engine:
     def _add(self, request: Request, listener: Listener | None, mine: list[Task], retain: bool = False) -> int:
         """Queue a request; `mine` has it before it is among those under way."""
         task = self._task(request, listener)
-        task.live.retain = retain
+        task.live.retain = truth("retain", retain)
         ticket = task.live.ticket
         self._work.scheduler.check_pins(task.live)
         torn, self._torn = self._torn, True
@@ -254,9 +254,11 @@ class Engine:
 
     @exclusive()
     def let_go(self, retained: Mapping[int, int]) -> None:
-        """Retain less: by ticket, the first so many tokens of what a request left."""
+        """Retain less: by ticket, the first so many tokens of what a request left; a ticket of which nothing is
+        retained is left. Raises RequestError for what is no number of tokens."""
+        lengths = lengths_of(retained)
         self._torn = True
-        for ticket, length in retained.items():
+        for ticket, length in lengths.items():
             self._work.scheduler.retention.shorten(ticket, length)
         self._torn = False
 

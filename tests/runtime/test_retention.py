@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alora_runtime import Engine, Request, Run
+from alora_runtime.errors import RequestError
 from alora_runtime.schedule.sequence import Live
 from tests.runtime.test_counters import END, RUNS, A, B, Machine, Runs, merged
 from tests.runtime.test_eviction import found, machine, run, serve
@@ -124,3 +128,18 @@ def test_the_engine_retains(make_engine: Callable[..., Engine]) -> None:
     engine.step()
     engine.check()
     assert engine.stats.evicted_retained == 0
+
+
+@pytest.mark.parametrize("wrong", [{0: 1.5}, {0: -1}, {"0": 1}, {0: None}, [0], 3])
+def test_what_is_no_length_is_refused(make_engine: Callable[..., Engine], wrong: Any) -> None:
+    engine = make_engine(cache_tokens=64)
+    ticket = engine.submit(Request([Run(range(20))], max_tokens=1), retain=True)
+    while engine.busy:
+        engine.step()
+    with pytest.raises(RequestError):
+        engine.let_go(wrong)
+    with pytest.raises(RequestError, match="retain"):
+        engine.submit(Request([Run(range(20))], max_tokens=1), retain=np.zeros(2))  # type: ignore[arg-type]
+    engine.let_go({ticket: np.int64(5)})  # type: ignore[dict-item]
+    engine.check()
+    assert engine.inspect().stored == 20
