@@ -82,7 +82,7 @@ def planned(path: Path, **inputs: Any) -> tuple[float, float]:
     made = Compilation(path)
     flow = made.flow(None)
     made.plan(flow, inputs)
-    graph = least(lambda: made.graph(flow), made.graph.cache_clear)
+    graph = least(lambda: made.graph(flow), made.graphs.clear)
     return graph, least(lambda: plan(made.schedule(flow, inputs)))
 
 

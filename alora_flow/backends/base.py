@@ -22,7 +22,8 @@ class Abilities:
     adapters: it runs intrinsics. choices: it gives the log-probability of every choice; where not, a choice is written
     under a grammar, and what needs the probabilities is refused. prompts: it takes token ids, or text. positions: the
     most tokens that a prompt and its answer may have, None where that is not known. calls: it ends an answer where the
-    model calls, and resumes it (`triggers`, `resumes` and `masked_tokens` of a Request).
+    model calls, and resumes it (`triggers`, `resumes` and `masked_tokens` of a Request). retains: it evicts what calls
+    left that are done after everything else, until it is told to `let_go`.
     """
 
     exact_accounting: bool = True
@@ -31,6 +32,7 @@ class Abilities:
     prompts: Literal["tokens", "text"] = "tokens"
     positions: int | None = None
     calls: bool = False
+    retains: bool = False
 
 
 @dataclass(frozen=True)

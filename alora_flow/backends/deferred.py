@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from alora_flow.backends.base import Abilities, Backend, ModelCall
 from alora_runtime.requests import Completion
@@ -51,6 +51,10 @@ class Deferred:
 
     def cancel(self, ticket: int) -> None:
         self.opened.cancel(ticket)
+
+    def let_go(self, retained: Mapping[int, int]) -> None:
+        """As TorchEngine does, where the backend retains anything."""
+        self.opened.let_go(retained)  # type: ignore[attr-defined]
 
     def forget(self) -> None:
         if self._opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import alora_runtime
 from alora_flow.backends.base import Abilities, ModelCall
@@ -26,7 +27,7 @@ class TorchEngine:
 
     def __init__(self, engine: alora_runtime.Engine) -> None:
         self.engine = engine
-        self.abilities = Abilities(positions=engine.model.source.max_positions, calls=True)
+        self.abilities = Abilities(positions=engine.model.source.max_positions, calls=True, retains=True)
 
     @property
     def cache_tokens(self) -> int:
@@ -38,13 +39,17 @@ class TorchEngine:
 
     def submit(self, call: ModelCall) -> int:
         write = call.write
-        return self.engine.submit(call.request, None if write is None else lambda delta: write(delta.text))
+        return self.engine.submit(call.request, None if write is None else lambda delta: write(delta.text), retain=True)
 
     def step(self) -> list[tuple[int, Completion]]:
         return self.engine.step()
 
     def cancel(self, ticket: int) -> None:
         self.engine.cancel(ticket)
+
+    def let_go(self, retained: Mapping[int, int]) -> None:
+        """Of what calls left, by ticket, only so many tokens are needed any more."""
+        self.engine.let_go(retained)
 
     def forget(self) -> None:
         self.engine.forget()

@@ -18,6 +18,7 @@ from typing import TypeVar
 from alora_flow.backends.base import Backend
 from alora_flow.errors import ModuleClosed, RunFailed
 from alora_flow.execution.bounds import Crowd
+from alora_flow.execution.events import INCOMPLETE
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
@@ -34,9 +35,6 @@ made at once. Runs that tools wait for are begun in any case, else all might wai
 TOOL_WAIT = 0.1
 """Seconds between two looks at budgets and newcomers while nothing but tools is under way."""
 
-INCOMPLETE = ("cancelled", "timeout", "error")
-"""Calls that ended so have left in the cache what no ledger knows."""
-
 T = TypeVar("T")
 
 
@@ -44,7 +42,8 @@ class Conductor:
     """Owns a backend's cache: `ledger` says what is in it."""
 
     def __init__(self, backend: Backend, setup: Setup) -> None:
-        self.shared = Shared(backend, Ledger(), Hints(setup), Crowd())
+        ledger = Ledger()
+        self.shared = Shared(backend, ledger, Hints(setup), Crowd(backend, ledger))
         self._turn = threading.Condition()
         self._leader: int | None = None  # the thread that leads
         self._waiting: deque[FlowRun] = deque()
@@ -170,6 +169,7 @@ class Conductor:
             self._try(self._active[-1], self._active[-1].begin)
         for run in list(self._active):
             self._try(run, partial(self._start, run))
+        self._settle_needs()
         back = self.backend.step() if self.backend.busy else ()
         for run in list(self._active):
             self._try(run, run.tell_text)
@@ -183,6 +183,18 @@ class Conductor:
             self._wait_for_tools()
         for run in list(self._active):
             self._try(run, partial(self._gather, run))
+
+    def _settle_needs(self) -> None:
+        """Tell the backend what nobody goes on from any more. Where calls under way need more than the whole cache,
+        some of it may go before they find it."""
+        if self.shared.crowd.overcommitted:
+            self.shared.crowd.overcommitted = False
+            for run in self._active:
+                run.doubt()
+        if self.ledger.let_go:
+            let_go, self.ledger.let_go = self.ledger.let_go, {}
+            if self.backend.abilities.retains:
+                self.backend.let_go(let_go)  # type: ignore[attr-defined]
 
     def _obey(self) -> None:
         """Do what others want done between two steps."""

@@ -22,6 +22,10 @@ Status = Literal["done", "skipped", "discarded", "failed"]
 """Discarded: begun, and then a guard did not hold, or an attempt had failed that it belongs to."""
 
 
+INCOMPLETE = ("cancelled", "timeout", "error")
+"""Calls that ended so have left in the cache what no ledger knows."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """Prompt tokens of one call: found in the cache, and computed. `at_most`: as a prediction, where the cache is too

@@ -39,6 +39,11 @@ def model_call(
     return ModelCall(call.node.id, Request(_runs(call.prompt), next_use=next_use, **limits), call.thread, call.prompt)
 
 
+def most_written(request: Request) -> int:
+    """Tokens of the cache that a request's answer may take at most."""
+    return request.room if request.choices is None else sum(map(len, request.choices))
+
+
 def seed_at(seed: int, place: str) -> int:
     """A seed of 48 bits for one place of a run."""
     return int.from_bytes(sha256(f"{seed} {place}".encode()).digest()[:6])

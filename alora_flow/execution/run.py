@@ -24,9 +24,10 @@ from alora_flow.execution.answers.chain import Chain, Inquiry
 from alora_flow.execution.answers.memo import Memo
 from alora_flow.execution.answers.mocks import Mocks
 from alora_flow.execution.background import in_background
-from alora_flow.execution.bounds import Crowd, Left
+from alora_flow.execution.bounds import Crowd, Hold
 from alora_flow.execution.calling import Calling
 from alora_flow.execution.events import (
+    INCOMPLETE,
     CallCompleted,
     CallSubmitted,
     Event,
@@ -42,8 +43,9 @@ from alora_flow.execution.events import (
     quiet,
 )
 from alora_flow.execution.hints import Hints
+from alora_flow.execution.needs import Needs
 from alora_flow.execution.places import ended_by, say_where
-from alora_flow.execution.requests import fitted, model_call, seed_at
+from alora_flow.execution.requests import fitted, model_call, most_written, seed_at
 from alora_flow.execution.scripts import Script
 from alora_flow.execution.spending import check_spending
 from alora_flow.execution.tools import call_tool, in_a_tool
@@ -53,10 +55,9 @@ from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.effects import effects_before
 from alora_flow.planning.graph.nodes import Node
-from alora_flow.planning.prefix.ledger import Ledger, Stem, written
+from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import PromptedCall, call_of
 from alora_flow.planning.schedule import Schedule
-from alora_flow.values.data import Reply
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion, Request
 
@@ -78,15 +79,15 @@ class Shared(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A model call under way: the `number`-th of its node, asked after so many failed `tries`, as `request`; where its
-    prompt ends in the ledger; the generation with calls of its own that it is part of; what is predicted where that is
+    """A model call under way: the `number`-th of its node, asked after so many failed `tries`, as `request`; what it
+    needs of the cache; the generation with calls of its own that it is part of; what is predicted where that is
     not what it was when it began."""
 
     call: PromptedCall
     number: int
     tries: int
     request: Request
-    end: Stem
+    hold: Hold
     calling: Calling | None
     predicted: Tokens | None = None
 
@@ -126,12 +127,9 @@ class FlowRun:
         self.for_a_tool = in_a_tool()
         self._written: list[TextWritten] = []  # that the listener has not been told of
         self.calls: dict[int, Started] = {}
-        self._held: dict[
-            str, list[tuple[Stem, int]]
-        ] = {}  # by the call that reads them last: tokens before stems' ends
+        self._cached = Needs(schedule, shared.crowd)
         self._adding: dict[str, tuple[int, bool]] = {}  # of calls that wait: tokens, and whether they go on from others
         self._log: list[Event] = []
-        self._left = Left()
 
     @property
     def ended(self) -> bool:
@@ -154,7 +152,6 @@ class FlowRun:
         self._begun: set[str] = set()
         self._submitted: dict[str, int] = {}  # node → how many calls it made
         self._ranks = self.state.schedule.ranks
-        self._steps = {step.call.node.id: step for step in self.state.schedule.steps}
         self._eager = {node.id for node in graph.nodes.values() if node.speculative}
         self._gates = {node.id: graph.last(node.guards) for node in graph.nodes.values()}
         sources = {node.id: {source for source, _ in g.reads(node)} for node in graph.nodes.values()}
@@ -208,15 +205,15 @@ class FlowRun:
     def _fits(self, node: Node) -> bool:
         """Has the cache room for a call? Half of it is for new threads, what is left is for what goes on from them, up
         to an eighth that absorbs what nobody can know. Where nothing is under way, one call may always begin."""
-        needed, total = self.shared.ledger.held + self.shared.crowd.tails, self.shared.backend.cache_tokens
-        if not self.shared.backend.busy or needed <= total // 2:
+        needed, total = self.shared.crowd.needed, self.shared.backend.cache_tokens
+        if not self.shared.backend.busy or needed <= total // 8:
             return True
         if node.id not in self._adding:
             call = call_of(node, self.state.setup, self.state.values)
-            adds = self._computed(call, self.shared.ledger.known(call.prompt)).prefilled + call.form.most_tokens
+            adds = len(call.prompt) - self.shared.ledger.needed_of(call.prompt) + call.form.most_tokens
             self._adding[node.id] = adds, 2 * adds <= len(call.prompt)
         adds, goes_on = self._adding[node.id]
-        return goes_on and needed + adds <= total - total // 8
+        return needed + adds <= total - total // 8 and (goes_on or needed <= total // 2)
 
     def tell_text(self) -> None:
         """Let the listener have what was written since the last time; not while the backend is at work."""
@@ -230,10 +227,9 @@ class FlowRun:
         started = self.calls.pop(ticket)
         call, number, calling, predicted = started.call, started.number, started.calling, started.predicted
         adapter = call.prompt.adapter_at(len(call.prompt))
-        end = self.shared.ledger.answer(started.end, completion, started.request.resumes, adapter)
-        self.shared.crowd.tails -= call.form.most_tokens
-        if call.node.id not in self.state.status:
-            self._hold(call.node, end)
+        end = self.shared.ledger.answer(started.hold.end, completion, started.request.resumes, adapter)
+        self.shared.crowd.end(started.hold, None if completion.finish in INCOMPLETE else end, ticket)
+        self._cached.rest(call.node.id, started.hold, call.thread)
         self.state.completions.append((call.node, completion))
         actual = Tokens(completion.reused, completion.prefilled)
         counts = (actual, completion.generated, completion.forced, completion.finish, predicted)
@@ -243,14 +239,10 @@ class FlowRun:
         if calling is not None:
             value = partial(self._advance, calling, started.tries, completion)
         self._finish(call.node, value, (calling.call if calling else call, started.tries))
-        reply = self.state.values.get(call.node.id)
-        if isinstance(reply, Reply):
-            self._left.written(reply.thread, call, written(completion, started.request.resumes))
 
     def lose(self) -> None:
         """The cache was emptied while the run waits for tools: nothing is left of its calls."""
-        self._left = Left()
-        self._held.clear()
+        self._cached.end()
 
     def doubt(self) -> None:
         """Another run was broken off: what its calls would have computed for those under way is not known."""
@@ -261,22 +253,9 @@ class FlowRun:
         """It is over: take back the calls that are under way, and let go of what it needed of the cache."""
         for ticket, started in self.calls.items():
             self.shared.backend.cancel(ticket)
-            self.shared.crowd.tails -= started.call.form.most_tokens
+            self.shared.crowd.end(started.hold, None, ticket)
         self.calls.clear()
-        for reader in list(self._held):
-            self._let_go(reader)
-
-    def _hold(self, node: Node, end: Stem) -> None:
-        """What a call needs of the cache, and no earlier one of this run did, is needed until the last one that goes on
-        from it is done."""
-        step = self._steps.get(node.id)
-        last = self.state.schedule.steps[step.until].call.node.id if step else node.id
-        reader = node.id if last in self.state.status else last
-        self._held.setdefault(reader, []).append((end, self.shared.ledger.hold(end, id(self))))
-
-    def _let_go(self, reader: str) -> None:
-        for end, tokens in self._held.pop(reader, ()):
-            self.shared.ledger.release(end, tokens, id(self))
+        self._cached.end()
 
     def gather(self) -> None:
         """Take the results of the tools that are back, and look at what was spent."""
@@ -422,26 +401,17 @@ class FlowRun:
             ticket = self.shared.backend.submit(sent)
         except EngineError as error:
             raise RunFailed(f"'{node.id}' (line {node.span.line}): {error}") from error
-        found, end = self.shared.ledger.enter(call.prompt)
+        entered = self.shared.ledger.enter(call.prompt)
         self._submitted[node.id] = number + 1
-        self.calls[ticket] = Started(call, number, tries, sent.request, end, calling)
-        self._hold(node, end)
-        crowd.tails += call.form.most_tokens
-        crowd.look(self.shared.ledger, self.shared.backend.cache_tokens)
-        computed = self._computed(call, found)
-        self._left.begun(call)
-        predicted = computed if abilities.exact_accounting else None
+        predicted = crowd.found(entered) if abilities.exact_accounting else None
+        age = self.began, self._cached.number(node.id)
+        hold = Hold(entered.end, most_written(sent.request), age)
+        self.calls[ticket] = Started(call, number, tries, sent.request, hold, calling)
+        crowd.begin(hold)
         adapter = call.prompt.contract.name if call.prompt.contract else None
         seed = sent.request.seed if sent.request.temperature else None
         inside = (called.name, called.depth) if called else ()
         self._tell(CallSubmitted(self._now(), node.id, number, adapter, predicted, seed, *inside))
-
-    def _computed(self, call: PromptedCall, found: int) -> Tokens:
-        """What a call finds and computes: what the ledger says, as long as nothing was pushed out of the cache."""
-        if not self.shared.crowd.unsure:
-            return Tokens(found, len(call.prompt) - found)
-        left = Left() if self.shared.crowd.overcommitted else self._left
-        return left.prediction(call.prompt, call.thread)
 
     def _heard(self, call: ModelCall, number: int) -> ModelCall:
         """The call, and what it writes is kept for the listener where there is one."""
@@ -514,7 +484,7 @@ class FlowRun:
                 continue
             self.state.status[node.id] = status
             self.shared.hints.gone(id(self), node.id)
-            self._let_go(node.id)
+            self._cached.over(node.id)
             thrown_away = status == "skipped" and node.id in self._submitted
             told = "discarded" if thrown_away else status
             self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id), error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ class Compilation:
         self.path = path
         self._model = model
         self._left_out = frozenset(left_out)
-        self.graph = lru_cache(maxsize=None)(self._graph)
+        self.graphs: dict[str, FlowGraph] = {}  # that were made, by their flows' keys
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Compilation, (self.path.absolute(), self._model, tuple(self._left_out))
@@ -101,11 +101,13 @@ class Compilation:
         main = flow.name == self.path.stem or not any(other is not flow for other in self._own.values())
         return flow.doc or (self.program.doc if main else "")
 
-    def _graph(self, flow: FlowDecl) -> FlowGraph:
+    def graph(self, flow: FlowDecl) -> FlowGraph:
         """The graph of one of its flows."""
-        program = self.program
-        with no_collection():
-            return run_passes(lower(program, flow), self._left_out)
+        if flow.key not in self.graphs:
+            program = self.program
+            with no_collection():
+                self.graphs[flow.key] = run_passes(lower(program, flow), self._left_out)
+        return self.graphs[flow.key]
 
     @cached_property
     def model(self) -> ModelFiles:

@@ -20,7 +20,7 @@ from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thre
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
 from alora_flow.planning.prompts import PromptedCall, Setup, call_of
-from alora_flow.planning.uses import Places, Uses, last_uses, next_uses
+from alora_flow.planning.uses import Places, Uses, next_uses
 from alora_flow.prompts.contents import Thread, Turn
 from alora_flow.values.data import Reply
 
@@ -29,13 +29,13 @@ from alora_flow.values.data import Reply
 class Step:
     """One model call. Its parts are the turns of its thread and, last, what it adds to them. `uses`: after how many
     parts what is said of the next use changes, and the number of the next call that reads all up to there, else None.
-    `until`: the number of the last call that reads what this one adds, its own where none does. `certain`: it comes
-    unless something fails before it, and its own failure ends the run."""
+    `end`: its place in the schedule. `certain`: it comes unless something fails before it, and its own failure ends the
+    run."""
 
     number: int
     call: PromptedCall
     uses: Uses
-    until: int
+    end: int
     certain: bool
 
     @property
@@ -60,6 +60,7 @@ class Schedule:
     setup: Setup
     inputs: Values
     steps: tuple[Step, ...]
+    places: Places
 
     @cached_property
     def ranks(self) -> Mapping[str, int]:
@@ -75,8 +76,8 @@ def schedule(graph: FlowGraph, setup: Setup, inputs: Values) -> Schedule:
         places = Places()
         ends = [_end(call, after, setup, places) for call, after, _ in foreseen]
         certain = [one for _, _, one in foreseen]
-        steps = zip(range(len(calls)), calls, next_uses(places, ends), last_uses(places, ends), certain, strict=True)
-        return Schedule(graph, setup, inputs, tuple([Step(*step) for step in steps]))
+        steps = zip(range(len(calls)), calls, next_uses(places, ends), ends, certain, strict=True)
+        return Schedule(graph, setup, inputs, tuple([Step(*step) for step in steps]), places)
 
 
 def _end(call: PromptedCall, after: Thread, setup: Setup, places: Places) -> int:

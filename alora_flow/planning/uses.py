@@ -1,11 +1,11 @@
-"""Who reads next what a call leaves in the cache, and who last.
+"""Who reads next what a call leaves in the cache, and until when anybody does.
 
 Calls end at *places* of a tree of threads: to read a thread is to pass the places of all its beginnings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import TypeAlias
 
@@ -80,16 +80,28 @@ def next_uses(places: Places, ends: Sequence[int]) -> list[Uses]:
     return found[::-1]
 
 
-def last_uses(places: Places, ends: Sequence[int]) -> list[int]:
-    """For each of some calls, by where they end: the last one that passes the first of the places that it is the first
-    to pass; itself where there is none."""
-    last = [-1] * len(places.before)
-    first: list[int | None] = []
-    passed = ROOT  # all places up to this one: what a call adds is numbered from its first place to its end
-    for number, end in enumerate(ends):
-        first.append(passed + 1 if end > passed else None)
-        passed = max(passed, end)
-        last[end] = number
-    for place in range(len(last) - 1, ROOT, -1):
-        last[places.before[place]] = max(last[places.before[place]], last[place])
-    return [number if place is None else last[place] for number, place in enumerate(first)]
+class Needed:
+    """Of some calls, by where they end, those that are not over: which places they pass."""
+
+    def __init__(self, places: Places, ends: Iterable[int]) -> None:
+        self._before = places.before
+        self._counts = [0] * len(places.before)  # calls that end at a place, and places after it that are passed
+        for end in ends:
+            self._counts[end] += 1
+            while self._counts[end] == 1 and end != ROOT:
+                end = self._before[end]
+                self._counts[end] += 1
+
+    def nearest(self, place: int) -> int:
+        """The last one on the way to a place that is passed; ROOT where none is."""
+        while not self._counts[place] and place != ROOT:
+            place = self._before[place]
+        return place
+
+    def over(self, end: int) -> Iterator[int]:
+        """A call is: the places that none passes any more, last first."""
+        self._counts[end] -= 1
+        while not self._counts[end] and end != ROOT:
+            yield end
+            end = self._before[end]
+            self._counts[end] -= 1

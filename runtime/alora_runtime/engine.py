@@ -38,7 +38,7 @@ from alora_runtime.settings import check_adapter, check_arguments, flag, seconds
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.turnstile import Turnstile, exclusive
-from alora_runtime.validation import check_length, checked, uses_of, with_checked_tokens
+from alora_runtime.validation import check_length, checked, lengths_of, truth, uses_of, with_checked_tokens
 from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
@@ -174,14 +174,16 @@ class Engine:
             recomputed=scheduler.recomputed,
             preempted=scheduler.preempted,
             evicted=scheduler.tree.evicted,
+            evicted_retained=scheduler.tree.evicted_retained,
         )
 
-    def submit(self, request: Request, listener: Listener | None = None) -> int:
+    def submit(self, request: Request, listener: Listener | None = None, retain: bool = False) -> int:
         """Queue a request; the ticket names it in `step` and `cancel`, and the listener hears of each token as `step`
-        makes it. Raises RequestError or CapacityError before anything is touched."""
+        makes it. retain: once it is done, what it leaves in the cache is evicted last, until `let_go`. Raises
+        RequestError or CapacityError before anything is touched."""
         mine: list[Task] = []
         try:
-            return self._accept(request, listener, mine)
+            return self._accept(request, listener, mine, retain)
         except BaseException:
             # Nobody has the ticket of a request that was taken all the same.
             for task in mine:
@@ -190,12 +192,13 @@ class Engine:
             raise
 
     @exclusive(by_listeners=True)
-    def _accept(self, request: Request, listener: Listener | None, mine: list[Task]) -> int:
-        return self._add(request, listener, mine)
+    def _accept(self, request: Request, listener: Listener | None, mine: list[Task], retain: bool) -> int:
+        return self._add(request, listener, mine, retain)
 
-    def _add(self, request: Request, listener: Listener | None, mine: list[Task]) -> int:
+    def _add(self, request: Request, listener: Listener | None, mine: list[Task], retain: bool = False) -> int:
         """Queue a request; `mine` has it before it is among those under way."""
         task = self._task(request, listener)
+        task.live.retain = truth("retain", retain)
         ticket = task.live.ticket
         self._work.scheduler.check_pins(task.live)
         torn, self._torn = self._torn, True
@@ -237,6 +240,7 @@ class Engine:
     def forget(self) -> None:
         """Empty the prefix cache of all that no live request uses and that is not pinned."""
         self._torn = True
+        self._work.scheduler.retention.clear()
         self._work.scheduler.tree.make_room(self._work.scheduler.tree.available)
         self._torn = False
 
@@ -246,6 +250,16 @@ class Engine:
         A name that nothing is pinned under is left."""
         self._torn = True
         self._work.scheduler.release(pin)
+        self._torn = False
+
+    @exclusive()
+    def let_go(self, retained: Mapping[int, int]) -> None:
+        """Retain less: by ticket, the first so many tokens of what a request left; a ticket of which nothing is
+        retained is left. Raises RequestError for what is no number of tokens."""
+        lengths = lengths_of(retained)
+        self._torn = True
+        for ticket, length in lengths.items():
+            self._work.scheduler.retention.shorten(ticket, length)
         self._torn = False
 
     def step(self) -> list[tuple[int, Completion]]:
@@ -437,7 +451,7 @@ class Engine:
     def _end(self, task: Task, finish: Finish, error: BaseException | None = None) -> None:
         task.ending = task.ending or (finish, error)
         if task.ending[0] in ("cancelled", "timeout", "error"):
-            task.live.pin = None
+            task.live.forsake()
         self._work.scheduler.cancel(task.live)
         if task.suspended is not None and task.row is not None:
             self._work.scheduler.keep_row(task.live, task.begun, task.row)
@@ -481,7 +495,7 @@ class Engine:
         if task.ending is not None:
             return task
         old, request = task.live, task.request
-        live = Live(old.ticket, old.runs, old.room, old.trie, old.uses, old.pin)
+        live = Live(old.ticket, old.runs, old.room, old.trie, old.uses, old.pin, old.retain)
         known = () if old.trie else tuple(old.generated if len(old.generated) > len(task.known) else task.known)
         text = self._detokenizer(request, task.listener is not None)
         begin = partial(Task, request, live, task.stops, task.stop, text=text, listener=task.listener, told=task.told)
@@ -496,7 +510,7 @@ class Engine:
         for ticket in tickets:
             task = self._tasks.pop(ticket, None)
             if task is not None and not torn:
-                task.live.pin = None
+                task.live.forsake()
                 self._work.scheduler.cancel(task.live)
         taken = set(tickets)
         self._done[:] = [one for one in self._done if one[0] not in taken]

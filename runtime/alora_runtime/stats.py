@@ -11,7 +11,8 @@ from alora_runtime.requests import Completion
 class EngineStats:
     """Totals since the engine was loaded, in tokens unless said otherwise.
 
-    recomputed: prompt and generated tokens computed once more after a preemption. preempted: how often. evicted: slots.
+    recomputed: prompt and generated tokens computed once more after a preemption. preempted: how often. evicted: slots,
+    with those that were retained, which `evicted_retained` counts.
     seconds: inside `step`.
     """
 
@@ -23,6 +24,7 @@ class EngineStats:
     recomputed: int = 0
     preempted: int = 0
     evicted: int = 0
+    evicted_retained: int = 0
     steps: int = 0
     rows: int = 0
     seconds: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index, is_
 from typing import Any, TypeVar
@@ -105,6 +105,16 @@ def uses_of(request: Request) -> Uses:
     if ends != sorted(set(ends)) or any(end < 1 for end in ends) or any(later and later < 0 for _, later in uses):
         raise wrong
     return uses
+
+
+def lengths_of(retained: Mapping[int, int]) -> dict[int, int]:
+    """By ticket, as `Engine.let_go` takes them. Raises RequestError where one is no number of tokens."""
+    if not isinstance(retained, Mapping):
+        raise RequestError(f"what is retained must be numbers of tokens by ticket, not {retained!r}")
+    lengths = {integer("a ticket", ticket): integer("a length", length) for ticket, length in retained.items()}
+    for length in lengths.values():
+        _between("a length", length, 0, math.inf)
+    return lengths
 
 
 def check_length(prompt: int, answer: int, room: int, positions: int, slots: int) -> None:

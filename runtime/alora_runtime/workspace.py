@@ -35,6 +35,7 @@ class Workspace:
         scheduler, before = fresh.scheduler, self.scheduler
         scheduler.recomputed, scheduler.preempted = before.recomputed, before.preempted
         scheduler.tree.evicted, fresh.computed = before.tree.evicted, self.computed
+        scheduler.tree.evicted_retained = before.tree.evicted_retained
         return fresh
 
     def undo(self, plan: Plan) -> None:

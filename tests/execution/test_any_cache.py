@@ -101,6 +101,7 @@ def test_generated_flows_keep_their_promise_in_any_cache(tmp_path: Path, seed: i
             for trace in traces(found):
                 broken = [call for call in trace.calls if call.actual and not call.predicted.kept(call.actual)]
                 assert not broken, (factor, together, len(trace.calls), broken)
+        assert module.backend.engine.stats.evicted_retained == 0
 
 
 def traces(found: list[tuple[Any, Trace]]) -> list[Trace]:

@@ -11,12 +11,13 @@ import pytest
 from alora_flow.backends.base import Backend, ModelCall
 from alora_flow.backends.echo import Echo
 from alora_flow.backends.torch_engine import TorchEngine, open_engine
-from alora_flow.execution.hints import Hints, NextUse
+from alora_flow.execution.hints import Hints
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.prompts import Setup
 from alora_flow.values.plain import plain
 from alora_runtime import Engine
+from alora_runtime.schedule.retention import Retention
 from alora_runtime.validation import uses_of
 from tests.execution.test_promise import approximately
 from tests.tiny import write_model_folder
@@ -133,20 +134,23 @@ def run_back(tmp_path: Path, cache_tokens: int) -> tuple[Any, Engine]:
 
 
 def test_a_small_cache_computes_less_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The long thread stays where the least recently used would be dropped just before it is needed."""
+    """The long thread stays where the least recently used would be dropped just before it is needed: since it is
+    retained, or since a hint says when it is."""
     wide, unbounded = run_back(tmp_path, 4096)
     longest = max(1, unbounded.stats.prefilled // 4)
     tight, hinted = run_back(tmp_path, 3 * longest)
 
-    def nothing(*_: object) -> NextUse | None:
+    def nothing(*_: object) -> None:
         return None
 
+    monkeypatch.setattr(Retention, "add", nothing)
+    foretold, unretained = run_back(tmp_path, 3 * longest)
     monkeypatch.setattr(Hints, "of", nothing)
     blind, unhinted = run_back(tmp_path, 3 * longest)
-    assert tight == blind == approximately(wide)
+    assert tight == foretold == blind == approximately(wide)
     assert unhinted.stats.evicted
     assert hinted.stats.evicted
-    assert hinted.stats.prefilled == unbounded.stats.prefilled
+    assert hinted.stats.prefilled == unretained.stats.prefilled == unbounded.stats.prefilled
     assert unhinted.stats.prefilled > hinted.stats.prefilled + longest // 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alora_flow.planning.prefix.amounts import Amount, Amounts, amount
-from alora_flow.planning.prefix.ledger import Key, Ledger
+from alora_flow.planning.prefix.ledger import Key, Ledger, Stem
 from alora_flow.planning.prompts import Prompt
 from alora_flow.prompts.thread import Hole, Symbol
 from alora_flow.prompts.writing import NOTHING, Writing
@@ -58,6 +59,51 @@ def test_a_prompt_reuses_its_longest_cached_prefix(data: st.DataObject) -> None:
         cached.append([*keys, *((token, keys[-1][1]) for token in written)])
         ends.append(keys)
         assert ledger.size == len({tuple(held[:length]) for held in cached for length in range(1, len(held) + 1)})
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_what_calls_need_counts_once_and_stays_retained(data: st.DataObject) -> None:
+    """Calls whose prompts share beginnings are held, and let go of in any order; `retained` is what a backend would
+    keep that does as it is told, and holds neither more nor less."""
+    ledger = Ledger()
+    holding: dict[int, tuple[Stem, tuple[int, ...]]] = {}
+    retained: dict[int, tuple[int, ...]] = {}
+    for ticket in range(data.draw(st.integers(1, 14))):
+        tokens = tuple(data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=5)))
+        needed = beginnings(held for _, held in holding.values())
+        longest = max((n for n in range(1, len(tokens) + 1) if tokens[:n] in needed), default=0)
+        end = ledger.enter(prompt_of(NOTHING, *tokens)).end
+        assert ledger.needed_until(end) == min(longest, len(tokens) - 1)
+        ledger.hold(end)
+        ledger.retained(end, ticket)
+        holding[ticket] = end, tokens
+        retained[ticket] = tokens
+        for gone in data.draw(st.lists(st.sampled_from(sorted(holding)), max_size=3, unique=True)):
+            ledger.release(holding.pop(gone)[0])
+            if data.draw(st.booleans()):  # what is told may be told together
+                retained.update({one: retained[one][:length] for one, length in ledger.let_go.items()})
+                ledger.let_go.clear()
+        retained.update({one: retained[one][:length] for one, length in ledger.let_go.items()})
+        ledger.let_go.clear()
+        needed = beginnings(held for _, held in holding.values())
+        assert ledger.held == len(needed)
+        assert beginnings(retained.values()) == needed
+
+
+def test_the_row_of_a_prompt_stays_as_long_as_the_prompt_is_needed() -> None:
+    ledger, whole = Ledger(), prompt_of(NOTHING, 1, 2, 3)
+    end = ledger.enter(whole).end
+    ledger.hold(end)
+    end.rests = True
+    assert ledger.needed_until(ledger.enter(whole).end) == 3
+    ledger.release(end)
+    ledger.hold(ledger.enter(prompt_of(NOTHING, 1, 2, 3, 4)).end)
+    assert ledger.needed_until(ledger.enter(whole).end) == 2
+
+
+def beginnings(sequences: Iterable[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    return {tokens[:length] for tokens in sequences for length in range(1, len(tokens) + 1)}
 
 
 def common(left: list[Key], right: list[Key]) -> int:

@@ -25,8 +25,9 @@ Key: TypeAlias = tuple[Symbol, str | None]
 class Stem:
     """Some symbols under one adapter, behind those of another stem; it branches at its end only.
 
-    ends: a call's prompt ended here, so the engine kept what it takes to answer from here again. holders: the runs
-    whose calls need it.
+    length: symbols up to its end. ends: a call's prompt ended here, so the engine kept what it takes to answer from
+    here again; rests: it is needed ever since. holds: calls whose sequence is needed up to its end, and stems behind it
+    that any is needed of. tickets: of the backend's calls that retain all up to its end.
     """
 
     before: Stem | None = None
@@ -34,7 +35,10 @@ class Stem:
     adapter: str | None = None
     children: dict[Key, Stem] = field(default_factory=dict)
     ends: bool = False
-    holders: set[int] = field(default_factory=set)
+    length: int = 0
+    rests: bool = False
+    holds: int = 0
+    tickets: tuple[int, ...] = ()
 
 
 class Entered(NamedTuple):
@@ -55,7 +59,8 @@ class Ledger:
         self._root = Stem()
         self._met: WeakKeyDictionary[Writing, dict[str | None, Stem]] = WeakKeyDictionary()
         self.size = 0  # tokens and holes in it
-        self.held = 0  # those that runs need
+        self.held = 0  # those that are needed
+        self.let_go: dict[int, int] = {}  # by ticket: only so many symbols need to be retained any more
 
     def enter(self, prompt: Prompt) -> Entered:
         """How much of a prompt is there already; all of it is afterwards.
@@ -71,6 +76,10 @@ class Ledger:
     def known(self, prompt: Prompt) -> int:
         """How many leading tokens of a prompt are there."""
         return self._follow(prompt, add=False)[1]
+
+    def needed_of(self, prompt: Prompt) -> int:
+        """How many leading tokens of a prompt are needed already."""
+        return self.needed_until(self._follow(prompt, add=False)[0])
 
     def answer(self, end: Stem, completion: Completion, resumes: Suspended | None, adapter: str | None) -> Stem:
         """A request has come to its end: what it wrote itself is there but for the last token, whose KV was never
@@ -90,25 +99,42 @@ class Ledger:
         end.ends |= rests
         return end
 
-    def hold(self, end: Stem, run: int) -> int:
-        """A run needs all up to here; how much of it, from its end, it did not need before."""
-        tokens = 0
-        while end.before is not None and run not in end.holders:
-            if not end.holders:
-                self.held += len(end.symbols)
-            end.holders.add(run)
-            tokens += len(end.symbols)
+    def hold(self, end: Stem) -> None:
+        """All up to here is needed."""
+        end.holds += 1
+        while end.holds == 1 and end.before is not None:
+            self.held += len(end.symbols)
             end = end.before
-        return tokens
+            end.holds += 1
 
-    def release(self, end: Stem, tokens: int, run: int) -> None:
-        """A run needs so many tokens up to here no more."""
-        while tokens > 0 and end.before is not None:
-            end.holders.discard(run)
-            if not end.holders:
-                self.held -= len(end.symbols)
-            tokens -= len(end.symbols)
+    def retained(self, end: Stem, ticket: int) -> None:
+        """The backend evicts all up to here after what is not needed, since a call left it that is needed."""
+        end.tickets += (ticket,)
+
+    def release(self, end: Stem) -> None:
+        """One that needed all up to here does so no more. What others need of it stays retained."""
+        tickets: tuple[int, ...] = ()
+        end.holds -= 1
+        while not end.holds and end.before is not None:
+            self.held -= len(end.symbols)
+            end.rests = False
+            tickets += end.tickets
+            end.tickets = ()
             end = end.before
+            end.holds -= 1
+        self.let_go.update(dict.fromkeys(tickets, 0))
+        if tickets and not end.tickets and end.before is not None:
+            self.let_go[tickets[0]] = end.length
+            end.tickets = tickets[:1]
+
+    @staticmethod
+    def needed_until(end: Stem) -> int:
+        """How much of all up to here is needed, and so there for a prompt that ends here."""
+        if end.holds and not end.rests:
+            return end.length - 1
+        while not end.holds and end.before is not None:
+            end = end.before
+        return end.length
 
     def _follow(self, prompt: Prompt, add: bool) -> tuple[Stem, int]:
         """Where that ends which is there of a prompt, and how much it is; with `add`, where the prompt ends."""
@@ -150,7 +176,8 @@ class Ledger:
         if not symbols:
             return end
         self.size += len(symbols)
-        end.children[symbols[0], adapter] = grown = Stem(end, symbols, adapter)
+        grown = Stem(end, symbols, adapter, length=end.length + len(symbols))
+        end.children[symbols[0], adapter] = grown
         return grown
 
 
@@ -164,7 +191,13 @@ def written(completion: Completion, resumes: Suspended | None) -> tuple[int, ...
 def _cut(stem: Stem, length: int) -> Stem:
     """A new stem for the beginning of one, which stays what it is to those who know where it ends."""
     assert stem.before is not None
-    upper = Stem(stem.before, stem.symbols[:length], stem.adapter, holders=set(stem.holders))
+    upper = Stem(
+        stem.before,
+        stem.symbols[:length],
+        stem.adapter,
+        length=stem.length - len(stem.symbols) + length,
+        holds=min(stem.holds, 1),
+    )
     stem.before.children[stem.symbols[0], stem.adapter] = upper
     stem.before, stem.symbols = upper, stem.symbols[length:]
     upper.children[stem.symbols[0], stem.adapter] = stem

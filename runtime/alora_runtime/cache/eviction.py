@@ -2,7 +2,8 @@
 
 Never used again, as a plan says, comes first; then what no plan knows of, least recently used; then what a plan goes on
 from, where the best to go is needed last and costs least to compute again: the largest distance to its next use over
-what a slot costs. A token at some depth costs 1 + depth / double, since attention reads all that is before it.
+what a slot costs. A token at some depth costs 1 + depth / double, since attention reads all that is before it. What is
+retained goes after all of these.
 """
 
 from __future__ import annotations
@@ -54,7 +55,11 @@ FEW = 64
 
 
 def _may_go(entry: Entry) -> bool:
-    return entry[2].idle and entry[2].rank == entry[0]
+    return entry[2].idle and entry[2].rank == entry[0] and not entry[2].retained
+
+
+def _is_retained(entry: Entry) -> bool:
+    return entry[2].idle and entry[2].rank == entry[0] and entry[2].retained > 0
 
 
 def _is_planned(entry: Entry) -> bool:
@@ -71,6 +76,7 @@ class EvictionOrder:
         self._unplanned = Heap(_may_go)
         self._planned: dict[int, Heap] = {}  # by cost
         self._until = Heap(_is_planned)  # by the request until which a plan holds
+        self._retained = Heap(_is_retained)
 
     def use(self, node: CacheNode) -> None:
         """Something uses it now, and nothing is known of the next time."""
@@ -109,6 +115,7 @@ class EvictionOrder:
             if node.rank[0] == 2 and cost not in self._planned:
                 self._planned[cost] = Heap(_may_go)
             heap = self._planned[cost] if node.rank[0] == 2 else self._unplanned
+            heap = self._retained if node.retained else heap
             heap.push((node.rank, next(self._tie), node))
 
     def pop(self) -> CacheNode:
@@ -116,13 +123,16 @@ class EvictionOrder:
         if unplanned := self._unplanned.settled():
             return heappop(unplanned)[2]
         self._planned = {cost: heap for cost, heap in self._planned.items() if heap.settled()}
-        node: CacheNode = heappop(self._planned[max(self._planned, key=self._worth_going)].entries)[2]
-        return node
+        if self._planned:
+            return heappop(self._planned[max(self._planned, key=self._worth_going)].entries)[2]
+        return heappop(self._retained.settled())[2]
 
     @property
     def entries(self) -> int:
         """How many are kept, with those that are out of date."""
-        return sum(len(heap.entries) for heap in (self._unplanned, self._until, *self._planned.values()))
+        return sum(
+            len(heap.entries) for heap in (self._unplanned, self._until, self._retained, *self._planned.values())
+        )
 
     def _worth_going(self, cost: int) -> float:
         distance = -self._planned[cost].entries[0][0][1] - self.now

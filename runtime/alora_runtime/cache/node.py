@@ -11,7 +11,8 @@ class CacheNode:
     """A run of the tree, from position `depth` of every sequence through it.
 
     ready: how many of its tokens have their KV; planned: the same once the step being prepared is done.
-    references: live requests whose sequence passes through. row: whatever the engine keeps for the last token.
+    references: live requests whose sequence passes through. retained: how many sequences end here that go last.
+    row: whatever the engine keeps for the last token.
     rank: the smaller, the sooner it is evicted: (0, …) will not be used again, (1, last use, …) nothing is known,
     (2, -when, until) a plan goes on from it, the later the sooner out, and is forgotten after request `until`.
     """
@@ -25,6 +26,7 @@ class CacheNode:
         "rank",
         "ready",
         "references",
+        "retained",
         "row",
         "start",
         "tokens",
@@ -34,7 +36,7 @@ class CacheNode:
         self.parent, self.label, self.tokens, self.start = parent, label, tuple(tokens), start
         self.depth = parent.end if parent else 0
         self.children: dict[tuple[Hashable, int], CacheNode] = {}
-        self.ready = self.planned = self.references = 0
+        self.ready = self.planned = self.references = self.retained = 0
         self.rank = (1, 0, 0)
         self.row: object | None = None
 

@@ -38,6 +38,7 @@ class RunTree:
         self.held = 0  # slots of nodes with references
         self.stored = 0  # slots of all nodes
         self.evicted = 0  # slots evicted since the start
+        self.evicted_retained = 0  # those of them that were retained
         self._in_flight: set[CacheNode] = set()
 
     @property
@@ -73,7 +74,10 @@ class RunTree:
             return False
         while self.pool.free < slots:
             node = self.order.pop()
-            self.evicted += self._trim(node, max(0, len(node.tokens) - (slots - self.pool.free)))
+            retained = node.retained > 0
+            freed = self._trim(node, max(0, len(node.tokens) - (slots - self.pool.free)))
+            self.evicted += freed
+            self.evicted_retained += freed * retained
         return True
 
     def expect(self, node: CacheNode, uses: Uses, request: int) -> None:
@@ -101,6 +105,26 @@ class RunTree:
                 node.ready = node.planned = len(node.tokens)
             at += extent.length
         self.order.offer(node)
+        return node
+
+    def retain(self, node: CacheNode) -> None:
+        """The sequence that ends here is evicted after all that is not retained."""
+        node.retained += 1
+        self.order.offer(node)
+
+    def retain_less(self, node: CacheNode, length: int) -> CacheNode | None:
+        """Only the first `length` tokens of a sequence that is retained up to a node. Returns where these end; None
+        where nothing of it is retained any more."""
+        node.retained -= 1
+        if not length or node.parent is None:  # evicted all the same
+            self.order.offer(node)
+            return None
+        self.order.offer(node)
+        while node.depth >= length and node.parent is not None:
+            node = node.parent
+        if node.end > length:
+            node = self._split(node, length - node.depth)
+        self.retain(node)
         return node
 
     def reference(self, node: CacheNode) -> None:

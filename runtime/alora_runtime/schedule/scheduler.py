@@ -20,6 +20,7 @@ from alora_runtime.cache.node import CacheNode
 from alora_runtime.cache.tree import Labelled, RunTree, Uses
 from alora_runtime.schedule.pace import FEW, UNHURRIED, Pace
 from alora_runtime.schedule.pins import Pins
+from alora_runtime.schedule.retention import Retention
 from alora_runtime.schedule.sequence import Live, Piece, Plan, Row, cut
 
 TAIL = 64
@@ -41,6 +42,7 @@ class Scheduler:
     ) -> None:
         self.tree, self.chunk_tokens, self.most_running, self.pace = tree, chunk_tokens, most_running, pace
         self.pins = Pins(tree)
+        self.retention = Retention(tree)
         self.waiting: deque[Live] = deque()
         self.running: list[Live] = []
         self._pinning: set[Live] = set()  # those that were to be pinned when they came
@@ -192,7 +194,7 @@ class Scheduler:
         """Leave the engine; what was computed stays in the tree, as prompt + everything fed."""
         self._pinning.discard(live)
         self.running.remove(live)
-        self._seal(live, live.uses, live.pin)
+        self._seal(live, live.uses, live.pin, live.retain)
 
     def cancel(self, live: Live) -> None:
         """Leave the engine at any moment between two steps."""
@@ -309,7 +311,7 @@ class Scheduler:
         self.waiting.appendleft(live)
         self.preempted += 1
 
-    def _seal(self, live: Live, uses: Uses, pin: str | None = None) -> None:
+    def _seal(self, live: Live, uses: Uses, pin: str | None = None, retain: bool = False) -> None:
         """What was fed becomes a run of the tree, and the rest of the tail is free again."""
         assert live.leaf is not None
         label, _ = self._labelled(live)[-1]
@@ -320,6 +322,8 @@ class Scheduler:
         self.tree.expect(end, uses, live.ticket)
         if pin is not None:
             self.pins.add(pin, end)
+        if retain and self.tree.keep:
+            self.retention.add(live.ticket, end)
         self.tree.release(live.leaf)
         live.leave()
 
@@ -352,6 +356,7 @@ class Scheduler:
     def check(self) -> None:
         """Prove that every slot has exactly one owner and every node as many references as requests on it."""
         self.tree.check()
+        self.retention.check()
         owned = bytearray(self.tree.pool.total)
         tails = [extent for live in self.running for extent in live.tail]
         nodes = list(self.tree.nodes())

@@ -24,8 +24,8 @@ Row = object
 class Live:
     """A request between submission and completion.
 
-    runs: the prompt. room: most tokens that it may ever feed after its prompt. uses, pin: what
-    a plan knows of it, and the name that it is kept under when it is done.
+    runs: the prompt. room: most tokens that it may ever feed after its prompt. uses, pin, retain: what
+    a plan knows of it, the name that it is kept under when it is done, and whether it is then evicted last.
     generated: ids so far; the first `fed` of them have their KV, or will have after the step being prepared.
     closing: nothing more will be generated; all but the last token has still to get its KV, for whoever goes on.
     counted: prompt positions already accounted for as reused or prefilled.
@@ -44,6 +44,7 @@ class Live:
     trie: ChoiceTrie | None = None
     uses: Uses = ()
     pin: str | None = None
+    retain: bool = False
     prompt: int = field(init=False)
     generated: list[int] = field(default_factory=list)
     fed: int = 0
@@ -83,6 +84,10 @@ class Live:
         """Everything whose KV it needs before it can go on: the prompt, and what it had fed when it was preempted."""
         adapter, tokens = self.runs[-1]
         return (*self.runs[:-1], (adapter, tokens + tuple(self.generated[: self.fed])))
+
+    def forsake(self) -> None:
+        """What it leaves is worth no more than other cache."""
+        self.pin, self.retain = None, False
 
     def enter(self, leaf: CacheNode) -> None:
         """Take its place in the tree."""
