@@ -12,6 +12,7 @@ from rich.progress import Progress
 from alora_flow.cli.train import COLUMNS, Folder, Teller, part
 
 TABLES = ("figure3", "figure4", "rank", "targets", "invocation", "activation", "rows")
+INTRINSICS = ("safety", "hallucination", "uncertainty")
 
 
 @click.command("paper")
@@ -25,6 +26,13 @@ TABLES = ("figure3", "figure4", "rank", "targets", "invocation", "activation", "
     help="A specification of the three intrinsics, instead of the one for ChatML models.",
 )
 @click.option("--only", metavar="TABLE", type=click.Choice(TABLES), multiple=True, help=f"One of {', '.join(TABLES)}.")
+@click.option(
+    "--intrinsic",
+    metavar="NAME",
+    type=click.Choice(INTRINSICS),
+    multiple=True,
+    help=f"One of {', '.join(INTRINSICS)}.",
+)
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="So many trainings of each line."
 )
@@ -48,6 +56,7 @@ def command(
     model: str | None,
     spec: Path | None,
     only: tuple[str, ...],
+    intrinsic: tuple[str, ...],
     seeds: int,
     rows: int | None,
     epochs: int | None,
@@ -67,9 +76,10 @@ def command(
         told = Teller(bar, console, lines=not quiet and not console.is_terminal)
         module, results = part("paper.study"), part("paper.results")
         read = module.read_study_spec(data, model, spec, rows=rows, epochs=epochs)
-        made = module.Study(read, work, tests, told).tables(only or TABLES, range(seeds))
+        made = module.Study(read, work, tests, told).tables(only or TABLES, range(seeds), intrinsic or INTRINSICS)
     given = {"--model": read.base, "--rows": rows, "--epochs": epochs, "--seeds": seeds, "--tests": tests}
     options = [f"{name} {value}" for name, value in given.items() if value is not None]
+    options += [*(f"--only {name}" for name in only), *(f"--intrinsic {name}" for name in intrinsic)]
     out.parent.mkdir(parents=True, exist_ok=True)
     command = " ".join(["alora-flow paper --data DIR", *options])
     out.write_text(results.report(made, read, seeds, command), encoding="utf-8")

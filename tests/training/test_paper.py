@@ -91,6 +91,8 @@ def test_every_table_compares_arms_that_differ() -> None:
     specs = read_spec(SPEC).intrinsic
     every = tables(specs)
     assert [each.name for each in every] == list(paper.TABLES)
+    assert paper.INTRINSICS == INTRINSICS
+    assert {one.intrinsic for each in every for one in each.only(["safety"]).comparisons} == {"safety"}
     for table in every:
         for each in table.comparisons:
             assert len({(one.changed, one.words) for one in each.variants}) == len(each.variants) > 1
@@ -125,6 +127,9 @@ def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text(SMALL.replace("[intrinsic.hallucination]", "[intrinsic.halucination]"))
     with pytest.raises(BadInput, match="no intrinsic 'hallucination'"):
         read_study_spec(folder / "data", None, tmp_path / "spec.toml", None, None)
+    nothing = ["--data", str(folder / "data"), "--spec", str(folder / "spec.toml"), "--only", "rank"]
+    with pytest.raises(BadInput, match="rank say nothing of hallucination"):
+        CliRunner().invoke(paper.command, [*nothing, "--intrinsic", "hallucination", "-q"], catch_exceptions=False)
     arguments = ["--data", str(tmp_path), "--spec", str(folder / "spec.toml"), "--work", str(tmp_path / "work")]
     with pytest.raises(BadInput, match=r"train\.jsonl can't be read"):
         CliRunner().invoke(paper.command, [*arguments, "-q"], catch_exceptions=False)

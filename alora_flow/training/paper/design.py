@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alora_flow.training.spec import IntrinsicSpec
@@ -54,6 +54,10 @@ class Table:
     title: str
     comparisons: tuple[Comparison, ...]
 
+    def only(self, intrinsics: Sequence[str]) -> Table:
+        """Without the others."""
+        return replace(self, comparisons=tuple(one for one in self.comparisons if one.intrinsic in intrinsics))
+
 
 def tables(specs: Mapping[str, IntrinsicSpec]) -> tuple[Table, ...]:
     """All of them, for the three intrinsics of the paper."""
@@ -99,8 +103,8 @@ def tables(specs: Mapping[str, IntrinsicSpec]) -> tuple[Table, ...]:
             "Figure 4: answers of one token and of several, activated LoRA",
             compared(several_tokens, "safety", "uncertainty"),
         ),
-        Table("rank", "The rank of an activated LoRA", compared(ranks, "safety", "hallucination")),
-        Table("targets", "Attention alone, or all projections", compared(targets, "safety", "hallucination")),
+        Table("rank", "The rank of an activated LoRA", compared(ranks, "safety")),
+        Table("targets", "Attention alone, or all projections", compared(targets, "safety")),
         Table("invocation", "The length of the invocation", compared(invocations, "safety")),
         Table("activation", "Where the adapter begins", compared(activations, "safety")),
         Table("rows", "The number of training rows", compared(numbers_of_rows, "safety")),

@@ -11,6 +11,7 @@ from random import Random
 
 import numpy as np
 
+from alora_flow.errors import BadInput
 from alora_flow.training.evaluating import Evaluator, MeasuredAdapter
 from alora_flow.training.measuring import groups_of, right_answers
 from alora_flow.training.paper.design import INTRINSICS, Table, Variant, tables
@@ -50,9 +51,18 @@ class Study:
         self._told, self._progress = told, progress
         self._rows = cache(self._write_rows)
 
-    def tables(self, names: Sequence[str], seeds: Sequence[int]) -> dict[Table, list[Line]]:
-        """Some of the tables, with what they lack trained first."""
-        wanted = [table for table in tables(self.spec.intrinsic) if table.name in names]
+    def tables(
+        self, names: Sequence[str], seeds: Sequence[int], intrinsics: Sequence[str] = INTRINSICS
+    ) -> dict[Table, list[Line]]:
+        """Some of the tables, of some of the intrinsics, with what they lack trained first. Raises BadInput where these
+        tables say nothing of these intrinsics."""
+        named = (table for table in tables(self.spec.intrinsic) if table.name in names)
+        wanted = [table for one in named if (table := one.only(intrinsics)).comparisons]
+        if not wanted:
+            raise BadInput(
+                f"{' and '.join(names)} say nothing of {' and '.join(intrinsics)}",
+                "the open questions are asked of safety: leave out --only or --intrinsic",
+            )
         comparisons = [each for table in wanted for each in table.comparisons]
         found = self.answers([variant for each in comparisons for variant in each.variants], seeds)
         return {table: [line for each in table.comparisons for line in lines(each, found, seeds)] for table in wanted}
