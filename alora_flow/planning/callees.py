@@ -59,7 +59,8 @@ class Invocable(NamedTuple):
 
     def callee(self, tokenizer: Tokenizer, limits: dict[str, Any]) -> Callee:
         """What it is to an engine; `limits`: of its answer, by the names of a Request's fields."""
-        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, tokenizer.spell(self.tokens))
+        spelt, control = tokenizer.spell(self.tokens), any(map(tokenizer.is_control, self.tokens))
+        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, spelt, control)
         may = self.may
         return Callee(
             trigger,
@@ -144,10 +145,6 @@ def _not_by_these(one: Invocable, stops: Sequence[int], tokenizer: Tokenizer) ->
     stop = next((token for token in tokens if token in stops), None)
     if stop is not None:
         return f"its invocation holds {tokenizer.spell((stop,))!r}, which ends an answer", "invoke it by other tokens"
-    mixed = not all(map(tokenizer.is_control, tokens)) and tokenizer.decode(tokens) != tokenizer.spell(tokens)
-    if one.contract is None and mixed:
-        said = f"its invocation {tokenizer.spell(tokens)!r} mixes text with control tokens that are no text"
-        return said, 'invoke it by one or the other: with (invoke: "…")'
     return None
 
 

@@ -29,7 +29,7 @@ from alora_flow.planning.invoking import Invocation, invoke
 from alora_flow.planning.prefix.amounts import Amount, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Hole, Thread
-from alora_flow.prompts.requesting import call_form, result_symbols
+from alora_flow.prompts.requesting import call_form, result_symbols, writes_calls
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
@@ -183,7 +183,9 @@ class ModelParts:
         form = call_form(self.prompter.template, called.name, ends)
         if form is None:
             said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
-            said += f"the chat template of {self.model.name} has no form for calls of tools"
+            known = writes_calls(self.prompter.template)
+            why = "writes no call with all arguments as one JSON object" if known else "has no form for calls of tools"
+            said += f"the chat template of {self.model.name} {why}"
             help = f'say what it writes for that: tool {called.name}(…) … with (invoke: "<{called.name}>")'
             raise BadInput(said, help)
         return encode(form[0]), encode(form[1])

@@ -13,16 +13,24 @@ from alora_flow.prompts.thread import Prompter
 ARGUMENTS: tuple[object, ...] = ({}, "{}")
 CONTENTS = (None, "")
 """As templates take them: an object or its JSON, and the content of a turn that says nothing else."""
+CALL_ID = "calltool1"
+"""For templates that write an id of nine letters and digits. One call stands in a turn, and any id will do."""
+
+
+def writes_calls(template: ChatTemplate) -> bool:
+    """Does a template look for calls of tools?"""
+    return "tool_calls" in template.constants | template.names
 
 
 def call_form(template: ChatTemplate, name: str, end: str) -> tuple[str, str] | None:
     """What stands before and behind the arguments, as JSON, of a call of the tool `name`; None where the template has
     no such form. `end`: the text that ends a turn."""
-    if "tool_calls" not in template.constants | template.names:
+    if not writes_calls(template):
         return None
     for arguments, content in product(ARGUMENTS, CONTENTS):
         function = {"name": name, "arguments": arguments}
-        asking = {"role": "assistant", "content": content, "tool_calls": [{"type": "function", "function": function}]}
+        call = {"id": CALL_ID, "type": "function", "function": function}
+        asking = {"role": "assistant", "content": content, "tool_calls": [call]}
         turns = ("user", MessageShape("assistant", json.dumps(asking), 0))
         try:
             opened = template.render(("user",), ("?",), generation=True)
