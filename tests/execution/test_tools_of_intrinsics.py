@@ -15,6 +15,7 @@ from alora_flow.execution.events import ModelAnswered, ModelCalled
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.testing import run_tests
+from alora_flow.views.amounts import Notation
 from tests.execution.forced import Part, forced
 from tests.execution.test_own_calls import HEAD, QUESTION, engine_of, written
 
@@ -141,6 +142,9 @@ def test_the_plan_and_budgets_count_them(tmp_path: Path) -> None:
     assert [(call.name, call.prefilled) for call in alone.own.calls] == [("look", 1)]
     assert str(alone.own.calls[0].returned) == "5 + |look()|"
     assert [call.name for call in reply.own.calls] == ["judge", "look"]
+    notation = Notation(Compilation(path).plan(Compilation(path).flow("main"), {"q": QUESTION}))
+    assert notation.show(alone.own.calls[0].returned) == "5 + |#1|"
+    assert list(notation.explained())[-1] == "#1: look()"
     path.write_text(path.read_text().replace("list[str] {", "list[str] budget { invokes <= 8 } {"))
     with pytest.raises(BudgetTooSmall, match="may spend 9 invokes"):
         Compilation(path).plan(Compilation(path).flow("main"), {"q": QUESTION})
