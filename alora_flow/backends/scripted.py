@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def called(request: Request, tokens: Sequence[int], tokenizer: Tokenizer, trigger: Trigger | TextTrigger) -> Completion:
     """Some tokens more, and the invocation of a trigger."""
-    invocation = tokenizer.encode_data(trigger.text) if isinstance(trigger, TextTrigger) else tuple(trigger.tokens)
+    if isinstance(trigger, TextTrigger):
+        encode = tokenizer.encode_control if trigger.control else tokenizer.encode_data
+        invocation = encode(trigger.text)
+    else:
+        invocation = tuple(trigger.tokens)
     reply = (*_earlier(request), *tokens)
     everything = (*(request.resumes.written if request.resumes else ()), *tokens, *invocation)
     suspended = Suspended(trigger.name, invocation, reply, everything, b"", invocation[0])

@@ -19,6 +19,7 @@ from alora_flow.planning.evaluate import Values, text_of_value
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Content, Generated, KnownText, Turn
+from alora_flow.prompts.requesting import result_symbols
 from alora_flow.values.data import OwnCall, Reply
 from alora_flow.values.names import field_of
 from alora_flow.values.written import normalised
@@ -27,6 +28,7 @@ from alora_runtime.calls.stack import CallStack
 from alora_runtime.requests import Completion, Request, Run
 
 if TYPE_CHECKING:  # a flow that calls no model pays for none of these
+    from alora_flow.intrinsics.contract import Contract
     from alora_flow.planning.callees import Invocable
     from alora_flow.prompts.thread import Prompter
 
@@ -81,7 +83,7 @@ class Calling:
         runs = [(start, run.adapter) for start, run in zip(starts, request.runs, strict=False) if run.tokens]
         switches = tuple(one for one, before in zip(runs, [(0, None), *runs], strict=False) if one[1] != before[1])
         one = None if under_way is None else self._own.by_key[under_way.name]
-        contract = one.contract if one else self.call.prompt.contract
+        contract = self._contract
         prompt = Prompt(self._writing, added, contract, switches[0][0] if switches else None, switches)
         if one is None:
             return replace(self.call, prompt=prompt)
@@ -89,6 +91,12 @@ class Calling:
         if isinstance(one.called, Intrinsic):
             node = replace(node, operation=g.Invoke(self._operation.thread, one.called, ()))
         return PromptedCall(node, self.call.thread, prompt, one.form)
+
+    @property
+    def _contract(self) -> Contract | None:
+        """Of the adapter that writes now: a tool's arguments are written by whoever calls it."""
+        writing = (self._own.by_key[one.name].contract for one in reversed(self._stack.calls) if one.answer is None)
+        return next((contract for contract in writing if contract), self.call.prompt.contract)
 
     @property
     def _operation(self) -> g.Generate | g.Invoke:
@@ -189,14 +197,17 @@ class Calling:
         one, number = self._own.by_key[called.name], self._stack.calls.index(called)
         how = back(self._caller_of(number), one.key, value, values)
         self._made[number] = _own_call(called, one, value, how)
-        onward = None
+        onward, behind = None, list[Any]()
         text, arguments = called.answer.text, ""
         if isinstance(one.called, ToolDecl):
             text, arguments = text_of_value(value, one.called.result), text
-            onward = self._turned(called, one, text) if how == "keep" else None
+            if how == "keep" and called.depth == 1 and isinstance(self._operation, g.Generate):
+                onward = self._turned(called, one, text)
+            elif how == "keep":
+                behind = [*one.closing, *result_symbols(self._prompter, self._thread, KnownText(text))]
         elif how == "keep" and called.depth == 1:
             self._kept.append((called, (*self._invocation, *self._stack.kept(called))))
-        self._stack.decide(how, onward)
+        self._stack.decide(how, onward, behind)
         yield ModelAnswered(at, node, called.name, called.depth, text, value, arguments)
         yield ModelReturned(at, node, called.name, called.depth, how)
 
@@ -233,7 +244,7 @@ class Calling:
         assert exchange is not None
         completion = exchange.completion
         check_ended(node, self._stack.caller.request, completion)
-        if read is not None and completion.finish == "invoked":
+        if read is not None and self.call.form.constraint is not None and completion.finish == "invoked":
             last = self._own.by_key[exchange.calls[-1].name].called.name
             why = f"the clause for '{last}' stopped it before there was a {node.type}: {completion.text!r}"
             raise RunFailed(

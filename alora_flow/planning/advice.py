@@ -99,16 +99,16 @@ def _tokenised_otherwise(call: PromptedCall, setup: Setup) -> Iterator[str]:
 
 
 def _own_calls(made: Schedule) -> Iterator[Diagnostic]:
-    """For all that a model may call, and whose invocation is not made of control tokens alone; but for the form that
-    the model's own chat template has for calls of tools."""
+    """For all that a model may call by ordinary text; but for the form that the model's own chat template has for calls
+    of tools, and for text beside control tokens, which nothing else is."""
     seen = set[str]()
     for call in (step.call for step in made.steps):
         yield from _begun_alike(call)
         for one in call.own.invocables if call.own else ():
             tokenizer = made.setup.prompter.tokenizer
             key, control = one.key, [tokenizer.is_control(token) for token in one.tokens]
-            of_template = isinstance(one.called, ToolDecl) and one.called.invoke is None
-            if all(control) or key in seen or of_template:
+            marked = isinstance(one.called, ToolDecl) and (one.called.invoke is None or any(control))
+            if all(control) or key in seen or marked:
                 continue
             seen.add(key)
             said = f"'{one.called.name}' is invoked by {tokenizer.spell(one.tokens)!r}, which"

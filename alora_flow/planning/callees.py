@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from alora_flow.errors import BadAdapter, BadInput
-from alora_flow.intrinsics.contract import Contract
+from alora_flow.intrinsics.contract import Contract, last
 from alora_flow.language.meaning.program import Intrinsic, MayInvoke, ToolDecl
 from alora_flow.language.meaning.types import Field, RecordType
 from alora_flow.planning.answer_form import AnswerForm
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.prefix.amounts import Amount
+from alora_flow.prompts.contents import Symbol
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import declare_defaults
 from alora_runtime.calls.records import Callee
@@ -23,10 +24,10 @@ from alora_runtime.requests import Request, TextTrigger, Trigger
 class Invocable(NamedTuple):
     """An intrinsic or a tool that a model may call; engines know it by its key.
 
-    form: of an intrinsic's answer, or of a tool's arguments, which the model writes itself. tokens: that call it;
+    form: of an intrinsic's answer, or of a tool's arguments, which whoever calls it writes. tokens: that call it;
     exact: these alone do, and no others that spell the same text.
     contract: of an intrinsic. closing: what stands behind a tool's arguments. turned: tokens that are computed for the
-    turn in which its result comes back, and to open the model's turn anew.
+    turn in which its result comes back, and to open the caller's turn anew.
     """
 
     called: Intrinsic | ToolDecl
@@ -48,7 +49,7 @@ class Invocable(NamedTuple):
 
     @property
     def adapter(self) -> str | None:
-        """The digest of the adapter that answers; None: the model itself."""
+        """The digest of the adapter that answers; None: whoever calls it."""
         return self.contract.adapter.digest if self.contract else None
 
     @property
@@ -58,10 +59,20 @@ class Invocable(NamedTuple):
 
     def callee(self, tokenizer: Tokenizer, limits: dict[str, Any]) -> Callee:
         """What it is to an engine; `limits`: of its answer, by the names of a Request's fields."""
-        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, tokenizer.spell(self.tokens))
+        spelt, control = tokenizer.spell(self.tokens), any(map(tokenizer.is_control, self.tokens))
+        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, spelt, control)
         may = self.may
-        inner = ([one.key for one in may.callees], may.budget, may.depth) if may else ((), None, None)
-        return Callee(trigger, self.adapter, Request((), **limits), self.tokens, self.active_at, *inner)
+        return Callee(
+            trigger,
+            self.adapter,
+            Request((), **limits),
+            self.tokens,
+            self.active_at,
+            [one.key for one in may.callees] if may else (),
+            may.budget if may else None,
+            may.depth if may else None,
+            by_caller=self.contract is None,
+        )
 
 
 @dataclass(frozen=True)
@@ -134,11 +145,19 @@ def _not_by_these(one: Invocable, stops: Sequence[int], tokenizer: Tokenizer) ->
     stop = next((token for token in tokens if token in stops), None)
     if stop is not None:
         return f"its invocation holds {tokenizer.spell((stop,))!r}, which ends an answer", "invoke it by other tokens"
-    mixed = not all(map(tokenizer.is_control, tokens)) and tokenizer.decode(tokens) != tokenizer.spell(tokens)
-    if one.contract is None and mixed:
-        said = f"its invocation {tokenizer.spell(tokens)!r} mixes text with control tokens that are no text"
-        return said, 'invoke it by one or the other: with (invoke: "…")'
     return None
+
+
+def check_goes_on(contract: Contract, behind: Sequence[Symbol], line: int, tokenizer: Tokenizer) -> None:
+    """An intrinsic that calls a tool goes on under its adapter behind the result. Raises BadAdapter where what stands
+    there, `behind` its call, would activate the adapter anew: by PEFT's rule it acts from the last such place only."""
+    may = contract.intrinsic.may_invoke
+    tool = next((one for one in may.callees if isinstance(one, ToolDecl)), None) if may else None
+    anew = contract.adapter.activated and last(contract.sequence, tuple(behind)) is not None
+    if tool is not None and anew:
+        said = f"line {line}: intrinsic '{contract.intrinsic.name}' cannot invoke '{tool.name}': behind the result "
+        said += f"stands {tokenizer.spell(contract.sequence)!r}, from which its adapter would act anew"
+        raise BadAdapter(said, "call the tool in the flow, and the intrinsic on a thread that holds the result")
 
 
 def check_distinct(invocables: Sequence[Invocable], line: int, tokenizer: Tokenizer) -> None:

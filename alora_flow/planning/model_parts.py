@@ -14,15 +14,22 @@ from alora_flow.intrinsics.contract import Contract, resolve
 from alora_flow.intrinsics.library import ModelFiles
 from alora_flow.language.meaning.program import Expression, Intrinsic, MayInvoke, Program, ToolDecl
 from alora_flow.planning.answer_form import AnswerForm, form_of_generation, form_of_intrinsic
-from alora_flow.planning.callees import Invocable, OwnCalls, arguments_type, check_distinct, check_invocable
+from alora_flow.planning.callees import (
+    Invocable,
+    OwnCalls,
+    arguments_type,
+    check_distinct,
+    check_goes_on,
+    check_invocable,
+)
 from alora_flow.planning.evaluate import Values, known
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.invoking import Invocation, invoke
 from alora_flow.planning.prefix.amounts import Amount, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
-from alora_flow.prompts.contents import Hole, Thread, Turn
-from alora_flow.prompts.requesting import call_form
+from alora_flow.prompts.contents import Hole, Thread
+from alora_flow.prompts.requesting import call_form, result_symbols, writes_calls
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
@@ -139,6 +146,10 @@ class ModelParts:
                 check_invocable(one, line, () if end is None else (end,), tokenizer)
                 waiting += one.may.callees if one.may else ()
         check_distinct([*found.values()], line, tokenizer)
+        callers = [one.contract for one in found.values() if one.contract]
+        callers += [self.contract(operation.intrinsic)] if isinstance(operation, g.Invoke) else []
+        for contract in callers:
+            check_goes_on(contract, result_symbols(self.prompter, thread, Hole("result")), line, tokenizer)
         return OwnCalls(may, tuple(found.values()))
 
     def _invocable(self, called: Intrinsic | ToolDecl, place: Expression, thread: Thread) -> Invocable:
@@ -172,7 +183,9 @@ class ModelParts:
         form = call_form(self.prompter.template, called.name, ends)
         if form is None:
             said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
-            said += f"the chat template of {self.model.name} has no form for calls of tools"
+            known = writes_calls(self.prompter.template)
+            why = "writes no call with all arguments as one JSON object" if known else "has no form for calls of tools"
+            said += f"the chat template of {self.model.name} {why}"
             help = f'say what it writes for that: tool {called.name}(…) … with (invoke: "<{called.name}>")'
             raise BadInput(said, help)
         return encode(form[0]), encode(form[1])
@@ -186,11 +199,7 @@ class ModelParts:
 
     def _turned(self, tool: ToolDecl, thread: Thread) -> Amount:
         """How many tokens a result's turn adds, with what closes the turn before and opens the one behind it."""
-        asking, result = Hole("call"), Hole(f"{tool.name}()")
-        whole = thread.then(Turn("assistant", (asking,)), Turn("tool_result", (result,)))
-        before = self.prompter.writing(thread), self.prompter.generation_tokens(thread)
-        after = amount(self.prompter.writing(whole).symbols) + Amount(len(self.prompter.generation_tokens(whole)))
-        return after - amount(before[0].symbols) - Amount(len(before[1])) - amount((asking,))
+        return amount(result_symbols(self.prompter, thread, Hole(f"{tool.name}()")))
 
     def invocation(
         self, node: Node, operation: g.Invoke, thread: Thread, form: AnswerForm, values: Values

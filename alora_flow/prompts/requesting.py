@@ -1,4 +1,4 @@
-"""How a chat template writes an assistant's call of a tool."""
+"""How a chat template writes an assistant's call of a tool, and what comes back."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import json
 from itertools import product
 
 from alora_flow.errors import BadModel
+from alora_flow.prompts.contents import Content, Hole, Symbol, Thread, Turn
 from alora_flow.prompts.template import ChatTemplate, MessageShape
+from alora_flow.prompts.thread import Prompter
 
 ARGUMENTS: tuple[object, ...] = ({}, "{}")
 CONTENTS = (None, "")
 """As templates take them: an object or its JSON, and the content of a turn that says nothing else."""
+CALL_ID = "calltool1"
+"""For templates that write an id of nine letters and digits. One call stands in a turn, and any id will do."""
+
+
+def writes_calls(template: ChatTemplate) -> bool:
+    """Does a template look for calls of tools?"""
+    return "tool_calls" in template.constants | template.names
 
 
 def call_form(template: ChatTemplate, name: str, end: str) -> tuple[str, str] | None:
     """What stands before and behind the arguments, as JSON, of a call of the tool `name`; None where the template has
     no such form. `end`: the text that ends a turn."""
-    if "tool_calls" not in template.constants | template.names:
+    if not writes_calls(template):
         return None
     for arguments, content in product(ARGUMENTS, CONTENTS):
         function = {"name": name, "arguments": arguments}
-        asking = {"role": "assistant", "content": content, "tool_calls": [{"type": "function", "function": function}]}
+        call = {"id": CALL_ID, "type": "function", "function": function}
+        asking = {"role": "assistant", "content": content, "tool_calls": [call]}
         turns = ("user", MessageShape("assistant", json.dumps(asking), 0))
         try:
             opened = template.render(("user",), ("?",), generation=True)
@@ -31,3 +41,14 @@ def call_form(template: ChatTemplate, name: str, end: str) -> tuple[str, str] | 
         if written.startswith(opened) and found and name in before:
             return before.lstrip(), (behind.partition(end)[0] if end else behind).rstrip()
     return None
+
+
+def result_symbols(prompter: Prompter, thread: Thread, result: Content) -> tuple[Symbol, ...]:
+    """What follows a call that is made behind `thread`: what closes its turn, a turn with the tool's result, and what
+    opens the turn after it. Raises BadModel where the template leaves the call out."""
+    call = Hole("call")
+    whole = thread.then(Turn("assistant", (call,)), Turn("tool_result", (result,)))
+    symbols = prompter.writing(whole).symbols
+    if call not in symbols:
+        raise BadModel("its chat template writes nothing of an answer behind which a tool's result stands")
+    return (*symbols[symbols.index(call) + 1 :], *prompter.generation_tokens(whole))

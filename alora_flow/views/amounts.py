@@ -68,6 +68,7 @@ class Notation:
 
 def _holes(plan: PrefixPlan) -> Iterable[Hole]:
     amounts = [plan.no_reuse, *(call.reused for call in plan.calls), *(call.prefilled for call in plan.calls)]
+    amounts += [one.computed for call in plan.calls for one in (call.own.calls if call.own else ())]
     return dict.fromkeys(hole for amount in amounts for hole in amount.holes)
 
 

@@ -262,13 +262,14 @@ class Engine:
             self._work.scheduler.retention.shorten(ticket, length)
         self._torn = False
 
-    def step(self) -> list[tuple[int, Completion]]:
-        """Compute one batch; returns the requests finished since the last step, by ticket.
+    def step(self, alone: bool = False) -> list[tuple[int, Completion]]:
+        """Compute one batch; returns the requests finished since the last step, by ticket. alone: nobody else is kept
+        waiting by a step that takes its time, so that a long prompt is not cut for their sake.
 
         What is raised here, the model's error or an interrupt, leaves every request and every answer as if the step had
         not begun: it may be tried again. Raises BusyError where another call is under way.
         """
-        self._one_step()
+        self._one_step(hurried=not alone)
         # One line, because nothing may come between what is taken and its way to the caller.
         return ([*self._done], self._done.clear())[0]  # type: ignore[func-returns-value]
 
@@ -374,8 +375,8 @@ class Engine:
     # ---------------------------------------------------------------- a step
 
     @exclusive()
-    def _one_step(self) -> None:
-        self._advance()
+    def _one_step(self, hurried: bool = True) -> None:
+        self._advance(hurried or bool(self._deadlines))
 
     @torch.inference_mode()
     def _advance(self, hurried: bool = True) -> None:

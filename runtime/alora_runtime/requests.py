@@ -85,10 +85,12 @@ class Trigger:
 @dataclass(frozen=True)
 class TextTrigger:
     """The same for a text, wherever tokens begin and end: for an invocation that the model may spell in other tokens.
-    The token that it begins in the middle of is replaced by those of what stands before it."""
+    The token that it begins in the middle of is replaced by those of what stands before it. control: the control tokens
+    that it spells are written as these tokens, and only what stands between them as text."""
 
     name: str
     text: str
+    control: bool = False
 
 
 @dataclass(frozen=True)

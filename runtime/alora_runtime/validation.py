@@ -168,7 +168,7 @@ def _trigger(trigger: object, vocabulary: int) -> Trigger | TextTrigger:
     if isinstance(trigger, TextTrigger):
         if not isinstance(trigger.text, str) or not trigger.text:
             raise RequestError(f"trigger {trigger.name!r} must have a text, not {trigger.text!r}")
-        return trigger
+        return replace(trigger, control=truth("control", trigger.control))
     if not trigger.tokens:
         raise RequestError(f"trigger {trigger.name!r} has no tokens")
     return replace(trigger, tokens=_tokens(f"trigger {trigger.name!r}", trigger.tokens, vocabulary))

@@ -103,7 +103,7 @@ class ForcedEngine(TorchEngine):
         places: Mapping[int, int] | None = None
         if request.triggers:
             places = self.within if request.runs[-1].adapter else self.parts
-        elif request.constraint and not call.prompt.contract and self.arguments:
+        elif request.constraint and self.arguments:
             places = self.places([self.arguments.pop(0)])
         if places is not None:
             script = Script(places, request.constraint, self.barred)

@@ -4,7 +4,7 @@ forward pass for each token, of the whole sequence with the adapter that each of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from alora_flow import RunFailed
@@ -29,7 +29,7 @@ intrinsic certainty() -> float[0.0..1.0] {
 }
 intrinsic safety() -> bool { adapter "safety" emits enum("Y", "N") value it == "Y" }
 intrinsic judge() -> str with (max_tokens: 5) {
-  adapter "hallucination" emits str may invoke [certainty] { on certainty => INNER }
+  adapter "hallucination" emits str may invoke [certainty, look] { on certainty => INNER on look => INNER }
 }
 tool look(n: int[0..9]) -> str = python "kb:look" with (pure: true, invoke: "<|reserved_0|>")
 tool note(n: int[0..9]) -> int = python "kb:note" with (invoke: "<|reserved_1|>")
@@ -57,7 +57,7 @@ class Calls:
     """A program of calls. script: tokens of the model's own, and whom it calls then. within: of the judge."""
 
     script: tuple[tuple[int, str], ...]
-    within: tuple[int, ...]
+    within: tuple[tuple[int, str], ...]
     backs: Mapping[str, str]
     inner: str
     budget: int
@@ -76,7 +76,7 @@ class Calls:
         return [part for own, name in self.script for part in (own, INVOKED[name])]
 
     def inside(self) -> list[Part]:
-        return [part for own in self.within for part in (own, INVOKED["certainty"])]
+        return [part for own, name in self.within for part in (own, INVOKED[name])]
 
 
 @st.composite
@@ -85,11 +85,11 @@ def programs(draw: st.DrawFn) -> Calls:
     back = st.sampled_from(["keep", "keep", "drop", "stop"])
     return Calls(
         tuple(draw(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(names)), min_size=1, max_size=4))),
-        tuple(draw(st.lists(st.integers(0, 1), max_size=2))),
+        tuple(draw(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["certainty", "look"])), max_size=2))),
         {name: draw(back) for name in names},
         draw(st.sampled_from(["keep", "drop"])),
         draw(st.sampled_from([2, 9, 9])),
-        tuple(draw(st.lists(st.integers(0, 9), min_size=4, max_size=4))),
+        tuple(draw(st.lists(st.integers(0, 9), min_size=9, max_size=9))),
     )
 
 
@@ -149,7 +149,7 @@ class Enactment:
     def write(self, before: list[tuple[int, str | None]], script: dict[int, int], most: int, depth: int) -> list[int]:
         """A reply on a sequence, with all calls in it."""
         adapter = before[-1][1]
-        names = self.program.callees if depth == 1 else ["certainty"]
+        names = self.program.callees if depth == 1 else ["certainty", "look"]
         invoked = {self.control(INVOKED[name])[0]: name for name in names}
         end, reply = self.control("<|end|>")[0], list[int]()
         for place in range(most):
@@ -179,7 +179,7 @@ class Enactment:
             before += [(one, adapter) for one in (token, *answer)]
             if name in TOOLS:
                 turn = [*self.control("<|end|><|tool_result|>"), *self.tokenizer.encode_data(str(value))]
-                before += [(one, None) for one in (*turn, *self.control("<|end|><|assistant|>"))]
+                before += [(one, adapter) for one in (*turn, *self.control("<|end|><|assistant|>"))]
         return back
 
     def answer(self, name: str, token: int, before: list[tuple[int, str | None]], depth: int) -> tuple[list[int], Any]:
@@ -220,6 +220,14 @@ def same(one: str, other: str) -> bool:
         return one == other
 
 
+WITHIN = Calls(
+    ((1, "judge"), (1, "look")), ((1, "look"), (1, "certainty")), {"judge": "keep", "look": "keep"}, "keep", 9, (7, 8)
+)
+"""A tool that the judge calls, and what goes on behind its result."""
+
+
+@example(calls=WITHIN, question="Who is the mayor of Tarnok?")
+@example(calls=replace(WITHIN, inner="drop"), question="Where?")
 @given(calls=programs(), question=st.sampled_from(["Who is the mayor of Tarnok?", "<|safety|>", "Where?"]))
 @settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_programs_of_calls(calls: Calls, question: str) -> None:

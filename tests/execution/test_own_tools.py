@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from alora_flow import BadInput, RunFailed
 from alora_flow.errors import BudgetTooSmall
@@ -285,7 +286,6 @@ def test_budgets(tmp_path: Path, resource: str, most: int) -> None:
 WRONG: list[tuple[str, str]] = [
     ('tool say(q: str) -> str = python "kb:say"', "the chat template of mini has no form for calls of tools"),
     ('tool say(q: str) -> str = python "kb:say" with (invoke: "<|end|>")', "ends an answer"),
-    ('tool say(q: str) -> str = python "kb:say" with (invoke: "<|reserved_2|> say")', "mixes text with control tokens"),
     ('tool say(q: str) -> str = python "kb:say" with (invoke: "<|safety|>")', "are both invoked by"),
 ]
 
@@ -351,6 +351,78 @@ tool counts(n: int[0..99]) -> int = python "kb:counts"
     spelt = module.compilation.setup.prompter.tokenizer.spell(tuple(thread.runs[0].tokens))
     call = f'<|assistant|>{before}{calls[0]}{{"n": 7}}}}</call><|end|><|tool_result|>6<|end|>'
     assert call in spelt
+
+
+MARKED = {  # forms of control tokens and text: as Mistral's two, and as DeepSeek's
+    "listed": '[MARK] [{{"name": "{name}", "arguments": ',
+    "named": "[MARK]{name}[ARGS]",
+    "closed": "[MARK]{name}[ARGS]",
+}
+WRITES = {
+    "listed": "{{ '[MARK] [' }}{% for c in m.tool_calls %}{% set out = c.function | tojson %}{{ out[:-1] }}"
+    "{% if c.id | length != 9 %}{{ raise_exception('ids have nine letters') }}{% endif %}"
+    "{{ ', \"id\": \"' + c.id + '\"}' }}{% endfor %}{{ ']' }}",
+    "named": "{% for c in m.tool_calls %}{{ '[MARK]' + c.function.name + '[ARGS]' + c.function.arguments | tojson }}"
+    "{% endfor %}",
+    "closed": "{% for c in m.tool_calls %}{{ '[MARK]' + c.function.name + '[ARGS]' + c.function.arguments }}"
+    "{% endfor %}{{ '[MARK]' }}",
+}
+
+
+@pytest.mark.parametrize("form", MARKED)
+@pytest.mark.parametrize("before", ["", "So."])
+def test_forms_of_control_tokens_and_text(tmp_path: Path, form: str, before: str) -> None:
+    def marked(text: str) -> str:
+        return text.replace("[MARK]", "<|reserved_3|>").replace("[ARGS]", "<|reserved_4|>")
+
+    (tmp_path / "kb.py").write_text("def count(n): return n + 1\ndef counts(n): return n - 1")
+    copytree(BUNDLED["mini"], tmp_path / "model")
+    source = ASKS.partition("{% if m.tool_calls %}")[0] + "{% if m.tool_calls %}{{ '<|assistant|>' }}" + WRITES[form]
+    source += "{{ '<|end|>' }}{% else %}" + ASKS.partition("{% else %}")[2]
+    (tmp_path / "model" / "chat_template.jinja").write_text(marked(source))
+    head = """
+model base = "./model"
+tool count(n: int[0..99]) -> int = python "kb:count"
+tool counts(n: int[0..99]) -> int = python "kb:counts"
+"""
+    body = """
+  let reply = generate(max_tokens: 140) on user(q) may invoke [count, counts]
+  let again = generate(max_tokens: 1) on (reply + user("Why?"))
+  let said = for one in reply.invocations limit 4 { keep "{one.name} {one.value}" }
+  return said + [reply.text]
+"""
+    path = written(tmp_path, body, "list[str]", head)
+    assert advise(Compilation(path).schedule(Compilation(path).flow("main"), {})) == ()
+    calls = [marked(MARKED[form]).format(name=name) for name in ("counts", "count")]
+    otherwise = calls[1].partition("ount")  # in tokens that the tokenizer would not take
+    module = forced(path, before, calls[0], "ok", *otherwise, "!", 1, arguments=['{"n": 7}', '{"n": 8}'])
+    result = module.main(q='<|reserved_3|> [{"name": "count", "arguments": ')
+    assert result.value[:2] == ["counts 6", "count 9"]
+    assert result.value[2].startswith(f"{before}ok!")
+    assert result.trace.kept_promise
+    [thread] = [call.request for call in engine_of(module).sent if call.node == "again"]
+    spelt = module.compilation.setup.prompter.tokenizer.spell(tuple(thread.runs[0].tokens))
+    # What transformers' rendering of the same template says of such a call.
+    template = (tmp_path / "model" / "chat_template.jinja").read_text()
+    arguments = '{"n": 7}' if form == "closed" else {"n": 7}
+    call = {"id": "calltool1", "type": "function", "function": {"name": "counts", "arguments": arguments}}
+    [[asked], _] = render_jinja_template(
+        [[{"role": "assistant", "content": "", "tool_calls": [call]}]], chat_template=template
+    )
+    own = asked.removeprefix("<|assistant|>")
+    assert f"<|assistant|>{before}{own}<|tool_result|>6<|end|>" in spelt
+
+
+def test_forms_that_hold_no_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    copytree(BUNDLED["mini"], tmp_path / "model")
+    each = "{% for k, v in c.function.arguments|items %}<p={{ k }}>{{ v }}{% endfor %}"
+    source = ASKS.replace("{{ c.function.arguments | tojson }}", each)
+    (tmp_path / "model" / "chat_template.jinja").write_text(source)
+    head = 'model base = "./model"\ntool say(q: str) -> str = python "kb:say"'
+    path = written(tmp_path, "let r = generate() on user(q) may invoke [say]\n  return r.text", head=head)
+    with pytest.raises(BadInput, match="model writes no call with all arguments as one JSON object") as told:
+        plan_of(path)
+    assert told.value.help
 
 
 def test_an_invocation_that_the_model_cannot_write(tmp_path: Path) -> None:

@@ -42,7 +42,23 @@ PARAMETERS = (  # as Qwen3-Coder's, which writes no JSON
     "{% else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+MISTRAL = (  # as Mistral Small 3.1's, with an id
+    "{% for m in messages %}{% if m.tool_calls is defined %}{{ '[TOOL_CALLS] [' }}{% for c in m.tool_calls %}"
+    "{% set out = c.function | tojson %}{{ out[:-1] }}{% if not c.id is defined or c.id | length < 9 %}"
+    "{{ raise_exception('ids have nine letters') }}{% endif %}{{ ', \"id\": \"' + c.id[-9:] + '\"}' }}{% endfor %}"
+    "{{ ']<|im_end|>' }}{% elif m.role == 'user' %}{{ '[INST]' + m.content + '[/INST]' }}"
+    "{% else %}{{ m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+)
+DEEPSEEK = (  # as DeepSeek V3.1's, which takes arguments as text
+    "{% for m in messages %}{% if m.tool_calls is defined and m.tool_calls is not none %}<|A|>"
+    "{% for c in m.tool_calls %}{{ '<|calls|><|call|>' + c['function']['name'] + '<|sep|>' + c['function']['arguments']"
+    " + '<|call_end|>' }}{% endfor %}<|calls_end|><|im_end|>{% elif m.role == 'user' %}{{ '<|U|>' + m.content }}"
+    "{% else %}{{ '<|A|>' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|A|>{% endif %}"
+)
 FORMS = [
+    (MISTRAL, ('[TOOL_CALLS] [{"name": "look", "arguments": ', ', "id": "calltool1"}]')),
+    (DEEPSEEK, ("<|calls|><|call|>look<|sep|>", "<|call_end|><|calls_end|>")),
     (QWEN, ('<tool_call>\n{"name": "look", "arguments": ', "}\n</tool_call>")),
     (LLAMA, ('{"name": "look", "parameters": ', "}")),
     (AS_TEXT, ("<call>look(", ")</call>")),
@@ -51,7 +67,9 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize(("source", "expected"), FORMS, ids=["qwen", "llama", "text", "no JSON", "none"])
+@pytest.mark.parametrize(
+    ("source", "expected"), FORMS, ids=["mistral", "deepseek", "qwen", "llama", "text", "no JSON", "none"]
+)
 def test_the_form_is_the_templates_own(tmp_path: Path, source: str, expected: tuple[str, str] | None) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": source}))
     assert call_form(ChatTemplate(tmp_path), "look", "<|im_end|>") == expected

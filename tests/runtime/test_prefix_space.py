@@ -10,6 +10,8 @@ from tokenizers import Tokenizer
 from alora_runtime import Constraint
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer, whole_text
+from alora_runtime.answer.watch import Watch
+from alora_runtime.requests import TextTrigger
 from tests.prompts.tokenizers_of_tests import MAKERS, source
 
 SPACED = ["prepending", "metaspace always", "metaspace first"]
@@ -81,3 +83,20 @@ def test_characters_beside_a_cut_stay_whole(name: str, text: str) -> None:
         assert text.startswith(words.whole.removesuffix("\ufffd"))
         assert words.whole == whole_text(tokenizer, ids[:count])
     assert words.whole == text
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("wordpiece", "unigram")])
+@pytest.mark.parametrize("before", ["", "the mayor"])
+@pytest.mark.parametrize("call", ["<|user|> [the", "<|user|>the<|user|>", "<|user|>Ada 1"])
+def test_text_behind_a_control_token_calls(name: str, before: str, call: str) -> None:
+    """As Mistral's tokenizers write a call: what is written first may lose the space that it begins with."""
+    tokenizer = made(name)
+    vocabulary, text = Vocabulary(tokenizer), Detokenizer(tokenizer)
+    watch = Watch([TextTrigger("call", call, control=True)], text, vocabulary)
+    own = tokenizer.encode(before, add_special_tokens=False).ids if before else []
+    for token in (*own, *tokenizer.encode(call, add_special_tokens=False).ids):
+        assert watch.found is None
+        text.push(token)
+        watch.push(token)
+    assert watch.found is not None
+    assert (watch.found.before, watch.found.rest) == (len(own), ())

@@ -31,6 +31,7 @@ from alora_runtime.calls.records import Called, Callee, Caller, Exchange, Return
 from alora_runtime.calls.serving import Switchboard, complete
 from alora_runtime.calls.stack import SOON, CallStack
 from alora_runtime.errors import CallError, CallLimitError, CapacityError, ConstraintError, RequestError
+from alora_runtime.schedule.pace import Pace
 from tests.runtime.checkpoints import VOCABULARY, Oracle
 from tests.runtime.scripts import LETTERS, Script, script
 from tests.runtime.test_calls import CONTEXT, assert_enacted, together
@@ -230,6 +231,25 @@ def test_a_call_takes_no_pass_beside_those_of_its_tokens(
     exchange = together(engine, caller(5, ONE, 5, ONE, 5, max_tokens=21))[0]
     answers = sum(len(call.answer.tokens) for call in exchange.calls if call.answer)
     assert (len(exchange.calls), len(passes)) == (2, 21 + answers)
+
+
+def test_nobody_waits_for_a_caller_that_is_alone(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its prompt is computed at once, as `Engine.generate` does, and not in pieces for the sake of others."""
+    engine, passes = make_engine(), list[int]()
+    counted = engine.model.rows
+    monkeypatch.setattr(engine.model, "rows", lambda *given, **named: passes.append(1) or counted(*given, **named))
+    alone = Caller(Request([Run(range(100))], max_tokens=2, ignore_eos=True), [callee()], 1)
+    engine._work.scheduler.pace = Pace(1.0, 1.0, 10**9)  # a token a step
+    Switchboard(engine).generate([alone])
+    assert len(passes) == 2
+    engine.forget()
+    engine._work.scheduler.pace = Pace(1.0, 1.0, 10**9)
+    passes.clear()
+    engine.submit(Request([Run((1, 2))], max_tokens=1, ignore_eos=True))
+    Switchboard(engine).generate([alone])
+    assert len(passes) > 2
 
 
 def test_a_cached_prefix_may_hold_a_call(make_engine: Callable[..., Engine], oracle: Oracle) -> None:

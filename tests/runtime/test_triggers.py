@@ -271,6 +271,47 @@ def test_a_text_however_it_is_spelled(
     assert "".join(delta.text for delta in heard) == answer.text
 
 
+@FORCED
+@pytest.mark.parametrize(
+    ("spelled", "reply", "name"),
+    [
+        (("a", "<|end|>", "CALL", "."), ("a",), "call"),
+        (("a", "<|end|>", "C", "ALL", "."), ("a",), "call"),
+        (("a", "<|end|>", "C", "A", "LL!"), ("a",), "call"),
+        (("<|end|>", "<|end|>", "CALL", "."), ("<|end|>",), "call"),
+        (("CALL", "<|end|>", "C", "ALL", "<|end|>", "CALL", "."), ("CALL",), "ends"),
+        (("CALL", "<|end|>", "C", "ALL", "."), ("CALL",), "call"),
+        (("a", ". C", "<|end|>", "."), ("a", "."), "crossing"),
+        (("a", ". ", "C", "<|end|>", "."), ("a", "."), "crossing"),
+        (("<0xC3>", "<0xA9>", "<|end|>", "CALL", "."), ("<0xC3>", "<0xA9>"), "call"),
+    ],
+)
+def test_a_text_between_control_tokens(
+    merging: Engine, spelled: tuple[str, ...], reply: tuple[str, ...], name: str, forced: bool
+) -> None:
+    """A control token is itself, and no text; what is between may be spelled in any tokens."""
+    texts = {"call": "<|end|>CALL", "ends": "<|end|>CALL<|end|>", "crossing": " C<|end|>"}
+    triggers = [TextTrigger(name, text, control=True) for name, text in texts.items()]
+    request = Request([Run(CONTEXT)], triggers=triggers, constraint=script(ids(*spelled), forced=forced))
+    request = replace(request, ignore_eos=True, logprobs=1)
+    heard: list[Delta] = []
+    merging.submit(request, heard.append)
+    answer = serve(merging, [request])[0]
+    assert answer.suspended is not None
+    assert (answer.suspended.trigger, answer.tokens) == (name, ids(*reply))
+    assert answer.suspended.invocation == tuple(merging.model.tokenizer.encode(texts[name]).ids)  # type: ignore[union-attr]
+    assert len(answer.logprobs) == len(answer.tokens)
+    assert sum((delta.tokens for delta in heard), ()) == answer.tokens
+    assert "".join(delta.text for delta in heard) == answer.text
+
+
+def test_what_only_spells_a_control_token_is_none(merging: Engine) -> None:
+    letters = ids(*"<|end|>", "CALL")
+    triggers = [TextTrigger("call", "<|end|>CALL", control=True)]
+    request = Request([Run(CONTEXT)], triggers=triggers, constraint=script(letters), ignore_eos=True, max_tokens=8)
+    assert serve(merging, [request])[0].finish == "length"
+
+
 def test_texts_need_a_tokenizer(base: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "mute")
     (tmp_path / "mute" / "tokenizer.json").unlink()

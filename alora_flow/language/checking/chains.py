@@ -53,7 +53,7 @@ def _circle(one: Permitted, declared: Mapping[str, Intrinsic]) -> Chain | None:
     for way in ways:  # which grows
         if way[-1] == one.owner:
             return way[:-1]
-        inner = declared[way[-1]].may_invoke
+        inner = declared[way[-1]].may_invoke if way[-1] in declared else None  # a tool calls nobody
         if inner is not None and way[-1] not in seen:
             ways += [(*way, item.key) for item in inner.callees]
         seen.add(way[-1])

@@ -28,7 +28,7 @@ from alora_flow.language.syntax import nodes
 def may_invoke(checker: Checker, node: nodes.MayInvoke) -> program.Expression:
     """A generation that calls by itself."""
     made = checker.value(node.call)
-    may = permission(checker, node.permission, (Intrinsic, ToolDecl))
+    may = permission(checker, node.permission)
     if not isinstance(made, program.Generate):
         if made.type != ERROR:
             checker.report.add("E0508", "'may invoke' belongs to 'generate'", node.call.span)
@@ -74,7 +74,7 @@ def inner_calls(unit: Unit, node: nodes.Intrinsic, found: Intrinsic) -> Intrinsi
     first = Note("it stands here first", node.permissions[0].span)
     for again in node.permissions[1:]:
         unit.report.add("E0207", "a second 'may invoke'", again.span, None, first)
-    may = permission(reader(Scope(unit)), node.permissions[0], (Intrinsic,))
+    may = permission(reader(Scope(unit)), node.permissions[0])
     if may is None:
         return found
     weighed = any(isinstance(part, program.Expected) for part in program.every(found.value))
@@ -87,11 +87,9 @@ def inner_calls(unit: Unit, node: nodes.Intrinsic, found: Intrinsic) -> Intrinsi
     return replace(found, may_invoke=may)
 
 
-def permission(
-    checker: Checker, node: nodes.Permission, kinds: tuple[type[Intrinsic] | type[ToolDecl], ...]
-) -> program.MayInvoke | None:
-    """What may be called: of these `kinds`. None where that is wrong."""
-    callees = tuple(item for item in (_invocable(checker, name, kinds) for name in node.callees) if item is not None)
+def permission(checker: Checker, node: nodes.Permission) -> program.MayInvoke | None:
+    """What may be called. None where that is wrong."""
+    callees = tuple(item for item in (_invocable(checker, name) for name in node.callees) if item is not None)
     for place, item in enumerate(callees):
         if item in callees[:place]:
             checker.report.add("E0509", f"'{item.name}' is listed twice", node.callees[-1].span, "leave one out")
@@ -120,25 +118,19 @@ def _warn_of_conflicts(checker: Checker, node: nodes.Permission, callees: Iterab
         seen.append((text, item))
 
 
-def _invocable(
-    checker: Checker, name: nodes.Qualified, kinds: tuple[type[Intrinsic] | type[ToolDecl], ...]
-) -> Intrinsic | ToolDecl | None:
+def _invocable(checker: Checker, name: nodes.Qualified) -> Intrinsic | ToolDecl | None:
     found = callee(checker, name)
     if found is None:
         return None
-    if isinstance(found, ToolDecl) and ToolDecl in kinds:
+    if isinstance(found, ToolDecl):
         for parameter in found.parameters:
             check_range(checker.report, parameter.type, name.span)
         return found
     if isinstance(found, Intrinsic):
         return found
     what = "'generate'" if found == "generate" else f"the {kind_of(found).split()[-1]} '{written(name)}'"
-    if ToolDecl in kinds:
-        help = "call it in the flow, before or after the generation"
-        checker.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span, help)
-    else:
-        help = "let the generation invoke it, or call it in the flow"
-        checker.report.add("E0509", f"an intrinsic cannot call {what}: only intrinsics", name.span, help)
+    help = "call it in the flow, before or after the generation"
+    checker.report.add("E0509", f"a model cannot call {what}: only intrinsics and tools", name.span, help)
     return None
 
 

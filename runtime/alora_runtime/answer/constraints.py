@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +43,26 @@ class Vocabulary:
     def special(self) -> frozenset[int]:
         """Tokens that are no text."""
         return frozenset(self._plain.special_token_ids)
+
+    @cached_property
+    def _control(self) -> dict[str, int]:
+        added = self._tokenizer.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items() if number in self.special}
+
+    def symbols(self, text: str) -> list[str | int]:
+        """A text by its letters, and by the control tokens that it spells."""
+        spelled = re.compile("|".join(map(re.escape, sorted(self._control, key=len, reverse=True))) or r"(?!)")
+        found: list[str | int] = []
+        start = 0
+        for control in spelled.finditer(text):
+            found += [*text[start : control.start()], self._control[control[0]]]
+            start = control.end()
+        return [*found, *text[start:]]
+
+    def encoded(self, text: str) -> list[int]:
+        """The tokens of a text, with the control tokens that it spells."""
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return tokens
 
     def spelled(self, text: str) -> list[int]:
         """The tokens of a text that stands behind other text; no control token among them, however it is spelled."""

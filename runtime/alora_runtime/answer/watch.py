@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -97,6 +97,66 @@ class _InText:
         return count
 
 
+class _InBoth(_InText):
+    """Of control tokens and the text between them: a symbol is a control token, or a letter. Some tokenizers put a
+    space behind a control token, and some decoders drop one there: spaces there are no symbols."""
+
+    def __init__(self, triggers: Sequence[TextTrigger], text: Detokenizer, vocabulary: Vocabulary) -> None:
+        super().__init__(triggers, text, vocabulary)
+        patterns = (vocabulary.symbols(trigger.text) for trigger in triggers)
+        self._search = Search(_automaton(tuple(tuple(_without_spaces(pattern)) for pattern in patterns)))
+        self._letters, self._behind_control = len(text.text), False
+        self._places: list[tuple[int, int | None]] = []  # of each symbol: its token, and which letter it is
+
+    def push(self, token: int) -> bool:
+        """The text has this token already."""
+        place, start, decided = len(self._text.tokens) - 1, self._letters, False
+        self._letters = len(self._text.text)
+        symbols: list[tuple[str | int, int | None]] = [
+            (letter, number) for number, letter in enumerate(self._text.text[start:], start)
+        ]
+        symbols += [(token, None)] if token in self._vocabulary.special else []
+        for symbol, number in symbols:
+            if self._behind_control and symbol == " ":
+                continue
+            self._places.append((place, number))
+            decided |= self._search.push(symbol)
+            self._behind_control = number is None
+        return decided
+
+    @property
+    def found(self) -> Invoked | None:
+        found = self._search.found
+        if found is None:
+            return None
+        trigger, (place, letter) = self._triggers[found.which], self._places[found.start]
+        before = place if letter is None else self._whole_tokens(letter)
+        letters = "" if letter is None else self._text.text[self._text.ends[before - 1] if before else 0 : letter]
+        rest = self._vocabulary.spelled(letters) if letters else ()
+        end = self._places[found.end - 1][0] + 1 - self._earlier
+        return Invoked(end, before - self._earlier, rest, trigger.name, self._vocabulary.encoded(trigger.text))
+
+    @property
+    def clear(self) -> tuple[int, int | None]:
+        if self._search.clear == len(self._places):
+            letters = self._letters
+        else:
+            place, letter = self._places[self._search.clear]
+            letters = (self._text.ends[place - 1] if place else 0) if letter is None else letter
+            if letter is None:
+                return place - self._earlier, letters
+        return self._whole_tokens(letters) - self._earlier, letters
+
+
+def _without_spaces(symbols: Sequence[str | int]) -> Iterator[str | int]:
+    """Without those behind control tokens."""
+    behind_control = False
+    for symbol in symbols:
+        if not (behind_control and symbol == " "):
+            yield symbol
+            behind_control = isinstance(symbol, int)
+
+
 class Watch:
     """All triggers on one answer. Of two kinds the one counts that is whole first."""
 
@@ -107,10 +167,12 @@ class Watch:
         self.kinds: list[Kind] = []
         if in_tokens := [trigger for trigger in triggers if isinstance(trigger, Trigger)]:
             self.kinds.append(_InTokens(in_tokens))
-        if in_text := [trigger for trigger in triggers if isinstance(trigger, TextTrigger)]:
-            if text is None or vocabulary is None:
+        for control, kind in ((False, _InText), (True, _InBoth)):
+            in_text = [one for one in triggers if isinstance(one, TextTrigger) and one.control == control]
+            if in_text and (text is None or vocabulary is None):
                 raise RequestError("text triggers need a tokenizer, and the model folder has no tokenizer.json")
-            self.kinds.append(_InText(in_text, text, vocabulary))
+            if in_text and text is not None and vocabulary is not None:
+                self.kinds.append(kind(in_text, text, vocabulary))
 
     def push(self, token: int) -> bool:
         """One more token, which the text has already; whether it is certain now which invocation it is."""

@@ -17,7 +17,8 @@ without calling again at once. stop: not at all."""
 class Callee:
     """Somebody who may be called, under the name of the trigger.
 
-    trigger: what a caller writes. adapter: under which is answered; None: the base model.
+    trigger: what a caller writes. adapter: under which is answered; None: the base model. by_caller: whoever calls
+        answers it, under what it writes under itself, and `adapter` says nothing.
     answer: how; a request without runs.
     invocation: the tokens before the answer, the trigger's own where none are given (a text has none). The adapter is
         active from number `active_at` of them on.
@@ -33,6 +34,7 @@ class Callee:
     invokes: Sequence[str] = ()
     budget: int | None = None
     depth: int | None = None
+    by_caller: bool = False
 
     @property
     def name(self) -> str:

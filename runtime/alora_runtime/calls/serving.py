@@ -45,9 +45,9 @@ class Switchboard:
             if own == ticket:
                 self.engine.cancel(request)
 
-    def step(self) -> list[tuple[int, Completion | Exchange]]:
-        """One step of the engine; callers that are done, and requests of others, by ticket."""
-        self._arrived.extend(self.engine.step())
+    def step(self, alone: bool = False) -> list[tuple[int, Completion | Exchange]]:
+        """One step of the engine; callers that are done, and requests of others, by ticket. alone: as of the engine."""
+        self._arrived.extend(self.engine.step(alone))
         while self._arrived:
             self._receive(*self._arrived.popleft())
         done, self._done = self._done, []
@@ -58,14 +58,14 @@ class Switchboard:
 
         What else is raised cancels all of them: `step` still returns them.
         """
-        tickets: list[int] = []
+        alone, tickets = not self.busy, list[int]()
         results: dict[int, Any] = {}
         others: list[tuple[int, Completion | Exchange]] = []
         try:
             for caller in callers:
                 tickets.append(self.submit(caller))
             while not results.keys() >= set(tickets):
-                for ticket, result in self.step():
+                for ticket, result in self.step(alone):
                     if ticket in tickets:
                         results[ticket] = result
                     else:

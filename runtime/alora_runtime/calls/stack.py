@@ -112,9 +112,9 @@ class CallStack:
         else:
             self._close(completion.finish)
 
-    def decide(self, back: Return, onward: Sequence[Run] | None = None) -> None:
-        """How the caller goes on after `call`. `onward`: with "keep", all that it goes on from, where that is not what
-        it had written, the invocation and the answer."""
+    def decide(self, back: Return, onward: Sequence[Run] | None = None, behind: Sequence[int] = ()) -> None:
+        """How the caller goes on after `call`. With "keep", it goes on from what it had written, the invocation, the
+        answer, and what is `behind` it; or from `onward`, where that is given."""
         level, suspended = self._levels[-1], self._levels[-1].suspended
         answered, self._answered = self._answered, -1
         self._note(answered, back=back)
@@ -123,7 +123,11 @@ class CallStack:
         elif len(suspended.written) >= level.request.max_tokens:
             self._close("length")
         else:
-            self._go_on(level, suspended, self.calls[answered], back, onward)
+            runs = level.context()
+            if back == "keep":
+                left = (*suspended.invocation, *self.kept(self.calls[answered]), *behind)
+                runs = [*runs, Run(left, level.adapter)] if onward is None else [*onward]
+            self._send(replace(level.request, runs=runs, resumes=replace(suspended, dropped=back == "drop")))
 
     def fail(self, error: BaseException) -> None:
         """Nothing can come of what is wanted now, or a hearer failed, who hears no more."""
@@ -171,7 +175,8 @@ class CallStack:
         callee, context = self._callees[name], level.context()
         head, tail = callee.before[: callee.active_at], callee.before[callee.active_at :]
         later = ((sum(len(run.tokens) for run in context), SOON), (None, SOON if callee.invokes else 0))
-        runs = [*context, Run(head, level.adapter), Run(tail, callee.adapter)]
+        answering = level.adapter if callee.by_caller else callee.adapter
+        runs = [*context, Run(head, level.adapter), Run(tail, answering)]
         self._open(replace(callee.answer, runs=runs, next_use=later), callee.invokes, callee.budget, callee.depth)
 
     def _refused(self, name: str) -> str | None:
@@ -184,15 +189,6 @@ class CallStack:
             if depth > waiting.depth:
                 return f"{name!r} is called at depth {depth}{of}, and {waiting.depth:g} is the most"
         return None
-
-    def _go_on(
-        self, level: _Level, suspended: Suspended, call: Called, back: Return, onward: Sequence[Run] | None
-    ) -> None:
-        runs = level.context()
-        if back == "keep":
-            runs.append(Run((*suspended.invocation, *self.kept(call)), level.adapter))
-            runs = runs if onward is None else [*onward]
-        self._send(replace(level.request, runs=runs, resumes=replace(suspended, dropped=back == "drop")))
 
     def kept(self, call: Called) -> Sequence[int]:
         """What its caller keeps of an answer: all but the token that ended it."""
