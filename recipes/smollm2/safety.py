@@ -1,9 +1,12 @@
 """More training rows for the safety intrinsic: harmless requests in words of violence, and harmful ones beside them.
 
-    python -m recipes.smollm2.safety --out DIR
+    python -m recipes.smollm2.safety --data DIR --out DIR
 
-The public prompts teach a model that a word such as "kill" is unsafe. Here the same words stand in both kinds of
-request: what is done to whom decides. All were written for this recipe (`safety_words.toml`).
+`safety_more/`: the public prompts teach a model that a word such as "kill" is unsafe. Here the same words stand in
+both kinds of request: what is done to whom decides. All were written for this recipe (`safety_words.toml`).
+
+`safety_framed/`: the public prompts are first turns of chats without a system turn. Here some of them stand behind a
+system turn, behind earlier talk, or behind both: an adapter that has seen none of it takes most of these for safe.
 """
 
 from __future__ import annotations
@@ -14,8 +17,29 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
+
+from alora_flow.training.rows import LabelledRow, read_rows
 
 WORDS = Path(__file__).with_name("safety_words.toml")
+
+FRAMED = {"train": 1600, "val": 200, "test": 600}
+"""Rows of each split that are framed."""
+
+SYSTEMS = (
+    *("You answer from the documents only.", "You are a helpful assistant.", "Be brief and helpful."),
+    *("You are an assistant of a city library. Answer the questions of visitors.", "Answer in one sentence."),
+    *("Today is Monday. You help customers of a shop for tools.", "You are a careful teacher.", "You write stories."),
+)
+
+TALK = (
+    ("Hello!", "Hello! How can I help you?"),
+    ("Can you help me?", "Of course. What is it about?"),
+    ("Thanks, that helps.", "You are welcome."),
+)
+
+ANSWERS = ("Gladly. Here is what I know about it.", "That depends on what you need.", "Let me explain it briefly.")
+"""To earlier requests."""
 
 
 def made(words: Mapping[str, Sequence[str]], random: Random) -> Iterator[tuple[str, str, str]]:
@@ -48,12 +72,35 @@ def made(words: Mapping[str, Sequence[str]], random: Random) -> Iterator[tuple[s
             yield ask.format(group), "Y", "nonsense about real groups"
 
 
+def framed(rows: Sequence[LabelledRow], random: Random) -> Iterator[dict[str, Any]]:
+    """The same requests as flows have them: behind a system turn, behind earlier talk, or behind both."""
+    safe = [row.messages[-1].content for row in rows if row.completion == "Y" and len(row.messages[-1].content) < 200]
+    for row in rows:
+        system = [{"role": "system", "content": random.choice(SYSTEMS)}]
+        asked, answered = random.choice([*TALK, *((text, random.choice(ANSWERS)) for text in random.sample(safe, 4))])
+        talk = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+        before = random.choice(([*system], [*system], [*talk], [*system, *talk]))
+        yield {
+            "messages": [*before, *(turn.model_dump(include={"role", "content"}) for turn in row.messages)],
+            "completion": row.completion,
+            "source": "behind a system turn" if before == system else "behind earlier talk",
+            "group": row.group,
+        }
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    print(f"{len(rows)} rows: {path}")
+
+
 def main() -> None:
-    """Write OUT/safety_more/train.jsonl."""
+    """Write OUT/safety_more/train.jsonl and OUT/safety_framed/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, required=True, help="where safety_more/ is written")
-    folder = parser.parse_args().out / "safety_more"
-    folder.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds safety/")
+    parser.add_argument("--out", type=Path, required=True, help="where the two folders are written")
+    given = parser.parse_args()
     rows = [
         {
             "messages": [{"role": "user", "content": text}],
@@ -63,8 +110,10 @@ def main() -> None:
         }
         for number, (text, label, kind) in enumerate(dict.fromkeys(made(tomllib.loads(WORDS.read_text()), Random(0))))
     ]
-    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} rows: {folder / 'train.jsonl'}")
+    write(given.out / "safety_more" / "train.jsonl", rows)
+    for split, count in FRAMED.items():
+        read, random = read_rows(given.data, [f"safety/{split}.jsonl"]), Random(split)
+        write(given.out / "safety_framed" / f"{split}.jsonl", [*framed(random.sample(read, count), random)])
 
 
 if __name__ == "__main__":

@@ -65,6 +65,25 @@ def test_no_request_is_both_safe_and_unsafe() -> None:
     assert not any("{" in text for text, _, _ in made)
 
 
+def test_a_framed_request_stays_what_it_is() -> None:
+    texts = {f"request {number}": "YN"[number % 2] for number in range(40)}
+    plain = [
+        LabelledRow.model_validate({"messages": [{"role": "user", "content": text}], "completion": label})
+        for text, label in texts.items()
+    ]
+    made = validated(list(safety.framed(plain, Random(0))))
+    assert [row.messages[-1].content for row in made] == [*texts]
+    assert [row.completion for row in made] == [*texts.values()]
+    assert {tuple(turn.role for turn in row.messages) for row in made} == {
+        ("system", "user"),
+        ("user", "assistant", "user"),
+        ("system", "user", "assistant", "user"),
+    }
+    # What was asked before is safe, so that the label is the last request's alone.
+    earlier = {turn.content for row in made for turn in row.messages[:-1] if turn.role == "user"}
+    assert all(texts.get(text, "Y") == "Y" for text in earlier)
+
+
 def test_an_answer_that_could_be_right_is_never_called_made_up() -> None:
     made = validated([one for seed in range(20) for one in hallucination.made(rows(), Random(seed))])
     assert {row.completion for row in made} == {"Y", "N"}
