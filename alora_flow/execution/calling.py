@@ -19,7 +19,7 @@ from alora_flow.planning.evaluate import Values, text_of_value
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Content, Generated, KnownText, Turn
-from alora_flow.prompts.requesting import result_symbols
+from alora_flow.prompts.results import result_symbols
 from alora_flow.values.data import OwnCall, Reply
 from alora_flow.values.names import field_of
 from alora_flow.values.written import normalised

@@ -29,7 +29,8 @@ from alora_flow.planning.invoking import Invocation, invoke
 from alora_flow.planning.prefix.amounts import Amount, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Hole, Thread
-from alora_flow.prompts.requesting import call_form, result_symbols, writes_calls
+from alora_flow.prompts.requesting import call_form, writes_calls
+from alora_flow.prompts.results import result_symbols
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer

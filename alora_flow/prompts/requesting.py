@@ -1,4 +1,4 @@
-"""How a chat template writes an assistant's call of a tool, and what comes back."""
+"""How a chat template writes an assistant's call of a tool."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 from itertools import product
 
 from alora_flow.errors import BadModel
-from alora_flow.prompts.contents import Content, Hole, Symbol, Thread, Turn
 from alora_flow.prompts.template import ChatTemplate, MessageShape
-from alora_flow.prompts.thread import Prompter
 
 ARGUMENTS: tuple[object, ...] = ({}, "{}")
 CONTENTS = (None, "")
@@ -41,14 +39,3 @@ def call_form(template: ChatTemplate, name: str, end: str) -> tuple[str, str] | 
         if written.startswith(opened) and found and name in before:
             return before.lstrip(), (behind.partition(end)[0] if end else behind).rstrip()
     return None
-
-
-def result_symbols(prompter: Prompter, thread: Thread, result: Content) -> tuple[Symbol, ...]:
-    """What follows a call that is made behind `thread`: what closes its turn, a turn with the tool's result, and what
-    opens the turn after it. Raises BadModel where the template leaves the call out."""
-    call = Hole("call")
-    whole = thread.then(Turn("assistant", (call,)), Turn("tool_result", (result,)))
-    symbols = prompter.writing(whole).symbols
-    if call not in symbols:
-        raise BadModel("its chat template writes nothing of an answer behind which a tool's result stands")
-    return (*symbols[symbols.index(call) + 1 :], *prompter.generation_tokens(whole))
