@@ -1,4 +1,4 @@
-"""What follows a call of a tool: its result as a turn of data. Whatever runs imports this, and so it imports no model."""
+"""What follows a call of a tool: its result as a turn of data. All that runs imports this; it imports no model."""
 
 from __future__ import annotations
 
