@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,8 @@ def test_tables_say_what_was_measured_and_nothing_is_trained_twice(folder: Path)
     text = (folder / "results.md").read_text(encoding="utf-8")
     assert all(part in text for part in ("## Figure 3", "## Figure 4", "1 seed,"))
     assert f"{100 * activated['figure']['value']:.1f} % (" in text  # type: ignore[index]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {8, 7}  # cells hold no bare bar
     assert run(folder, *options) == made
     assert {path: path.stat().st_mtime_ns for path in adapters} == adapters
 

@@ -35,7 +35,7 @@ def _row(line: Line) -> list[str]:
     apart = "" if difference is None else f"{_said(difference.value, scale, '+')} ({_spread(difference, scale, '+')})"
     return [
         line.variant.intrinsic,
-        line.variant.label.replace("|", "\\|"),
+        line.variant.label,
         f"{_said(line.figure.value, scale)} ({_spread(line.figure, scale)})",
         ", ".join(_said(value, scale) for value in line.seeds),
         apart,
