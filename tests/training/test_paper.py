@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from click.testing import CliRunner
 
 from alora_flow.cli import paper
 from alora_flow.errors import BadInput
+from alora_flow.mini import WEIGHTS
 from alora_flow.training.paper.design import INTRINSICS, Comparison, tables, variant
 from alora_flow.training.paper.figures import Answers, lines
-from alora_flow.training.paper.study import SPEC, read_study_spec
+from alora_flow.training.paper.study import SPEC, Study, read_study_spec
 from alora_flow.training.spec import read_spec
 from tests.training.rows import rows, write
 
@@ -88,6 +90,22 @@ def test_tables_say_what_was_measured_and_nothing_is_trained_twice(folder: Path)
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {8, 7}  # cells hold no bare bar
     assert run(folder, *options) == made
     assert {path: path.stat().st_mtime_ns for path in adapters} == adapters
+
+
+def test_other_rows_and_other_bases_are_other_trainings(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "data", tmp_path / "data")
+    shutil.copytree(WEIGHTS / "base", tmp_path / "another")
+
+    def name(base: str = "mini", tests: int = 24) -> str:
+        spec = read_study_spec(tmp_path / "data", base, folder / "spec.toml", None, None)
+        study = Study(spec, tmp_path / "work", tests, lambda name, **facts: None)
+        return study._name("safety", study._specification(variant("safety", "one"), 0))
+
+    first = name()
+    others = [name(str(tmp_path / "another")), name(tests=12)]
+    write(tmp_path / "data" / "train.jsonl", rows(96, 7))
+    others.append(name())
+    assert len({first, *others}) == 4
 
 
 def test_every_table_compares_arms_that_differ() -> None:

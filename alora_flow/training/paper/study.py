@@ -12,6 +12,7 @@ from random import Random
 import numpy as np
 
 from alora_flow.errors import BadInput
+from alora_flow.intrinsics.library import find_model
 from alora_flow.training.evaluating import Evaluator, MeasuredAdapter
 from alora_flow.training.measuring import groups_of, right_answers
 from alora_flow.training.paper.design import INTRINSICS, Table, Variant, tables
@@ -71,7 +72,7 @@ class Study:
         """Of each variant with each seed. The adapters of an intrinsic that are missing are trained on one pass over
         its contexts. Raises what `train` and the evaluation raise."""
         specs = {(variant, seed): self._specification(variant, seed) for variant in variants for seed in seeds}
-        names = {pair: _name(pair[0].intrinsic, spec) for pair, spec in specs.items()}
+        names = {pair: self._name(pair[0].intrinsic, spec) for pair, spec in specs.items()}
         evaluator = Evaluator(self._spec_of({names[pair]: spec for pair, spec in specs.items()}), self._progress)
         for intrinsic in dict.fromkeys(variant.intrinsic for variant, _ in specs):
             own = list(dict.fromkeys(name for (variant, _), name in names.items() if variant.intrinsic == intrinsic))
@@ -81,6 +82,15 @@ class Study:
             for name in own:
                 self._ask(evaluator, name)
         return {pair: self._read(evaluator, name) for pair, name in names.items()}
+
+    def _name(self, intrinsic: str, spec: IntrinsicSpec) -> str:
+        """Trainings that are the same have the same name, whatever tables want them: those of one specification, on one
+        base and on the same rows."""
+        base = find_model(self.spec.base, self.spec.path.parent).folder.resolve()
+        digest = blake2b(repr((spec.model_dump_json(), str(base), self.spec.precision)).encode(), digest_size=5)
+        for file in (*spec.train, *spec.validation, *spec.test):
+            digest.update((self.work / "rows" / file).read_bytes())
+        return f"{intrinsic}-{digest.hexdigest()}"
 
     def _spec_of(self, intrinsics: dict[str, IntrinsicSpec]) -> Spec:
         places = {"library": self.work / "adapters", "data": self.work / "rows"}
@@ -110,7 +120,7 @@ class Study:
         return evaluator.spec.library / name / evaluator.base.name / evaluator.spec.one(name).kind
 
     def _kept(self, name: str) -> Path:
-        return self.work / "answers" / f"{name}-{self.tests}.json"
+        return self.work / "answers" / f"{name}.json"
 
     def _ask(self, evaluator: Evaluator, name: str) -> None:
         """Let an adapter answer, by the engine as in a flow, unless it has."""
@@ -129,11 +139,6 @@ class Study:
         rows = read_rows(evaluator.spec.data, spec.test)
         right, scale = right_answers(rows, spec.answers), len(spec.answers) > 2
         return Answers(np.array(kept["taken"]), right, scale, groups_of(rows), kept["minutes"])
-
-
-def _name(intrinsic: str, spec: IntrinsicSpec) -> str:
-    """Trainings that are the same have the same name, whatever tables want them."""
-    return f"{intrinsic}-{blake2b(spec.model_dump_json().encode(), digest_size=5).hexdigest()}"
 
 
 def _drawn(rows: Sequence[LabelledRow], most: int | None) -> Sequence[LabelledRow]:
