@@ -40,6 +40,13 @@ INTRINSICS = ("safety", "hallucination", "uncertainty")
 @click.option("--epochs", type=click.IntRange(min=1), help="Go through the rows so many times.")
 @click.option("--tests", type=click.IntRange(min=2), default=400, show_default=True, help="Test rows, at most.")
 @click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train in so many processes, a thread each.",
+)
+@click.option(
     "--work", type=Folder, default=Path("paper"), show_default=True, help="Where adapters and answers are kept."
 )
 @click.option(
@@ -61,6 +68,7 @@ def command(
     rows: int | None,
     epochs: int | None,
     tests: int,
+    jobs: int,
     work: Path,
     out: Path,
     as_json: bool,
@@ -76,7 +84,9 @@ def command(
         told = Teller(bar, console, lines=not quiet and not console.is_terminal)
         module, results = part("paper.study"), part("paper.results")
         read = module.read_study_spec(data, model, spec, rows=rows, epochs=epochs)
-        made = module.Study(read, work, tests, told).tables(only or TABLES, range(seeds), intrinsic or INTRINSICS)
+        made = module.Study(read, work, tests, told, jobs=jobs).tables(
+            only or TABLES, range(seeds), intrinsic or INTRINSICS
+        )
     given = {"--model": read.base, "--rows": rows, "--epochs": epochs, "--seeds": seeds, "--tests": tests}
     options = [f"{name} {value}" for name, value in given.items() if value is not None]
     options += [*(f"--only {name}" for name in only), *(f"--intrinsic {name}" for name in intrinsic)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from os import SEEK_END
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from alora_flow.cli import paper
 from alora_flow.errors import BadInput
 from alora_flow.mini import WEIGHTS
 from alora_flow.training.paper.design import INTRINSICS, Comparison, tables, variant
-from alora_flow.training.paper.figures import Answers, lines
+from alora_flow.training.paper.figures import Answers, Machine, lines
 from alora_flow.training.paper.study import SPEC, Study, read_study_spec
 from alora_flow.training.spec import read_spec
 from tests.training.rows import rows, write
+
+HERE = Machine("2.13.0", 1)
 
 SMALL = """
 base = "mini"
@@ -92,9 +95,23 @@ def test_tables_say_what_was_measured_and_nothing_is_trained_twice(folder: Path)
     assert {path: path.stat().st_mtime_ns for path in adapters} == adapters
 
 
+def test_processes_side_by_side_learn_what_one_learns(folder: Path) -> None:
+    options = ("--only", "figure4", "--intrinsic", "safety", "--seeds", "2", "--tests", "12", "--epochs", "2")
+    one = run(folder, *options)
+    for made in ("adapters", "answers"):
+        shutil.rmtree(folder / "work" / made)
+    two = run(folder, *options, "--jobs", "2")
+    assert [line["seeds"] for line in two["figure4"]] == [line["seeds"] for line in one["figure4"]]
+    assert "by 1 thread with torch" in (folder / "results.md").read_text(encoding="utf-8")
+
+
 def test_other_rows_and_other_bases_are_other_trainings(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "data", tmp_path / "data")
+    shutil.copytree(WEIGHTS / "base", tmp_path / "copy")
     shutil.copytree(WEIGHTS / "base", tmp_path / "another")
+    with next((tmp_path / "another").glob("*.safetensors")).open("r+b") as weights:
+        weights.seek(-1, SEEK_END)
+        weights.write(b"?")
 
     def name(base: str = "mini", tests: int = 24) -> str:
         spec = read_study_spec(tmp_path / "data", base, folder / "spec.toml", None, None)
@@ -102,6 +119,7 @@ def test_other_rows_and_other_bases_are_other_trainings(folder: Path, tmp_path: 
         return study._name("safety", study._specification(variant("safety", "one"), 0))
 
     first = name()
+    assert name(str(tmp_path / "copy")) == first
     others = [name(str(tmp_path / "another")), name(tests=12)]
     write(tmp_path / "data" / "train.jsonl", rows(96, 7))
     others.append(name())
@@ -125,10 +143,10 @@ def test_figures_are_means_over_seeds_and_differences_are_paired() -> None:
     right = np.array([0, 1] * 10)
     wrong = np.where(np.arange(20) < 5, 1 - right, right)
     answers = {
-        (first, 0): Answers(right, right, False, range(20), 1.0),
-        (first, 1): Answers(wrong, right, False, range(20), 2.0),
-        (second, 0): Answers(wrong, right, False, range(20), 1.0),
-        (second, 1): Answers(wrong, right, False, range(20), 1.0),
+        (first, 0): Answers(right, right, False, range(20), 1.0, HERE),
+        (first, 1): Answers(wrong, right, False, range(20), 2.0, HERE),
+        (second, 0): Answers(wrong, right, False, range(20), 1.0, HERE),
+        (second, 1): Answers(wrong, right, False, range(20), 1.0, HERE),
     }
     one, two = lines(Comparison("safety", (first, second)), answers, (0, 1))
     assert one.seeds == (0.0, 0.25)
@@ -138,7 +156,7 @@ def test_figures_are_means_over_seeds_and_differences_are_paired() -> None:
     assert two.difference is not None
     assert two.difference.value == pytest.approx(0.125)
     assert two.difference.low < 0.125 < two.difference.high
-    steps = {pair: Answers(one.taken * 2, right * 3, True, one.groups, 1.0) for pair, one in answers.items()}
+    steps = {pair: Answers(one.taken * 2, right * 3, True, one.groups, 1.0, HERE) for pair, one in answers.items()}
     [far, _] = lines(Comparison("safety", (first, second)), steps, (0, 1))
     # 10 rows of 3 steps are 1 step off where they were right; of 5 wrong ones the 2 that were 3 are 3 off, 3 are 2.
     assert far.seeds == (0.5, (8 + 2 * 3 + 3 * 2) / 20)

@@ -13,16 +13,26 @@ from alora_flow.training.metrics import Indices, Numbers
 from alora_flow.training.paper.design import Comparison, Variant
 
 
+@dataclass(frozen=True, order=True)
+class Machine:
+    """What trained an adapter: the version of torch, and so many threads."""
+
+    torch: str
+    threads: int
+
+
 @dataclass(frozen=True)
 class Answers:
     """What one adapter answers to the test rows: the place of its label among the answers, and of the right one.
-    scale: are the answers steps of one. groups: which rows are drawn together. minutes: that its training took."""
+    scale: are the answers steps of one. groups: which rows are drawn together. minutes: that its training took on its
+    machine."""
 
     taken: Indices
     right: Indices
     scale: bool
     groups: Sequence[Hashable]
     minutes: float
+    machine: Machine
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Line:
     seeds: tuple[float, ...]
     difference: Estimate | None
     minutes: float
+    machines: frozenset[Machine]
 
 
 def lines(comparison: Comparison, answers: Mapping[tuple[Variant, int], Answers], seeds: Sequence[int]) -> list[Line]:
@@ -58,6 +69,7 @@ def lines(comparison: Comparison, answers: Mapping[tuple[Variant, int], Answers]
             tuple(float(values.mean()) for values in each),
             None if variant == comparison.variants[0] else estimate(np.mean(each, axis=0) - first),
             float(np.mean([answers[variant, seed].minutes for seed in seeds])),
+            frozenset(answers[variant, seed].machine for seed in seeds),
         )
         for variant, each in wrong.items()
     ]

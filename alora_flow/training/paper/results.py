@@ -7,8 +7,6 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-import torch
-
 from alora_flow.training.bootstrap import Estimate
 from alora_flow.training.card import table
 from alora_flow.training.paper.design import Table
@@ -58,15 +56,19 @@ def report(made: Mapping[Table, Sequence[Line]], spec: Spec, seeds: int, command
     spent = sum(line.minutes * len(line.seeds) for line in _once(made))
     parts = [
         f"# The paper's tables on {spec.base}\n",
-        f"`{command}` on {date.today().isoformat()}, with torch {torch.__version__.partition('+')[0]}: "
-        f"{_counted(seeds, 'seed')}, {spent:.0f} minutes of training in all, by "
-        f"{_counted(torch.get_num_threads(), 'thread')} of a shared machine.\n",
+        f"`{command}` on {date.today().isoformat()}: {_counted(seeds, 'seed')}, {spent:.0f} minutes of training in "
+        f"all, each by {_machines(made)}.\n",
         table(heads, settings),
         READING + "\n",
     ]
     for each, found in made.items():
         parts += [f"## {each.title}\n", table(HEAD, [_row(line) for line in found])]
     return "\n".join(parts)
+
+
+def _machines(made: Mapping[Table, Sequence[Line]]) -> str:
+    machines = sorted(frozenset().union(*(line.machines for found in made.values() for line in found)))
+    return " or ".join(f"{_counted(one.threads, 'thread')} with torch {one.torch}" for one in machines)
 
 
 def _counted(number: int, noun: str) -> str:

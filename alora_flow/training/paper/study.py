@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from hashlib import blake2b
+from multiprocessing import get_context
+from os import SEEK_END
 from pathlib import Path
 from random import Random
 
 import numpy as np
+import torch
 
 from alora_flow.errors import BadInput
-from alora_flow.intrinsics.library import find_model
+from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.training.evaluating import Evaluator, MeasuredAdapter
 from alora_flow.training.measuring import groups_of, right_answers
 from alora_flow.training.paper.design import INTRINSICS, Table, Variant, tables
-from alora_flow.training.paper.figures import Answers, Line, lines
+from alora_flow.training.paper.figures import Answers, Line, Machine, lines
 from alora_flow.training.predictions import Predictions, Progress, quiet
 from alora_flow.training.rows import LabelledRow, read_rows
 from alora_flow.training.spec import IntrinsicSpec, Spec, read_spec
@@ -24,6 +28,12 @@ from alora_flow.training.training import Told, train
 
 VALIDATION = 64
 """Rows that choose each adapter's best weights."""
+
+PORTION = 4
+"""So many adapters of an intrinsic are trained by one process on one pass over their contexts."""
+
+LAST = 1 << 20
+"""Of each file of weights so many bytes tell it from others."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -46,11 +56,15 @@ def read_study_spec(data: Path, model: str | None, path: Path | None, rows: int 
 class Study:
     """The adapters of one base and one data folder, in a work folder that remembers them."""
 
-    def __init__(self, spec: Spec, work: Path, tests: int, told: Told, progress: Progress = quiet) -> None:
-        """spec: of the paper's intrinsics. tests: test rows of each at most, drawn once."""
-        self.spec, self.work, self.tests = spec, work, tests
+    def __init__(
+        self, spec: Spec, work: Path, tests: int, told: Told, progress: Progress = quiet, jobs: int = 1
+    ) -> None:
+        """spec: of the paper's intrinsics. tests: test rows of each at most, drawn once. jobs: processes that train, of
+        one thread each; with one, this process does, with all threads."""
+        self.spec, self.work, self.tests, self.jobs = spec, work, tests, jobs
         self._told, self._progress = told, progress
         self._rows = cache(self._write_rows)
+        self._base = cache(lambda: _digest(find_model(spec.base, spec.path.parent)))
 
     def tables(
         self, names: Sequence[str], seeds: Sequence[int], intrinsics: Sequence[str] = INTRINSICS
@@ -69,25 +83,36 @@ class Study:
         return {table: [line for each in table.comparisons for line in lines(each, found, seeds)] for table in wanted}
 
     def answers(self, variants: Iterable[Variant], seeds: Sequence[int]) -> dict[tuple[Variant, int], Answers]:
-        """Of each variant with each seed. The adapters of an intrinsic that are missing are trained on one pass over
-        its contexts. Raises what `train` and the evaluation raise."""
+        """Of each variant with each seed; those that are missing are trained and asked. Raises what `train` and the
+        evaluation raise."""
         specs = {(variant, seed): self._specification(variant, seed) for variant in variants for seed in seeds}
         names = {pair: self._name(pair[0].intrinsic, spec) for pair, spec in specs.items()}
-        evaluator = Evaluator(self._spec_of({names[pair]: spec for pair, spec in specs.items()}), self._progress)
-        for intrinsic in dict.fromkeys(variant.intrinsic for variant, _ in specs):
-            own = list(dict.fromkeys(name for (variant, _), name in names.items() if variant.intrinsic == intrinsic))
-            missing = [name for name in own if not self._adapter(evaluator, name).exists()]
-            if missing:
-                train(evaluator.spec, missing, told=self._told)
-            for name in own:
-                self._ask(evaluator, name)
-        return {pair: self._read(evaluator, name) for pair, name in names.items()}
+        whole = self._spec_of({names[pair]: spec for pair, spec in specs.items()})
+        missing = {name: one for name, one in whole.intrinsic.items() if not self._kept(name).exists()}
+        if self.jobs == 1:
+            for some in _alike(missing):
+                learn_and_answer(whole, self.work, some, self._told, self._progress)
+        else:
+            self._side_by_side(whole, missing)
+        return {pair: self._read(whole, name) for pair, name in names.items()}
+
+    def _side_by_side(self, whole: Spec, missing: Mapping[str, IntrinsicSpec]) -> None:
+        """By several processes, the longest work first: a plain adapter has no kept contexts."""
+        plain = [[name] for name, one in missing.items() if one.kind == "lora"]
+        kept = _alike({name: one for name, one in missing.items() if one.kind == "alora"})
+        portions = [some[first : first + PORTION] for some in kept for first in range(0, len(some), PORTION)]
+        done = 0
+        with ProcessPoolExecutor(self.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            work = {pool.submit(learn_and_answer, whole, self.work, part): part for part in [*plain, *portions]}
+            for each in as_completed(work):
+                each.result()
+                done += len(work[each])
+                self._told("adapters", step=done, of=len(missing))
 
     def _name(self, intrinsic: str, spec: IntrinsicSpec) -> str:
         """Trainings that are the same have the same name, whatever tables want them: those of one specification, on one
         base and on the same rows."""
-        base = find_model(self.spec.base, self.spec.path.parent).folder.resolve()
-        digest = blake2b(repr((spec.model_dump_json(), str(base), self.spec.precision)).encode(), digest_size=5)
+        digest = blake2b(repr((spec.model_dump_json(), self._base(), self.spec.precision)).encode(), digest_size=5)
         for file in (*spec.train, *spec.validation, *spec.test):
             digest.update((self.work / "rows" / file).read_bytes())
         return f"{intrinsic}-{digest.hexdigest()}"
@@ -116,29 +141,64 @@ class Study:
             (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
         return {split: f"{folder.name}/{split}.jsonl" for split in SPLITS}
 
-    def _adapter(self, evaluator: Evaluator, name: str) -> Path:
-        return evaluator.spec.library / name / evaluator.base.name / evaluator.spec.one(name).kind
-
     def _kept(self, name: str) -> Path:
-        return self.work / "answers" / f"{name}.json"
+        return answers_file(self.work, name)
 
-    def _ask(self, evaluator: Evaluator, name: str) -> None:
-        """Let an adapter answer, by the engine as in a flow, unless it has."""
-        path = self._kept(name)
-        if path.exists():
-            return
-        predictions = MeasuredAdapter(evaluator, name, evaluator.spec.one(name), "test").predictions
-        assert isinstance(predictions, Predictions)  # each of the paper's intrinsics has labels
-        facts = json.loads((self._adapter(evaluator, name) / "training.json").read_text(encoding="utf-8"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        taken = predictions.log_probabilities.argmax(1).tolist()
-        path.write_text(json.dumps({"taken": taken, "minutes": facts["minutes"]}), encoding="utf-8")
-
-    def _read(self, evaluator: Evaluator, name: str) -> Answers:
-        spec, kept = evaluator.spec.one(name), json.loads(self._kept(name).read_text(encoding="utf-8"))
-        rows = read_rows(evaluator.spec.data, spec.test)
+    def _read(self, whole: Spec, name: str) -> Answers:
+        spec, kept = whole.one(name), json.loads(self._kept(name).read_text(encoding="utf-8"))
+        rows = read_rows(whole.data, spec.test)
         right, scale = right_answers(rows, spec.answers), len(spec.answers) > 2
-        return Answers(np.array(kept["taken"]), right, scale, groups_of(rows), kept["minutes"])
+        machine = Machine(kept["torch"], kept["threads"])
+        return Answers(np.array(kept["taken"]), right, scale, groups_of(rows), kept["minutes"], machine)
+
+
+def learn_and_answer(
+    spec: Spec,
+    work: Path,
+    names: Sequence[str],
+    told: Told = lambda name, **facts: None,
+    progress: Progress = quiet,
+) -> None:
+    """Train those adapters that are missing, on one pass over their contexts, and let each answer its test rows by the
+    engine, as in a flow."""
+    evaluator = Evaluator(spec, progress)
+    adapters = {name: spec.library / name / evaluator.base.name / spec.one(name).kind for name in names}
+    if missing := [name for name, folder in adapters.items() if not folder.exists()]:
+        train(spec, missing, told=told)
+    for name, folder in adapters.items():
+        predictions = MeasuredAdapter(evaluator, name, spec.one(name), "test").predictions
+        assert isinstance(predictions, Predictions)  # each of the paper's intrinsics has labels
+        facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        taken = predictions.log_probabilities.argmax(1).tolist()
+        machine = {"torch": facts["versions"]["torch"], "threads": torch.get_num_threads()}
+        path = answers_file(work, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps({"taken": taken, "minutes": facts["minutes"], **machine}), encoding="utf-8")
+        written.rename(path)
+
+
+def answers_file(work: Path, name: str) -> Path:
+    """What an adapter answered, in a work folder."""
+    return work / "answers" / f"{name}.json"
+
+
+def _alike(specs: Mapping[str, IntrinsicSpec]) -> list[list[str]]:
+    """The names of those that share contexts: an intrinsic's with one seed, which draws their rows."""
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name, spec in specs.items():
+        groups.setdefault((name.partition("-")[0], spec.seed), []).append(name)
+    return list(groups.values())
+
+
+def _digest(base: ModelFiles) -> str:
+    """Of what a base's folder holds, wherever it lies."""
+    digest = blake2b((base.folder / "config.json").read_bytes(), digest_size=16)
+    for path in sorted(base.folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            file.seek(-min(LAST, file.seek(0, SEEK_END)), SEEK_END)
+            digest.update(file.read())
+    return digest.hexdigest()
 
 
 def _drawn(rows: Sequence[LabelledRow], most: int | None) -> Sequence[LabelledRow]:
