@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import sys
+from contextlib import suppress
 from os import SEEK_END
 from pathlib import Path
+from subprocess import PIPE, Popen
+from time import sleep
 
 import numpy as np
 import pytest
@@ -103,6 +109,42 @@ def test_processes_side_by_side_learn_what_one_learns(folder: Path) -> None:
     two = run(folder, *options, "--jobs", "2")
     assert [line["seeds"] for line in two["figure4"]] == [line["seeds"] for line in one["figure4"]]
     assert "by 1 thread with torch" in (folder / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_processes_end_when_one_is_killed_or_all_are_interrupted(folder: Path, tmp_path: Path, kill: bool) -> None:
+    places = ["--data", folder / "data", "--spec", folder / "spec.toml", "--work", tmp_path / "work"]
+    options = ["--out", tmp_path / "results.md", "--only", "figure4", "--epochs", "10000", "--jobs", "2", "-q"]
+    command = [sys.executable, "-m", "alora_flow.cli.main", "paper", *map(str, places), *map(str, options)]
+    with Popen(command, stderr=PIPE, text=True, start_new_session=True) as process:
+        while len(list(tmp_path.rglob("state.pt"))) < 2:
+            assert process.poll() is None
+            sleep(0.1)
+        if kill:
+            child = next(one for one in children(process.pid) if "spawn_main" in one.read_text().replace("\0", " "))
+            os.kill(int(child.parent.name), signal.SIGKILL)
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+        for _ in range(300):
+            if not (left := children(process.pid)):
+                break
+            sleep(0.1)
+    assert process.returncode == (3 if kill else 130)
+    assert ("a process that trained was killed" if kill else "interrupted") in said
+    assert "Traceback" not in said
+    assert not left
+
+
+def children(pid: int) -> list[Path]:
+    """The command lines of the processes of its session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == pid and fields[0] != "Z":
+                found.append(stat.parent / "cmdline")
+    return found
 
 
 def test_other_rows_and_other_bases_are_other_trainings(folder: Path, tmp_path: Path) -> None:

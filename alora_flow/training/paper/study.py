@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from hashlib import blake2b
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from os import SEEK_END
 from pathlib import Path
 from random import Random
+from signal import SIG_IGN, SIGINT, signal
 
 import numpy as np
 import torch
 
-from alora_flow.errors import BadInput
+from alora_flow.errors import BadInput, RunFailed
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.training.evaluating import Evaluator, MeasuredAdapter
 from alora_flow.training.measuring import groups_of, right_answers
@@ -102,12 +104,20 @@ class Study:
         kept = _alike({name: one for name, one in missing.items() if one.kind == "alora"})
         portions = [some[first : first + PORTION] for some in kept for first in range(0, len(some), PORTION)]
         done = 0
-        with ProcessPoolExecutor(self.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        with ProcessPoolExecutor(self.jobs, get_context("spawn"), _begin_process) as pool:
             work = {pool.submit(learn_and_answer, whole, self.work, part): part for part in [*plain, *portions]}
-            for each in as_completed(work):
-                each.result()
-                done += len(work[each])
-                self._told("adapters", step=done, of=len(missing))
+            try:
+                for each in as_completed(work):
+                    each.result()
+                    done += len(work[each])
+                    self._told("adapters", step=done, of=len(missing))
+            except BaseException as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in active_children():
+                    process.terminate()  # it would train to its end; what it wrote is gone on with
+                if isinstance(error, BrokenProcessPool):
+                    raise RunFailed("a process that trained was killed", "fewer --jobs need less memory") from error
+                raise
 
     def _name(self, intrinsic: str, spec: IntrinsicSpec) -> str:
         """Trainings that are the same have the same name, whatever tables want them: those of one specification, on one
@@ -181,6 +191,12 @@ def learn_and_answer(
 def answers_file(work: Path, name: str) -> Path:
     """What an adapter answered, in a work folder."""
     return work / "answers" / f"{name}.json"
+
+
+def _begin_process() -> None:
+    """One of several that train: it leaves the other cores to them, and Ctrl-C to the process that began it."""
+    torch.set_num_threads(1)
+    signal(SIGINT, SIG_IGN)
 
 
 def _alike(specs: Mapping[str, IntrinsicSpec]) -> list[list[str]]:
