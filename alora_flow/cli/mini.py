@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from alora_flow.cli.train import part as training_part
 from alora_flow.mini import WEIGHTS
 
 Folder = click.Path(path_type=Path, file_okay=False)
@@ -32,8 +33,9 @@ def command() -> None:
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def train(out: Path, seed: int, tokens: int, minutes: float | None, threads: int) -> None:
     """Train the base and the six adapters, measure them and write the card."""
+    training_part("training")  # says what to install where that is missing
     plan = part("mini.recipe.base").BasePlan(seed=seed, tokens=tokens, minutes=minutes, threads=threads)
-    results = part("mini.recipe.recipe").run(out, plan, part("training.loop").Course())
+    results = part("mini.recipe.recipe").run(out, plan)
     click.echo(part("mini.recipe.card").render(results))
 
 

@@ -20,9 +20,9 @@ from alora_flow.errors import BadInput, BadModel
 from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.training.adapted_model import AdaptedModel
 from alora_flow.training.batches import Material
-from alora_flow.training.contexts import Contexts, read_contexts
+from alora_flow.training.contexts import MEMORY, Contexts, Progress, read_contexts
 from alora_flow.training.curves import draw_curve
-from alora_flow.training.fitting import Fitted, Fitting, Weights
+from alora_flow.training.fitting import Fitted, Fitting, TrainingState, Weights
 from alora_flow.training.library_files import io_yaml_of, lora_config, write_adapter, write_facts
 from alora_flow.training.rows import LabelledRow, check_labels, check_splits, read_rows
 from alora_flow.training.samples import SampleEncoder, TrainingSample
@@ -66,7 +66,7 @@ def train(
     names: Sequence[str] = (),
     *,
     again: bool = False,
-    memory: int = 4 << 30,
+    memory: int = MEMORY,
     told: Told = lambda name, **facts: None,
 ) -> list[Trained]:
     """Train the intrinsics of a spec, or some of them, and write their adapters; what was begun is gone on with.
@@ -136,9 +136,25 @@ def _contexts(
             sequences += [sample.context for split in one.samples.values() for sample in split]
     if not sequences:
         return None, starts
-    engine = Engine.load(base.folder, dtype=precision, cache_tokens=ARENA)
     folder = prepared[0].work.folder
-    return read_contexts(engine, sequences, memory, folder, lambda done, of: told(tokens=done, of=of)), starts
+
+    def progress(done: int, of: int) -> None:
+        told(tokens=done, of=of)
+
+    return contexts_of(base.folder, sequences, precision, memory, folder, progress), starts
+
+
+def contexts_of(
+    base: Path,
+    sequences: Sequence[Sequence[int]],
+    precision: str,
+    memory: int = MEMORY,
+    folder: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Contexts:
+    """Of sequences, read by an engine with the base in that folder; the rest is as `read_contexts` has it."""
+    engine = Engine.load(base, dtype=precision, cache_tokens=ARENA)
+    return read_contexts(engine, sequences, memory, folder, progress)
 
 
 def _trained(
@@ -149,23 +165,38 @@ def _trained(
     kept = contexts if spec.kind == "alora" else None
     train = Material(one.samples["train"], kept, start)
     validation = Material(one.samples["validation"], kept, start + len(train))
-    torch.manual_seed(spec.seed)
-    learning = lora_config(spec, base.name, one.encoder.invocation, inference=False)
-    model = AdaptedModel(base.folder, learning, getattr(torch, precision), kept is not None)
-    if spec.start:
-        model.restore(_weights_of(one.beginning, model.state()))
 
     def note(**facts: Any) -> None:
         work.log(**facts)
         told(one.name, **facts)
 
-    fitting = Fitting(model, spec, train, validation, note, work.keep)
+    fitting = fitting_of(base, spec, one.encoder.invocation, train, validation, precision, note, work.keep)
+    if spec.start:
+        fitting.model.restore(_weights_of(one.beginning, fitting.model.state()))
     if state := work.state:
         fitting.resume(state)
         told(one.name, step=fitting.step, of=fitting.total, resumed=True)
     fitted = fitting.run()
     facts = _facts(one, base, precision, fitted, fitting.seconds)
     return Trained(one.name, _write(one, base, fitted, facts), facts)
+
+
+def fitting_of(
+    base: ModelFiles,
+    spec: IntrinsicSpec,
+    invocation: Sequence[int],
+    train: Material,
+    validation: Material,
+    precision: str,
+    told: Callable[..., None] = lambda **facts: None,
+    kept: Callable[[TrainingState], None] = lambda state: None,
+) -> Fitting:
+    """A run that is to begin, with first weights of the spec's seed. invocation: its tokens. The rest is as `Fitting`
+    has it."""
+    torch.manual_seed(spec.seed)
+    config = lora_config(spec, base.name, invocation, inference=False)
+    model = AdaptedModel(base.folder, config, getattr(torch, precision), train.contexts is not None)
+    return Fitting(model, spec, train, validation, told, kept)
 
 
 def _weights_of(folder: Path, own: Weights) -> Weights:

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from alora_flow.mini.recipe.adapters import context, examples
-from alora_flow.mini.recipe.encoding import rows_of, thread_ids
+from alora_flow.mini.recipe.encoding import context, rows_of, samples, thread_ids
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world.calls import AFTER, ANY, ASKS, BEFORE, GUESSED, INVOCATIONS, KNOWN, invocation
 from alora_flow.mini.world.chat import Chat
@@ -145,11 +144,11 @@ def test_an_adapter_learns_to_call_another_and_to_read_what_it_answers(encoder: 
     groups = set()
     for calls, verdict in zip(cases[::2], cases[1::2], strict=True):
         groups |= {calls.group, verdict.group}
-        first, second = examples(encoder, "judge", [calls, verdict])
-        assert first.thread == second.thread
-        assert (first.invocation, first.answer) == ((judge,), (sure,))
+        first, second = samples(encoder, "judge", [calls, verdict])
+        assert first.context == second.context
+        assert (first.adapted, first.answer) == ((judge,), (sure,))
         [digit] = encoder.text(verdict.called[1])
-        assert second.invocation == (judge, sure, digit)
+        assert second.adapted == (judge, sure, digit)
         assert second.answer == (*encoder.text("N" if verdict.group == "neither" else "Y"), encoder.end)
         assert (verdict.called[1] in GUESSED) <= (verdict.group != "sure")
     assert groups == {"calls", "supported", "sure", "neither"}

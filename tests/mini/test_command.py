@@ -15,7 +15,6 @@ from alora_flow.mini.recipe.base import BasePlan
 from alora_flow.mini.recipe.folders import shape_of
 from alora_flow.mini.recipe.network import Shape
 from alora_flow.mini.recipe.shipping import manifest, recipe_of, ship
-from alora_flow.training.loop import Course
 
 
 def test_card_prints_the_shipped_card() -> None:
@@ -42,7 +41,7 @@ def test_train_hands_its_options_to_the_recipe(tmp_path: Path, monkeypatch: pyte
     options = ["--seed", "3", "--tokens", "500", "--threads", "1"]
     result = CliRunner().invoke(command, ["train", "--out", str(tmp_path), *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert given == [tmp_path, BasePlan(seed=3, tokens=500, threads=1), Course()]
+    assert given == [tmp_path, BasePlan(seed=3, tokens=500, threads=1)]
 
 
 def seed_folder(folder: Path, seed: int, small: float) -> Path:

@@ -12,17 +12,17 @@ from transformers import AutoModelForCausalLM
 
 from alora_flow.mini import INTRINSICS, WEIGHTS
 from alora_flow.mini.recipe import card
-from alora_flow.mini.recipe.adapters import judge, own_answers
-from alora_flow.mini.recipe.encoding import thread_ids
+from alora_flow.mini.recipe.encoding import samples, thread_ids
 from alora_flow.mini.recipe.evaluation import certainty, evaluate_base
 from alora_flow.mini.recipe.folders import MEANINGS, adapter_folder, load_adapter, load_base
+from alora_flow.mini.recipe.measuring import judge, own_answers
 from alora_flow.mini.recipe.network import Network
+from alora_flow.mini.recipe.reading import follow, greedy, read
 from alora_flow.mini.recipe.shipping import manifest
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
 from alora_flow.mini.world.chat import WorldTurn
 from alora_flow.mini.world.tasks import cases_of
-from alora_flow.training.frozen import follow, greedy, read
 
 RESULTS = json.loads((WEIGHTS / "results.json").read_text(encoding="utf-8"))
 SAMPLES = 96
@@ -68,14 +68,16 @@ def test_the_base_answers_as_measured() -> None:
 def test_an_adapter_errs_no_more_than_measured(name: str) -> None:
     network, encoder = base()
     cases = cases_of(name, "test", SAMPLES, 4711, own_answers(network, encoder))
-    right, _ = judge(network, encoder, name, cases, load_adapter(network.shape, name, WEIGHTS))
+    right, _ = judge(network, samples(encoder, name, cases), load_adapter(network.shape, name, WEIGHTS))
     assert 1 - sum(right) / len(right) <= RESULTS["intrinsics"][name]["rate"] + MARGIN
 
 
 def test_certainty_is_no_worse_than_measured() -> None:
     network, encoder = base()
     cases = cases_of("uncertainty", "test", SAMPLES, 4711, own_answers(network, encoder))
-    _, scores = judge(network, encoder, "uncertainty", cases, load_adapter(network.shape, "uncertainty", WEIGHTS))
+    _, scores = judge(
+        network, samples(encoder, "uncertainty", cases), load_adapter(network.shape, "uncertainty", WEIGHTS)
+    )
     right = torch.tensor([float(c.right) for c in cases])
     brier = float(((certainty(scores, encoder) - right) ** 2).mean())
     assert brier <= RESULTS["intrinsics"]["uncertainty"]["brier"] + MARGIN

@@ -1,69 +1,54 @@
-"""The six adapters: cases of the closed world as examples for training and judging."""
+"""The six adapters: cases of the closed world as samples, learnt as any base's intrinsics are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from alora_flow.mini.recipe.encoding import piece_ids, thread_ids
-from alora_flow.mini.recipe.network import Adapter, Network
+from alora_flow.intrinsics.library import ModelFiles
+from alora_flow.mini.recipe.encoding import samples
+from alora_flow.mini.recipe.folders import LONGEST, MEANINGS, NAME, adapter_folder
 from alora_flow.mini.recipe.vocabulary import Encoder
-from alora_flow.mini.world.calls import ASKS, BEFORE, INVOCATIONS
-from alora_flow.mini.world.heldout import Sample
-from alora_flow.mini.world.tasks import Answers, Case
-from alora_flow.training import loop
-from alora_flow.training.data import Example
-from alora_flow.training.frozen import greedy_all
-from alora_flow.training.loop import Course
+from alora_flow.mini.world.tasks import Case
+from alora_flow.training.batches import Material
+from alora_flow.training.fitting import Fitted, Weights
+from alora_flow.training.library_files import io_yaml_of, lora_config, write_adapter
+from alora_flow.training.spec import IntrinsicSpec
+from alora_flow.training.training import contexts_of, fitting_of
+
+TRAIN, VALIDATION = 3000, 300
+"""Cases that are learnt, and others that choose the best weights."""
 
 
-def own_answers(network: Network, encoder: Encoder) -> Answers:
-    """A function that lets the base answer samples, up to where it calls."""
-
-    def answers(samples: Sequence[Sample]) -> list[str]:
-        threads = [thread_ids(encoder, s.turns) for s in samples]
-        called = {encoder.role(name) for name in ASKS}
-        answers = greedy_all(network, threads, encoder.assistant, encoder.end)
-        return [encoder.decode(list(takewhile(lambda token: token not in called, answer))) for answer in answers]
-
-    return answers
-
-
-def context(encoder: Encoder, name: str, case: Case) -> list[int]:
-    """What stands before the invocation. Inside a turn it follows the assistant's role, or an answer that is open."""
-    ids = thread_ids(encoder, case.turns)
-    if not case.inside:
-        return ids
-    return [*ids, encoder.assistant] if name == BEFORE else ids[:-1]
+def spec_of(name: str, seed: int) -> IntrinsicSpec:
+    """How an intrinsic is learnt. Its rows are cases, which are made, not read."""
+    return IntrinsicSpec(
+        invocation=f"<|{name}|>",
+        answers=MEANINGS[name],
+        train=("cases",),
+        validation=("cases",),
+        rank=32,
+        alpha=64,
+        rate=3e-3,
+        epochs=6,
+        batch=64,
+        evaluations=1,
+        seed=seed,
+    )
 
 
-def examples(encoder: Encoder, name: str, cases: Sequence[Case]) -> list[Example]:
-    """An intrinsic's cases as tokens: its role token invokes it."""
-    return [
-        Example(
-            tuple(context(encoder, name, case)),
-            (encoder.role(name), *piece_ids(encoder, case.called)),
-            # A call is not the end: what follows it is another case.
-            (*piece_ids(encoder, [case.answer]), *([] if case.answer in INVOCATIONS else [encoder.end])),
-        )
-        for case in cases
-    ]
+def learn(base: Path, encoder: Encoder, name: str, cases: Sequence[Case], seed: int) -> Fitted:
+    """The best weights of one intrinsic's adapter; the last of the cases choose them. base: its folder."""
+    spec, learnt = spec_of(name, seed), samples(encoder, name, cases)
+    contexts = contexts_of(base, [sample.context for sample in learnt], "float32")
+    train = Material(learnt[:-VALIDATION], contexts)
+    validation = Material(learnt[-VALIDATION:], contexts, len(train))
+    invocation = (encoder.role(name),)
+    return fitting_of(ModelFiles(NAME, base), spec, invocation, train, validation, "float32").run()
 
 
-def train(
-    network: Network, encoder: Encoder, name: str, cases: Sequence[Case], course: Course, seed: int
-) -> tuple[Adapter, float]:
-    """An adapter for one intrinsic, and its last loss."""
-    torch.manual_seed(seed)
-    adapter = Adapter(network.shape, course.rank, course.alpha)
-    return loop.train(network, adapter, examples(encoder, name, cases), course, seed)
-
-
-def judge(
-    network: Network, encoder: Encoder, name: str, cases: Sequence[Case], adapter: Adapter | None
-) -> tuple[list[bool], Tensor]:
-    """Whether each greedy answer is exact, and the scores right after the invocation, `[cases, vocabulary]`."""
-    return loop.judge(network, examples(encoder, name, cases), network.shape.vocabulary, adapter)
+def save_adapter(weights: Weights, spec: IntrinsicSpec, invocation: int, name: str, out: Path) -> None:
+    """Write one adapter's folder, in bf16."""
+    config = lora_config(spec, NAME, [invocation])
+    contract = io_yaml_of(name, spec.answers, 1 if spec.answers else LONGEST)
+    write_adapter(adapter_folder(out, name), config, weights, contract)

@@ -23,7 +23,7 @@ from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world.chat import Size
 from alora_flow.mini.world.corpus import STAGES
 from alora_flow.training.checkpoint import log, read_state, write_state
-from alora_flow.training.loop import fast_matrices
+from alora_flow.training.training import precision_of
 
 # The layer whose first head is told where an answer comes from: late enough to know, early enough to use it.
 POINTER = 3
@@ -155,7 +155,7 @@ class Training:
         if not (folder / "tokenizer.json").exists():
             vocabulary.save(folder)
         self.encoder = Encoder.load(folder)
-        self.half = fast_matrices()
+        self.half = precision_of("auto") == "bfloat16"
         self.network = Network(Shape(self.encoder.size))
         self.optimiser = Optimiser(self.network, torch.bfloat16 if self.half else torch.float32)
         self.clock = Clock(plan)

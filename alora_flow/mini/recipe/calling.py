@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from alora_flow.mini.recipe.encoding import thread_ids
+from alora_flow.mini.recipe.measuring import Pair, exact
 from alora_flow.mini.recipe.network import Network
+from alora_flow.mini.recipe.reading import greedy_all
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
 from alora_flow.mini.world.calls import AFTER, ASKS, BEFORE, DOUBT, GUESSED, KNOWN
 from alora_flow.mini.world.heldout import Sample
 from alora_flow.mini.world.requests import UNKNOWN
-from alora_flow.training.evaluation import Pair, exact
-from alora_flow.training.frozen import greedy_all
 from alora_flow.training.intervals import Figures, rate
 
 DOUBTED = "".join(text for text, _ in DOUBT)

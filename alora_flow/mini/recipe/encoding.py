@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alora_flow.mini.recipe.vocabulary import Encoder
-from alora_flow.mini.world.calls import INVOCATIONS
+from alora_flow.mini.world.calls import BEFORE, INVOCATIONS
 from alora_flow.mini.world.chat import Size, WorldTurn
 from alora_flow.mini.world.corpus import recitals, training_chats
 from alora_flow.mini.world.names import Names
 from alora_flow.mini.world.pieces import PLAIN, VALUE
+from alora_flow.mini.world.tasks import Case
+from alora_flow.training.samples import TrainingSample
 
 # A little loss on documents and questions helps to start; more of it drowns the answers.
 CONTEXT = 0.02
@@ -77,6 +79,27 @@ def piece_ids(encoder: Encoder, pieces: Sequence[str]) -> list[int]:
     """The ids of what a model wrote, piece by piece: an invocation is one token, all else is plain text."""
     spelt = ([encoder.role(INVOCATIONS[text])] if text in INVOCATIONS else encoder.text(text) for text in pieces)
     return [i for ids in spelt for i in ids]
+
+
+def context(encoder: Encoder, name: str, case: Case) -> list[int]:
+    """What stands before the invocation. Inside a turn it follows the assistant's role, or an answer that is open."""
+    ids = thread_ids(encoder, case.turns)
+    if not case.inside:
+        return ids
+    return [*ids, encoder.assistant] if name == BEFORE else ids[:-1]
+
+
+def samples(encoder: Encoder, name: str, cases: Sequence[Case]) -> list[TrainingSample]:
+    """An intrinsic's cases as tokens: its role token invokes it."""
+    return [
+        TrainingSample(
+            tuple(context(encoder, name, case)),
+            (encoder.role(name), *piece_ids(encoder, case.called)),
+            # A call is not the end: what follows it is another case.
+            (*piece_ids(encoder, [case.answer]), *([] if case.answer in INVOCATIONS else [encoder.end])),
+        )
+        for case in cases
+    ]
 
 
 def rows_of(encoder: Encoder, chats: list[list[WorldTurn]]) -> list[Row]:

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from alora_flow.mini import INTRINSICS
-from alora_flow.mini.recipe.adapters import judge, own_answers
 from alora_flow.mini.recipe.calling import evaluate_calls
+from alora_flow.mini.recipe.encoding import samples
 from alora_flow.mini.recipe.folders import load_adapter, load_base
-from alora_flow.mini.recipe.measuring import answer_pairs
+from alora_flow.mini.recipe.measuring import answer_pairs, exact, judge, own_answers
 from alora_flow.mini.recipe.network import Network
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
 from alora_flow.mini.world.calls import INVOCATIONS
 from alora_flow.mini.world.heldout import Sample
 from alora_flow.mini.world.tasks import Case, cases_of, order
-from alora_flow.training.evaluation import certainty_figures, exact
 from alora_flow.training.intervals import Figures, by, rate
+from alora_flow.training.metrics import calibration_error, once
 
 # Seeds that nothing else uses: not the training, nor what is watched during it.
 BASE_SEED, ADAPTER_SEED = 700_001, 800_001
 COUNT = 400
 
 
-def exact_answers(network: Network, encoder: Encoder, samples: Sequence[Sample]) -> Figures:
+def exact_answers(network: Network, encoder: Encoder, some: Sequence[Sample]) -> Figures:
     """How often the answer is right to the letter, also by order, by wording and by what is asked for."""
-    hits = exact(network, answer_pairs(encoder, samples))
+    hits = exact(network, answer_pairs(encoder, some))
     parts = {
-        "by_order": by([order(s) for s in samples], hits),
-        "by_wording": by([s.question.mode for s in samples], hits),
-        "by_value": by([s.question.value for s in samples], hits),
+        "by_order": by([order(s) for s in some], hits),
+        "by_wording": by([s.question.mode for s in some], hits),
+        "by_value": by([s.question.value for s in some], hits),
     }
     return {**rate(hits), **parts}
 
@@ -65,6 +66,23 @@ def uncertainty_figures(cases: Sequence[Case], scores: Tensor, encoder: Encoder)
     return certainty_figures(certainty(scores, encoder), torch.tensor([float(c.right) for c in cases]))
 
 
+def certainty_figures(sure: Tensor, right: Tensor) -> Figures:
+    """Brier score against the best constant in hindsight, with the interval of their difference, and ECE."""
+    own, constant = (sure - right) ** 2, (right.mean() - right) ** 2
+    gain = constant - own
+    half = 1.96 * float(gain.std()) / sqrt(len(right))
+    return {
+        "n": len(right),
+        "brier": round(float(own.mean()), 4),
+        "brier_constant": round(float(constant.mean()), 4),
+        "gain_low": round(float(gain.mean()) - half, 4),
+        "gain_high": round(float(gain.mean()) + half, 4),
+        "ece": round(float(calibration_error(sure.numpy(), right.numpy(), once(len(right)))[0]), 4),
+        "right": round(float(right.mean()), 4),
+        "works": float(gain.mean()) - half > 0,
+    }
+
+
 def trivial_error(name: str, cases: Sequence[Case]) -> float:
     """The error of the rule that looks at nothing: the commoner answer, or the question as it was."""
     if name == "query_rewrite":
@@ -76,7 +94,7 @@ def trivial_error(name: str, cases: Sequence[Case]) -> float:
 def evaluate_adapter(network: Network, encoder: Encoder, weights: Path, name: str, count: int = COUNT) -> Figures:
     """One adapter's figures."""
     cases = cases_of(name, "test", count, ADAPTER_SEED, own_answers(network, encoder))
-    right, scores = judge(network, encoder, name, cases, load_adapter(network.shape, name, weights))
+    right, scores = judge(network, samples(encoder, name, cases), load_adapter(network.shape, name, weights))
     if name == "uncertainty":
         return uncertainty_figures(cases, scores, encoder)
     wrong = [not one for one in right]

@@ -17,15 +17,18 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jin
 TARGETS = ("q_proj", "k_proj", "v_proj")
 NAME = "mini"
 
+# Tokens of an answer that is text.
+LONGEST = 32
+
 YES_NO = {"Y": 1.0, "N": 0.0}
 DIGITS = {str(d): round(0.05 + 0.1 * d, 2) for d in range(10)}
-# What each intrinsic's answer means: the values of a likelihood, or none where the answer is text.
-MEANINGS: dict[str, dict[str, float] | None] = {
+# What each intrinsic's answer means: the values of a likelihood, and none where the answer is text.
+MEANINGS: dict[str, dict[str, float]] = {
     "safety": YES_NO,
     "uncertainty": DIGITS,
     "hallucination": YES_NO,
     "answerability": YES_NO,
-    "query_rewrite": None,
+    "query_rewrite": {},
     "judge": YES_NO,
 }
 
@@ -102,56 +105,8 @@ def _names(state: dict[str, Tensor], layer: int) -> list[str]:
     return [n.removeprefix(prefix).removesuffix(".weight") for n in state if n.startswith(prefix)]
 
 
-def adapter_config(adapter: Adapter, invocation: int) -> dict[str, object]:
-    """An `adapter_config.json` that PEFT takes as an activated LoRA."""
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": NAME,
-        "inference_mode": True,
-        "r": adapter.rank,
-        "lora_alpha": adapter.alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "use_rslora": False,
-        "use_dora": False,
-        "target_modules": list(TARGETS),
-        "alora_invocation_tokens": [invocation],
-    }
-
-
-def contract(name: str) -> str:
-    """The intrinsic's `io.yaml`."""
-    meaning = MEANINGS[name]
-    tokens = 32 if meaning is None else 1
-    lines = [f"name: {name}", "model: ~", "response_format: ~"]
-    if meaning is None:
-        lines.append("transformations: ~")
-    else:
-        values = ", ".join(f'"{key}": {value}' for key, value in meaning.items())
-        lines += ["transformations:", f"  - {{type: likelihood, input_path: [], categories_to_values: {{{values}}}}}"]
-    lines += ["instruction: ~", f"parameters: {{max_completion_tokens: {tokens}, temperature: 0.0}}"]
-    return "\n".join([*lines, "sentence_boundaries: ~"]) + "\n"
-
-
-def save_adapter(adapter: Adapter, invocation: int, name: str, weights: Path) -> None:
-    """Write one adapter's folder, in bf16."""
-    folder = adapter_folder(weights, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {}
-    for i, delta in enumerate(adapter.deltas):
-        for j, target in enumerate(TARGETS):
-            stem = f"base_model.model.model.layers.{i}.self_attn.{target}"
-            state[f"{stem}.lora_A.weight"] = delta.a[j].detach().to(torch.bfloat16).contiguous()
-            state[f"{stem}.lora_B.weight"] = delta.b[j].detach().to(torch.bfloat16).contiguous()
-    (folder / "adapter_model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
-    write_json(folder / "adapter_config.json", adapter_config(adapter, invocation))
-    (folder / "io.yaml").write_text(contract(name), encoding="utf-8")
-
-
 def load_adapter(shape: Shape, name: str, weights: Path) -> Adapter:
-    """Read an adapter written by `save_adapter`, as float32."""
+    """Read an adapter of the recipe, as float32."""
     folder = adapter_folder(weights, name)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     adapter = Adapter(shape, config["r"], config["lora_alpha"])

@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from alora_flow.mini import INTRINSICS
-from alora_flow.mini.recipe.adapters import own_answers, train
+from alora_flow.mini.recipe.adapters import TRAIN, VALIDATION, learn, save_adapter, spec_of
 from alora_flow.mini.recipe.base import BasePlan, Training
 from alora_flow.mini.recipe.evaluation import evaluate
-from alora_flow.mini.recipe.folders import load_base, save_adapter, save_base, seat_invocations, write_json
-from alora_flow.mini.recipe.measuring import answer_pairs
+from alora_flow.mini.recipe.folders import load_base, save_base, seat_invocations, write_json
+from alora_flow.mini.recipe.measuring import answer_pairs, exact, own_answers
 from alora_flow.mini.recipe.network import Network
 from alora_flow.mini.recipe.shipping import summary, write
 from alora_flow.mini.recipe.vocabulary import Encoder
 from alora_flow.mini.world import heldout
 from alora_flow.mini.world.calls import ASKS
 from alora_flow.mini.world.tasks import cases_of
-from alora_flow.training.evaluation import exact
-from alora_flow.training.loop import Course
 
 WATCHED = 128
 # These judge an answer, where a user would.
@@ -61,17 +58,23 @@ def train_base(out: Path, plan: BasePlan) -> dict[str, object]:
     }
 
 
-def train_adapter(out: Path, name: str, course: Course, seed: int) -> dict[str, object]:
-    """Train one adapter on the shipped base and write its folder; returns what it took."""
+def train_adapter(out: Path, name: str, seed: int, count: int = TRAIN) -> dict[str, object]:
+    """Train one adapter on the shipped base and so many cases, and write its folder; returns what it took."""
     start = time.monotonic()
     network, encoder = load_base(out / "base"), Encoder.load(out / "base")
     number = 1000 * seed + INTRINSICS.index(name)
-    cases = cases_of(name, "train", course.cases, number, own_answers(network, encoder))
+    cases = cases_of(name, "train", count + VALIDATION, number, own_answers(network, encoder))
     prepared = time.monotonic()
-    adapter, loss = train(network, encoder, name, cases, course, number)
-    save_adapter(adapter, encoder.role(name), name, out)
-    facts = {"parameters": sum(p.numel() for p in adapter.parameters()), "cases": len(cases), "loss": round(loss, 4)}
-    return {**facts, "data_seconds": round(prepared - start), "seconds": round(time.monotonic() - start)}
+    fitted = learn(out / "base", encoder, name, cases, number)
+    save_adapter(fitted.weights, spec_of(name, number), encoder.role(name), name, out)
+    facts = {"parameters": sum(value.numel() for value in fitted.weights.values()), "cases": count}
+    best = {"loss": round(fitted.best.loss, 4), "step": fitted.best.step, "steps": fitted.steps}
+    return {
+        **facts,
+        **best,
+        "data_seconds": round(prepared - start),
+        "seconds": round(time.monotonic() - start),
+    }
 
 
 class Costs:
@@ -102,15 +105,16 @@ def command(plan: BasePlan) -> str:
     return f"alora-flow mini train --out DIR --seed {plan.seed} {budget} --threads {plan.threads}"
 
 
-def run(out: Path, plan: BasePlan, course: Course) -> dict[str, object]:
+def run(out: Path, plan: BasePlan) -> dict[str, object]:
     """Everything; returns the results that were written."""
     torch.set_num_threads(plan.threads)
     costs = Costs(out)
     costs.once("base", lambda: train_base(out, plan))
     for name in INTRINSICS:
-        costs.once(name, lambda name=name: train_adapter(out, name, course, plan.seed))  # type: ignore[misc]
+        costs.once(name, lambda name=name: train_adapter(out, name, plan.seed))  # type: ignore[misc]
     measured = evaluate(out)
-    made = {"command": command(plan), "seed": plan.seed, "starts": starts(out), "course": asdict(course)}
+    course = spec_of(INTRINSICS[0], plan.seed).model_dump(include={"rank", "alpha", "rate", "epochs", "batch"})
+    made = {"command": command(plan), "seed": plan.seed, "starts": starts(out), "course": course}
     results = {**made, "costs": costs.parts, **measured}
     results["seeds"] = [summary(results)]
     write(results, out)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from alora_flow.training.data import by_length, padded
-from alora_flow.training.model import Cache, CausalModel
+from alora_flow.mini.recipe.network import Adapter, Cache, Network
 
 
 @dataclass(frozen=True)
@@ -36,39 +35,27 @@ class Prefix:
 
 
 @torch.no_grad()
-def read(model: CausalModel, threads: Sequence[Sequence[int]], half: bool = False) -> Prefix:
-    """Run the base over threads and keep keys and values; `half` multiplies in bf16."""
+def read(network: Network, threads: Sequence[Sequence[int]]) -> Prefix:
+    """Run the base over threads and keep keys and values."""
     ids, lengths = padded(threads)
     cache: Cache = []
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        model(ids, keep=cache)
+    network(ids, keep=cache)
     return Prefix(cache, lengths, torch.arange(ids.shape[1]) < lengths[:, None])
 
 
-def rounded(prefix: Prefix) -> Prefix:
-    """The prefix with keys and values in bf16, to hold thousands of them in memory."""
-    cache = [(k.to(torch.bfloat16), v.to(torch.bfloat16)) for k, v in prefix.cache]
-    return Prefix(cache, prefix.lengths, prefix.valid)
-
-
-def widened(prefix: Prefix) -> Prefix:
-    """The prefix in float32 again."""
-    return Prefix([(k.float(), v.float()) for k, v in prefix.cache], prefix.lengths, prefix.valid)
-
-
-def follow(model: CausalModel, prefix: Prefix, suffix: Tensor, adapter: nn.Module | None = None) -> Tensor:
+def follow(network: Network, prefix: Prefix, suffix: Tensor, adapter: Adapter | None = None) -> Tensor:
     """Scores after each token of `suffix`, `[rows, suffix, vocabulary]`; the adapter is on for all of it."""
     n = suffix.shape[1]
-    hidden = model(suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter)
-    return model.logits(hidden)
+    hidden = network(suffix, positions=prefix.positions(n), mask=prefix.mask(n), past=prefix.cache, adapter=adapter)
+    return network.logits(hidden)
 
 
 @torch.no_grad()
 def greedy(
-    model: CausalModel, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32
+    network: Network, threads: Sequence[Sequence[int]], start: int, end: int, limit: int = 32
 ) -> list[list[int]]:
     """The base's answers after the token `start`, without `end`. Threads are best of similar length."""
-    prefix = read(model, threads)
+    prefix = read(network, threads)
     rows = len(threads)
     token = torch.full((rows, 1), start)
     done = torch.zeros(rows, dtype=torch.bool)
@@ -77,9 +64,9 @@ def greedy(
     for step in range(limit):
         grown: Cache = []
         positions = prefix.lengths[:, None] + step
-        hidden = model(token, positions=positions, mask=mask, past=cache, keep=grown)
+        hidden = network(token, positions=positions, mask=mask, past=cache, keep=grown)
         cache, mask = grown, torch.cat([mask, torch.ones(rows, 1, 1, 1, dtype=torch.bool)], 3)
-        token = model.logits(hidden)[:, -1:].argmax(-1)
+        token = network.logits(hidden)[:, -1:].argmax(-1)
         done |= token[:, 0] == end
         for i in (~done).nonzero()[:, 0].tolist():
             out[i].append(int(token[i, 0]))
@@ -88,10 +75,25 @@ def greedy(
     return out
 
 
-def greedy_all(model: CausalModel, threads: Sequence[Sequence[int]], start: int, end: int) -> list[list[int]]:
+def greedy_all(network: Network, threads: Sequence[Sequence[int]], start: int, end: int) -> list[list[int]]:
     """`greedy` for any number of threads."""
     out: list[list[int]] = [[] for _ in threads]
     for chunk in by_length(threads, 96):
-        for i, answer in zip(chunk, greedy(model, [threads[i] for i in chunk], start, end), strict=True):
+        for i, answer in zip(chunk, greedy(network, [threads[i] for i in chunk], start, end), strict=True):
             out[i] = answer
     return out
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Ids padded on the right with 0, and the rows' lengths."""
+    lengths = torch.tensor([len(r) for r in rows])
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    return ids, lengths
+
+
+def by_length(rows: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Indices in chunks of rows of similar length."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    return [order[k : k + size] for k in range(0, len(order), size)]
