@@ -17,8 +17,8 @@ from alora_flow.mini.world.tasks import cases_of
 def test_an_adapter_learns_from_few_cases_and_is_written_as_others_are(tmp_path: Path) -> None:
     shutil.copytree(WEIGHTS / "base", tmp_path / "base")
     name = "safety"
-    facts = train_adapter(tmp_path, name, 3, count=512)
-    assert facts["steps"] == 48
+    facts = train_adapter(tmp_path, name, 3, count=384)
+    assert facts["steps"] == 60
     network, encoder = load_base(tmp_path / "base"), Encoder.load(tmp_path / "base")
     cases = samples(encoder, name, cases_of(name, "test", 96, 5, own_answers(network, encoder)))
     right, _ = judge(network, cases, load_adapter(network.shape, name, tmp_path))

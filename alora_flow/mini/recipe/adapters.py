@@ -30,7 +30,7 @@ def spec_of(name: str, seed: int) -> IntrinsicSpec:
         rank=32,
         alpha=64,
         rate=3e-3,
-        epochs=6,
+        epochs=10,
         batch=64,
         evaluations=1,
         seed=seed,
