@@ -55,21 +55,24 @@ class Messenger:
     def __init__(self, template: ChatTemplate, control: frozenset[str]) -> None:
         self._template, self._control = template, control
         self._chosen: dict[tuple[TurnShape, ...], int] = {}
-        self.notes: dict[str, None] = {}  # in order: what was said otherwise than the thread says it
 
     def as_said(self, thread: Thread) -> Messages | None:
         """A message for each turn as the template takes it; None where it takes them in another form only."""
-        first, said = next(self._forms(thread))
+        first, _ = next(self._forms(thread))
         if shapes(first) not in self._chosen:
             self.messages(thread)
         handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(first))
-        if handed or self._chosen.get(shapes(first)) != 0:
-            return None
-        self.notes.update(dict.fromkeys(said))
-        return first
+        return None if handed or self._chosen.get(shapes(first)) != 0 else first
 
     def messages(self, thread: Thread) -> Messages:
         """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
+        return self._choose(thread)[0]
+
+    def notes(self, thread: Thread) -> tuple[str, ...]:
+        """What the template has no form for, and how it is said instead. Raises BadModel likewise."""
+        return self._choose(thread)[1]
+
+    def _choose(self, thread: Thread) -> tuple[Messages, tuple[str, ...]]:
         asking = next((place for place, turn in enumerate(thread, start=1) if turn.calls), None)
         if asking and "tool_calls" not in self._mentioned:
             raise BadModel(
@@ -81,8 +84,7 @@ class Messenger:
         first, note = next(forms)
         key = shapes(first)
         if self._chosen.get(key) == 0 or not key:
-            self.notes.update(dict.fromkeys(note))
-            return first
+            return first, note
         refusal: BadModel | None = None
         for number, (messages, said) in enumerate([(first, note), *forms]):
             if self._chosen.get(key, number) != number:
@@ -93,8 +95,7 @@ class Messenger:
                 refusal = refusal or error
                 continue
             self._chosen[key] = number
-            self.notes.update(dict.fromkeys(said))
-            return messages
+            return messages, said
         assert refusal is not None
         raise refusal
 
