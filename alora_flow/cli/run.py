@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.live import Live
 
 from alora_flow.backends.table import Opener
-from alora_flow.cli.files import find_flow_file, flow_arguments
+from alora_flow.cli.files import find_flow_file
 from alora_flow.cli.options import (
     backend_options,
+    flow_arguments,
     input_options,
+    model_option,
     no_pass_option,
     read_inputs,
     show_advice,
@@ -39,7 +41,7 @@ from alora_flow.views.result import failure_json, result_json, result_text, show
 @click.command("run")
 @flow_arguments
 @input_options
-@click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
+@model_option("Run on this model instead of the file's own.")
 @click.option(
     "--json",
     "as_json",
