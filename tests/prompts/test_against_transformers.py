@@ -214,6 +214,33 @@ def test_calls_of_tools_whose_arguments_a_template_takes_as_text(tmp_path: Path)
     assert model.prompt(thread).count(model.tokenizer.control_token("<|im_end|>")) == 2  # type: ignore[arg-type]
 
 
+NULL_CONTENT = {  # beside calls: as GLM writes contents, as Mistral's and DeepSeek's templates ask for them
+    "written": oracle.TOOLS.replace("(m.content or '')", "m.content | string"),
+    "told from none": oracle.TOOLS.replace(
+        "(m.content or '')", "('' if m.content is none else raise_exception('not null'))"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", NULL_CONTENT.values(), ids=NULL_CONTENT)
+def test_nothing_is_said_for_the_content_of_a_turn_that_only_asks_for_tools(tmp_path: Path, source: str) -> None:
+    model = Model(tmp_path, source)
+    thread = (turn("user", "Who?"), Turn("assistant", (), (RequestedCall("mayor", '{"city": "Tarnok"}'),)))
+    said = '<|im_start|>assistant\n[mayor {"city": "Tarnok"}]<|im_end|>'
+    assert said in model.tokenizer.spell(model.prompt(thread))  # type: ignore[arg-type]
+
+
+def test_an_empty_answer_is_written_though_a_template_refuses_empty_texts(tmp_path: Path) -> None:
+    refusal = "{% for m in messages %}{% if not m.content %}{{ raise_exception('no content') }}{% endif %}{% endfor %}"
+    model = Model(tmp_path, refusal + oracle.CHATML)
+    thread = (turn("user", "  Who? "), Turn("assistant", (Generated((), ""),)), turn("user", "Ada?"))
+    expected = [{"role": role, "content": text} for role, text in (("user", "  Who? "), ("assistant", ""))]
+    plain = Model(tmp_path / "plain", oracle.CHATML)
+    rendered = plain.rendered([*expected, {"role": "user", "content": "Ada?"}])
+    assert list(model.prompt(thread)) == model.tokens(rendered)
+    assert list(model.prompt(thread[:2])) == model.tokens(plain.rendered(expected))
+
+
 THINKS_BESIDE = (  # as Qwen3: thoughts before the last question are left out
     "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
     "{% endif %}{% endfor %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
@@ -222,9 +249,12 @@ THINKS_BESIDE = (  # as Qwen3: thoughts before the last question are left out
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 THINKS_ALWAYS = THINKS_BESIDE.replace(" and loop.index0 > ns.last", "")
+NAMES_THOUGHTS_TWICE = "{% if messages[0].reasoning_content %}{% endif %}" + THINKS_ALWAYS.replace(
+    "m.reasoning_content", "m.thinking"
+)
 
 
-@pytest.mark.parametrize("source", [THINKS_BESIDE, THINKS_ALWAYS, oracle.CHATML])
+@pytest.mark.parametrize("source", [THINKS_BESIDE, THINKS_ALWAYS, NAMES_THOUGHTS_TWICE, oracle.CHATML])
 def test_thoughts_beside_answers(tmp_path: Path, source: str) -> None:
     model = Model(tmp_path, source)
     thread = Thread.of(())
