@@ -113,15 +113,20 @@ class Prompter:
 
     @cached_property
     def turn_end(self) -> int | None:
-        """The control token with which the template ends an assistant's turn; None where it is none."""
-        said = Thread.of(Turn(role, (Hole(role),)) for role in ("user", "assistant"))
-        try:
-            turns = shapes(self._messenger.messages(said))
-            after = self.template.frames(turns)[-1].after + self._closing(turns, (PLAIN, PLAIN))
-        except BadModel:
-            return None
-        tokens = self.tokenizer.encode_control(after.strip())
-        return tokens[0] if tokens and self.tokenizer.is_control(tokens[0]) else None
+        """The control token with which the template ends an assistant's turn, or what follows it; None where it is
+        none."""
+        said = Thread.of(Turn(role, (Hole(role),)) for role in ("user", "assistant", "user"))
+        for thread in (said.before, said):
+            try:
+                turns = shapes(self._messenger.messages(thread))
+                frames = self.template.frames(turns)
+                closed = self._closing(turns, (PLAIN, PLAIN)) if thread is said.before else frames[2].before
+            except BadModel:
+                continue
+            tokens = self.tokenizer.encode_control((frames[1].after + closed).strip())
+            if tokens and self.tokenizer.is_control(tokens[0]):
+                return tokens[0]
+        return None
 
     def thread_symbols(self, turns: Sequence[Turn]) -> tuple[Symbol, ...]:
         """The closed turns of a thread, each piece tokenised on its own."""
