@@ -116,7 +116,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"(?<!\.)\b\w+\(.*¦=>", "an argument is written 'name: value'"),
     (r"\blambda ¦|[({=,] ?\(?[\w, ]*\)? ?¦=>", "functions are not values: declare a flow and call it by its name"),
     (r"\b[A-Z]\w* ?¦\{", _RECORD),
-    (r"[=(,:] ?¦\{", _MAP),
+    (r"^(?!\s*(flow|tool|intrinsic)\b[^{]*¦).*[=(,:] ?¦\{", _MAP),
     (r"\b(int|float)\[[^\]]*¦,", "a range is written 'int[0..9]'"),
     (
         r"\((?:[^()\[\]]|\([^()]*\)|\[[^\[\]]*\])*¦,",
