@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import TypeAlias
 
 import click
@@ -10,7 +11,6 @@ from click.shell_completion import CompletionItem
 
 from alora_flow.cli.files import find_flow_file
 from alora_flow.errors import BadInput
-from alora_flow.intrinsics.at_hand import at_hand
 from alora_flow.language.checking.check import check_file
 from alora_flow.planning.flow_file import bundled_flows
 
@@ -35,7 +35,8 @@ def complete_file(context: click.Context, option: click.Parameter, begun: str) -
 
 def complete_model(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
     """The shell's own files, and the models at hand."""
-    return [CompletionItem(begun, type="file"), *_items([each.name for each in at_hand()], begun)]
+    models = import_module("alora_flow.intrinsics.at_hand").at_hand()  # imports what reads them: no other word needs it
+    return [CompletionItem(begun, type="file"), *_items([each.name for each in models], begun)]
 
 
 def complete_flow(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
