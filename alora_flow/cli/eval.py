@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from alora_flow.backends.table import Opener
-from alora_flow.cli.files import complete_file, find_flow_file
+from alora_flow.cli.completion import complete_file
+from alora_flow.cli.files import find_flow_file
 from alora_flow.cli.flow_rows import FlowRows, read_objects, run_rows
-from alora_flow.cli.options import backend_options
+from alora_flow.cli.options import backend_options, model_option
 from alora_flow.cli.progress import Counted
 from alora_flow.errors import BadInput
 from alora_flow.module import Module
@@ -138,7 +139,7 @@ def _write_card(draw: Any, found: Evaluation) -> None:
 @click.option(
     "--true", "truth", metavar="VALUE", help="What of the column is true, for a flow that gives a truth value."
 )
-@click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
+@model_option("Run on this model instead of the file's own.")
 @backend_options
 @JSON
 @SVG

@@ -1,45 +1,19 @@
-"""Which flow files a command is given: paths, folders, `-`, names of bundled flows; and the completion of these."""
+"""Which flow files a command is given: paths, folders, `-`, names of bundled flows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from alora_flow.errors import BadInput
-from alora_flow.language.checking.check import check_file, read
+from alora_flow.language.checking.check import read
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.source import Source
 from alora_flow.planning import flow_file
 
 STDIN = Path("-")
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def flow_arguments(command: Command) -> Command:
-    """`FILE [FLOW]`, as `file` and `flow`."""
-    flow = click.argument("flow", required=False, shell_complete=_complete_flow)
-    return click.argument("file", shell_complete=complete_file)(flow(command))
-
-
-def complete_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The shell's own files, and bundled flows."""
-    bundled = [CompletionItem(f"{name}.flow") for name in flow_file.bundled_flows() if name.startswith(begun)]
-    return [CompletionItem(begun, type="file"), *bundled]
-
-
-def _complete_flow(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The flows of the file that stands before it; none while that is wrong."""
-    try:
-        program, _ = check_file(find_flow_file(context.params["file"], tell=False))
-    except BadInput:
-        return []
-    flows = program.flows.values() if program else ()
-    return [CompletionItem(flow.name) for flow in flows if not flow.imported and flow.name.startswith(begun)]
 
 
 def flow_files(paths: Sequence[Path]) -> list[Path]:

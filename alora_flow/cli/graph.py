@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from alora_flow.cli.files import find_flow_file, flow_arguments
+from alora_flow.cli.files import find_flow_file
+from alora_flow.cli.options import flow_arguments
 from alora_flow.errors import BadInput
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.table import ENDINGS, VIEWS, Subject, format_of, formats

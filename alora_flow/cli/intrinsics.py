@@ -14,7 +14,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from alora_flow.cli.completion import complete_path
 from alora_flow.cli.files import find_flow_file
+from alora_flow.cli.options import model_option
 from alora_flow.errors import AdapterNotFound, BadAdapter, BadInput
 from alora_flow.intrinsics.calibration import check_rules, read_calibration
 from alora_flow.intrinsics.contract import resolve
@@ -32,7 +34,7 @@ from alora_runtime.adapters.config import read_adapter_config
 from alora_runtime.adapters.header import check_weights
 from alora_runtime.errors import AdapterError
 
-MODEL = click.option("--model", metavar="MODEL", help="The base: only adapters for it, and what they cost on it.")
+MODEL = model_option("The base: only adapters for it, and what they cost on it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -58,7 +60,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.argument("library", required=False)
+@click.argument("library", required=False, shell_complete=complete_path)
 @MODEL
 @JSON
 def list_(library: str | None, model: str | None, as_json: bool) -> None:
@@ -76,7 +78,7 @@ def list_(library: str | None, model: str | None, as_json: bool) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--model", metavar="MODEL", default="mini", show_default=True, help="The base that it shall run on.")
+@model_option("The base that it shall run on.", default="mini", show_default=True)
 @JSON
 def show(name: str, model: str, as_json: bool) -> None:
     """Show what the intrinsic NAME takes, gives and costs on a base.
@@ -95,7 +97,7 @@ def show(name: str, model: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("library", required=False)
+@click.argument("library", required=False, shell_complete=complete_path)
 @MODEL
 @JSON
 def check(library: str | None, model: str | None, as_json: bool) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from alora_flow.cli.files import complete_file, find_flow_file
+from alora_flow.cli.completion import complete_file
+from alora_flow.cli.files import find_flow_file
 from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.planning.compilation import Compilation
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from difflib import get_close_matches
@@ -77,6 +79,7 @@ def group() -> None:
 def main() -> None:
     """The console script. Exit codes: 1 bad input, 2 bad usage, 3 the run failed, 130 interrupted; never a traceback
     for a mistake."""
+    atexit.register(gc.freeze)  # what is left goes with the process: Python would look for cycles in it first
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve whatever shares the cores
     try:
         sys.exit(group.main(standalone_mode=False) or 0)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the inputs that a caller gives by them."""
+"""Arguments and options that several commands share, and the inputs that a caller gives by them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from alora_flow.backends.table import BACKENDS
+from alora_flow.cli.completion import among, complete_file, complete_flow, complete_model
 from alora_flow.cli.files import STDIN
 from alora_flow.errors import BadInput
 from alora_flow.execution.inputs import parse_text
@@ -21,6 +22,17 @@ from alora_flow.language.report.render import render
 from alora_flow.planning.passes.table import PASSES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def flow_arguments(command: Command) -> Command:
+    """`FILE [FLOW]`, as `file` and `flow`."""
+    flow = click.argument("flow", required=False, shell_complete=complete_flow)
+    return click.argument("file", shell_complete=complete_file)(flow(command))
+
+
+def model_option(help: str, **settings: Any) -> Callable[[Command], Command]:
+    """`--model MODEL`, as `model`."""
+    return click.option("--model", metavar="MODEL", shell_complete=complete_model, help=help, **settings)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -68,6 +80,7 @@ def backend_options(command: Command) -> Command:
         metavar="NAME",
         default="torch",
         show_default=True,
+        shell_complete=among(BACKENDS),
         help=f"What to run on: {', '.join(BACKENDS)}, or package.module:factory.",
     )
     echo = click.option(
@@ -88,6 +101,7 @@ def no_pass_option(command: Command) -> Command:
         metavar="NAME",
         multiple=True,
         callback=_pass_names,
+        shell_complete=among(each.name for each in PASSES),
         help=f"Leave out a pass of the compiler: {about}.",
     )(command)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from alora_flow.cli.files import find_flow_file, flow_arguments
-from alora_flow.cli.options import input_options, no_pass_option, read_inputs, show_advice
+from alora_flow.cli.files import find_flow_file
+from alora_flow.cli.options import flow_arguments, input_options, model_option, no_pass_option, read_inputs, show_advice
 from alora_flow.execution.inputs import check_inputs
 from alora_flow.planning.advice import advise
 from alora_flow.planning.compilation import Compilation
@@ -17,7 +17,7 @@ from alora_flow.views.table import VIEWS, Subject
 @click.command("plan")
 @flow_arguments
 @input_options
-@click.option("--model", metavar="MODEL", help="Plan for this model instead of the file's own.")
+@model_option("Plan for this model instead of the file's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print graph, calls and totals as one JSON object.")
 @no_pass_option
 def command(

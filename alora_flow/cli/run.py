@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
 from rich.live import Live
 
 from alora_flow.backends.table import Opener
-from alora_flow.cli.files import find_flow_file, flow_arguments
+from alora_flow.cli.files import find_flow_file
 from alora_flow.cli.options import (
     backend_options,
+    flow_arguments,
     input_options,
+    model_option,
     no_pass_option,
     read_inputs,
     show_advice,
@@ -37,7 +41,7 @@ from alora_flow.views.result import failure_json, result_json, result_text, show
 @click.command("run")
 @flow_arguments
 @input_options
-@click.option("--model", metavar="MODEL", help="Run on this model instead of the file's own.")
+@model_option("Run on this model instead of the file's own.")
 @click.option(
     "--json",
     "as_json",
@@ -125,15 +129,24 @@ def _log(path: Path | None) -> Iterator[Listener]:
     if path is None:
         yield tell_nobody
         return
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        reason = f"there is no folder {path.parent}" if not path.parent.is_dir() else error.strerror
-        raise BadInput(f"cannot write {path}: {reason}") from error
-    with file:
+    if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+        raise _unwritable(path, "it is a folder" if path.is_dir() else "it is not yours to write")
+    with ExitStack() as opened:
+
+        @cache
+        def file() -> TextIO:  # a run that is refused leaves an earlier one's log as it is
+            try:
+                return opened.enter_context(path.open("w", encoding="utf-8"))
+            except OSError as error:
+                raise _unwritable(path, text_of(error)) from error
 
         def write(event: Event) -> None:
-            file.write(f"{json.dumps(event_json(event), ensure_ascii=False)}\n")
-            file.flush()
+            file().write(f"{json.dumps(event_json(event), ensure_ascii=False)}\n")
+            file().flush()
 
         yield write
+
+
+def _unwritable(path: Path, why: str) -> BadInput:
+    reason = why if path.parent.is_dir() else f"there is no folder {path.parent}"
+    return BadInput(f"cannot write {path}: {reason}")

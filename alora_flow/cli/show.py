@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from alora_flow.cli.files import find_flow_file, flow_arguments
-from alora_flow.cli.options import input_options, no_pass_option, read_inputs
+from alora_flow.cli.completion import among
+from alora_flow.cli.files import find_flow_file
+from alora_flow.cli.options import flow_arguments, input_options, model_option, no_pass_option, read_inputs
 from alora_flow.execution.inputs import check_inputs
 from alora_flow.planning.compilation import Compilation
 from alora_flow.views.table import VIEWS, Subject, formats, stages
@@ -23,10 +24,10 @@ def _stage(context: click.Context, option: click.Parameter, given: str) -> str:
 
 
 @click.command("show")
-@click.argument("stage", callback=_stage)
+@click.argument("stage", callback=_stage, shell_complete=among(stages()))
 @flow_arguments
 @input_options
-@click.option("--model", metavar="MODEL", help="Plan for this model instead of the file's own.")
+@model_option("Plan for this model instead of the file's own.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, where the stage has that form.")
 @no_pass_option
 def command(

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from alora_flow.backends.table import Opener
-from alora_flow.cli.files import complete_file, find_flow_file
+from alora_flow.cli.completion import complete_file
+from alora_flow.cli.files import find_flow_file
 from alora_flow.errors import BadInput
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation

@@ -10,8 +10,9 @@ import click
 from rich.console import Console
 
 from alora_flow.backends.table import Opener
+from alora_flow.cli.completion import complete_file
 from alora_flow.cli.files import find_flow_file, flow_files
-from alora_flow.cli.options import backend_options
+from alora_flow.cli.options import backend_options, model_option
 from alora_flow.errors import BadInput, FlowError
 from alora_flow.language.meaning.program import TestDecl
 from alora_flow.language.report.diagnostics import FlowErrors
@@ -26,10 +27,10 @@ MARKS = {"passed": ("green", "."), "failed": ("red", "F"), "error": ("red", "E")
 
 
 @click.command("test")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR…")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR…", shell_complete=complete_file)
 @click.option("-k", "pattern", default="", metavar="TEXT", help="Only tests with TEXT in FILE::NAME, in any case.")
 @backend_options
-@click.option("--model", metavar="MODEL", help="Run on this model instead of the files' own.")
+@model_option("Run on this model instead of the files' own.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
 def command(paths: tuple[str, ...], pattern: str, backend: str, model: str | None, junit: Path | None) -> None:
     """Run the tests in flow files, with the same random numbers each time.

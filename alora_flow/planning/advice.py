@@ -14,7 +14,8 @@ from alora_flow.planning.prefix.plan import entered
 from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
 from alora_flow.planning.room import HELP, too_long
 from alora_flow.planning.schedule import Schedule, reply_turn
-from alora_flow.prompts.contents import Symbol, Thread
+from alora_flow.prompts.contents import Hole, Symbol, Thread
+from alora_flow.prompts.results import result_thread
 
 if TYPE_CHECKING:
     from alora_flow.intrinsics.contract import Contract
@@ -27,13 +28,26 @@ def advise(made: Schedule) -> tuple[Diagnostic, ...]:
 
 def _rewriting(made: Schedule) -> Iterator[Diagnostic]:
     """For a chat template that costs the flow reuse, at the first call."""
-    template = made.setup.prompter.template
-    if template.rewriting:
-        message = f"the chat template of {made.setup.model.name} {template.rewriting}"
+    prompter = made.setup.prompter
+    found = (prompter.rewriting(thread, answered) for thread, answered in _threads(made))
+    rewriting = next(filter(None, found), None)
+    if rewriting:
+        message = f"the chat template of {made.setup.model.name} {rewriting}"
         again = _computed_again(made)
         cost = f": {again} tokens of this flow" if again != Amount() else ""
         help = f"nothing goes wrong; what it rewrites is computed again{cost}"
         yield Diagnostic("W0902", message, made.steps[0].call.node.span, help)
+
+
+def _threads(made: Schedule) -> Iterator[tuple[Thread, bool]]:
+    """The threads that calls read, each with whether what is written on it may be gone on from."""
+    seen = set[tuple[Thread, bool]]()
+    for call in (step.call for step in made.steps):
+        read = [(call.thread, isinstance(call.node.operation, Generate))]
+        if any(isinstance(one.called, ToolDecl) for one in (call.own.invocables if call.own else ())):
+            read.append((result_thread(call.thread, Hole("call"), Hole("result")), True))
+        yield from (each for each in read if each not in seen)
+        seen.update(read)
 
 
 def _computed_again(made: Schedule) -> Amount:
@@ -55,7 +69,8 @@ def _computed_again(made: Schedule) -> Amount:
 
 def _forms(made: Schedule) -> Iterator[Diagnostic]:
     """For all that the template has no form for, at the first call."""
-    for note in made.setup.prompter.notes:
+    notes = (note for thread, _ in _threads(made) for note in made.setup.prompter.notes(thread))
+    for note in dict.fromkeys(notes):
         message = f"the chat template of {made.setup.model.name} {note}"
         yield Diagnostic(
             "W0903", message, made.steps[0].call.node.span, "docs/errors.md says how it is written instead"

@@ -77,7 +77,7 @@ def framed(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Ma
     frames = template.frames(turns)
     if all(mask == PLAIN for mask in masks):
         return tuple(part for frame in frames for part in _parts(frame, 0, 1))
-    whole = template.closed(turns, lambda generation: template.render(turns, _shown(masks), generation))
+    whole = template.closed(turns, lambda generation: _render(template, turns, masks, generation))
     return _aligned(frames, masks, whole) or _complete(_found(whole, masks), turns, masks)
 
 
@@ -85,14 +85,13 @@ def opening(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[M
     """What opens an answer after some turns."""
     if all(mask == PLAIN for mask in masks):
         return template.generation_prompt(turns)
-    texts = _shown(masks)
-    return template.generation_prompt(turns, lambda some, generation: template.render(some, texts, generation))
+    return template.generation_prompt(turns, lambda some, generation: _render(template, some, masks, generation))
 
 
 def closing(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> str:
     """What ends some turns that no answer follows, beside what ends them all the same."""
-    texts = _shown(masks)
-    return template.closing(turns, texts[-1], lambda generation: template.render(turns, texts, generation))
+    last = _shown(masks)[-1]
+    return template.closing(turns, last, lambda generation: _render(template, turns, masks, generation))
 
 
 def cuts_thoughts(template: ChatTemplate, turns: tuple[TurnShape, ...], slot: int) -> bool:
@@ -103,6 +102,19 @@ def cuts_thoughts(template: ChatTemplate, turns: tuple[TurnShape, ...], slot: in
         return placeholder(slot, 1) not in template.render(turns, _shown(masks), generation=False)
     except BadModel:
         return False
+
+
+def _render(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: Sequence[Mask], generation: bool) -> str:
+    """What the template writes of texts that it sees so. Where it takes no empty ones, what it writes around others."""
+    try:
+        return template.render(turns, _shown(masks), generation)
+    except BadModel:
+        if all(masks):
+            raise
+        whole = template.render(turns, _shown([mask or PLAIN for mask in masks]), generation)
+        for slot, mask in enumerate(masks):
+            whole = whole if mask else whole.replace(placeholder(slot), "")
+        return whole
 
 
 def _shown(masks: Sequence[Mask]) -> list[str]:

@@ -31,8 +31,8 @@ SYSTEM_BY_USER = "has no place for the system's turn: the user's says it"
 Arguments: TypeAlias = Callable[[str], Any]
 ARGUMENTS: tuple[Arguments, ...] = (json.loads, str)
 """A call's arguments as an object, which most templates take, or as the JSON text that they were stored as."""
-EMPTY = (None, "")
-"""What stands for the content of a turn that only asks for tools."""
+NO_CONTENT: tuple[dict[str, Any], ...] = ({}, {"content": None}, {"content": ""})
+"""What a turn that only asks for tools has for a content: none at all, as transformers has it, or an empty one."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Fields in which templates look for an answer's thoughts."""
 
@@ -55,21 +55,24 @@ class Messenger:
     def __init__(self, template: ChatTemplate, control: frozenset[str]) -> None:
         self._template, self._control = template, control
         self._chosen: dict[tuple[TurnShape, ...], int] = {}
-        self.notes: dict[str, None] = {}  # in order: what was said otherwise than the thread says it
 
     def as_said(self, thread: Thread) -> Messages | None:
         """A message for each turn as the template takes it; None where it takes them in another form only."""
-        first, said = next(self._forms(thread))
+        first, _ = next(self._forms(thread))
         if shapes(first) not in self._chosen:
             self.messages(thread)
         handed = any(not isinstance(shape, str) and shape.role == DOCUMENTS for shape in shapes(first))
-        if handed or self._chosen.get(shapes(first)) != 0:
-            return None
-        self.notes.update(dict.fromkeys(said))
-        return first
+        return None if handed or self._chosen.get(shapes(first)) != 0 else first
 
     def messages(self, thread: Thread) -> Messages:
         """The first form that the template writes. Raises BadModel with its first refusal where there is none."""
+        return self._choose(thread)[0]
+
+    def notes(self, thread: Thread) -> tuple[str, ...]:
+        """What the template has no form for, and how it is said instead. Raises BadModel likewise."""
+        return self._choose(thread)[1]
+
+    def _choose(self, thread: Thread) -> tuple[Messages, tuple[str, ...]]:
         asking = next((place for place, turn in enumerate(thread, start=1) if turn.calls), None)
         if asking and "tool_calls" not in self._mentioned:
             raise BadModel(
@@ -81,8 +84,7 @@ class Messenger:
         first, note = next(forms)
         key = shapes(first)
         if self._chosen.get(key) == 0 or not key:
-            self.notes.update(dict.fromkeys(note))
-            return first
+            return first, note
         refusal: BadModel | None = None
         for number, (messages, said) in enumerate([(first, note), *forms]):
             if self._chosen.get(key, number) != number:
@@ -93,8 +95,7 @@ class Messenger:
                 refusal = refusal or error
                 continue
             self._chosen[key] = number
-            self.notes.update(dict.fromkeys(said))
-            return messages
+            return messages, said
         assert refusal is not None
         raise refusal
 
@@ -103,7 +104,11 @@ class Messenger:
         roles = {turn.role for turn in thread}
         documents = self._documents() if "documents" in roles else [None]
         results = self._results() if "tool_result" in roles else [None]
-        callings = list(product(ARGUMENTS, EMPTY)) if any(turn.calls for turn in thread) else [(json.loads, None)]
+        callings = (
+            list(product(ARGUMENTS, NO_CONTENT))
+            if any(turn.calls for turn in thread)
+            else [(json.loads, {"content": ""})]
+        )
         for parted, document, result, (arguments, empty) in product((False, True), documents, results, callings):
             made = self._made(thread, document, result, arguments, empty)
             said: tuple[str, ...] = tuple(
@@ -137,8 +142,8 @@ class Messenger:
         return _joined((*made[1:last], _by_user(made[0]), *made[last:]))
 
     @property
-    def _thoughts(self) -> str | None:
-        return next((field for field in THOUGHTS if field in self._mentioned), None)
+    def _thoughts(self) -> tuple[str, ...]:
+        return tuple(field for field in THOUGHTS if field in self._mentioned)
 
     def _documents(self) -> list[str | None]:
         forms = ["documents"] if self._knows("documents") else []
@@ -157,7 +162,7 @@ class Messenger:
         return any(role in token and token in before for token in self._control)
 
     def _made(
-        self, thread: Thread, documents: str | None, results: str | None, arguments: Arguments, empty: str | None
+        self, thread: Thread, documents: str | None, results: str | None, arguments: Arguments, empty: dict[str, Any]
     ) -> Messages:
         made: list[Message] = []
         count = 0
@@ -170,7 +175,7 @@ class Messenger:
             elif turn.role == "tool_result":
                 made.append(_said(place, turn, str(results), RESULT_SAID))
             elif turn.calls or (turn.thoughts and self._thoughts):
-                made.append(_answering(place, turn, arguments, empty, self._thoughts if turn.thoughts else None))
+                made.append(_answering(place, turn, arguments, empty, self._thoughts if turn.thoughts else ()))
             elif turn.role:
                 made.append(Message(turn.role, (text_of(place, turn.content),), place))
         return tuple(made)
@@ -230,9 +235,9 @@ def _said(place: int, turn: Turn, role: str, opening: KnownText) -> Message:
     return Message(MessageShape(role, form, 1), (text_of(place, turn.content),), place)
 
 
-def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, thoughts: str | None) -> Message:
+def _answering(place: int, turn: Turn, arguments: Arguments, empty: dict[str, Any], thoughts: Sequence[str]) -> Message:
     """An assistant's turn that asks for tools, or has thoughts. Their texts are data like any. empty: its content,
-    where it has none; thoughts: the field for these, if they are handed over."""
+    where it has none; thoughts: the fields for these, if they are handed over."""
     texts: list[Text] = []
 
     def slot(value: Any) -> Any:
@@ -246,9 +251,8 @@ def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, 
                 return {name: slot(part) for name, part in value.items()}
         return value
 
-    content: Any = empty
     if turn.content:
-        content = f"{TEXT}0"
+        empty = {"content": f"{TEXT}0"}
         texts.append(text_of(place, turn.content))
     calls = []
     for call in turn.calls:
@@ -256,8 +260,8 @@ def _answering(place: int, turn: Turn, arguments: Arguments, empty: str | None, 
         calls.append({**({"id": call.id} if call.id else {}), "type": "function", "function": function})
     fields: dict[str, Any] = {"tool_calls": calls} if calls else {}
     if thoughts:
-        fields[thoughts] = slot(turn.thoughts)
-    form = json.dumps({"role": turn.role, "content": content, **fields})
+        fields |= dict.fromkeys(thoughts, slot(turn.thoughts))
+    form = json.dumps({"role": turn.role, **empty, **fields})
     return Message(MessageShape(turn.role, form, len(texts), optional=bool(thoughts)), tuple(texts), place)
 
 

@@ -6,11 +6,11 @@ import json
 from itertools import product
 
 from alora_flow.errors import BadModel
+from alora_flow.prompts.messages import NO_CONTENT
 from alora_flow.prompts.template import ChatTemplate, MessageShape
 
 ARGUMENTS: tuple[object, ...] = ({}, "{}")
-CONTENTS = (None, "")
-"""As templates take them: an object or its JSON, and the content of a turn that says nothing else."""
+"""As templates take them: an object or its JSON."""
 CALL_ID = "calltool1"
 """For templates that write an id of nine letters and digits. One call stands in a turn, and any id will do."""
 
@@ -25,10 +25,10 @@ def call_form(template: ChatTemplate, name: str, end: str) -> tuple[str, str] | 
     no such form. `end`: the text that ends a turn."""
     if not writes_calls(template):
         return None
-    for arguments, content in product(ARGUMENTS, CONTENTS):
+    for arguments, nothing in product(ARGUMENTS, NO_CONTENT):
         function = {"name": name, "arguments": arguments}
         call = {"id": CALL_ID, "type": "function", "function": function}
-        asking = {"role": "assistant", "content": content, "tool_calls": [call]}
+        asking = {"role": "assistant", **nothing, "tool_calls": [call]}
         turns = ("user", MessageShape("assistant", json.dumps(asking), 0))
         try:
             opened = template.render(("user",), ("?",), generation=True)

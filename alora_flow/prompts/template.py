@@ -55,6 +55,13 @@ class TurnFrame:
     escapes: int = field(default=0, compare=False)
 
 
+class _Framing(NamedTuple):
+    """`rewriting`: how earlier turns were rewritten on the way, if they were."""
+
+    frames: tuple[TurnFrame, ...]
+    rewriting: str | None = None
+
+
 class ChatTemplate:
     """The chat template of a model folder."""
 
@@ -75,9 +82,8 @@ class ChatTemplate:
         self.names = frozenset[str]().union(*map(names, trees))
         self.by_turn = all(map(writes_by_turn, trees)) and "</think>" not in self.looks_for
         self._control = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")
-        self.rewriting: str | None = None  # what was rewritten when it was first noticed
         self._render = lru_cache(maxsize=1024)(self._render_plainly)
-        self.frames = lru_cache(maxsize=1024)(self._frames)
+        self._framing = lru_cache(maxsize=1024)(self._frame)
 
     # ---------------------------------------------------------------- rendering
 
@@ -138,43 +144,52 @@ class ChatTemplate:
 
     # ---------------------------------------------------------------- frames
 
-    def _frames(self, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
-        """One frame a text, in the order in which they are written. Raises BadModel where one is not written.
+    def frames(self, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
+        """One frame a text, in the order in which they are written. Raises BadModel where one is not written."""
+        return self._framing(turns).frames
 
-        A long thread's turns are framed as they are after its beginning and the turns just before them, which is right
-        if it gives what the template writes: so no thread costs a rendering of each of its beginnings.
-        """
-        framed = self._framed_by_neighbours(turns) if len(turns) > FEW + SOME else None
-        if framed is None and len(turns) > FEW + SOME and self._rewrites(turns[: FEW + SOME]):
-            return self._complete(cut(self._closed(turns)), turns)
-        for count in range(1, len(turns) + 1) if framed is None else ():
+    def rewriting(self, turns: tuple[TurnShape, ...]) -> str | None:
+        """How it rewrites earlier ones of these turns as they are said one by one; None where it does not. Raises
+        BadModel as `frames` does."""
+        return self._framing(turns).rewriting
+
+    def _frame(self, turns: tuple[TurnShape, ...]) -> _Framing:
+        """A long thread's turns are framed as they are after its beginning and the turns just before them, which is
+        right if it gives what the template writes: so no thread costs a rendering of each of its beginnings."""
+        if len(turns) > FEW + SOME:
+            framed = self._framed_by_neighbours(turns)
+            if framed is not None:
+                return framed
+            with suppress(BadModel):  # of a beginning that can't stand alone
+                if why := self.rewriting(turns[: FEW + SOME]):
+                    return _Framing(self._complete(cut(self._closed(turns)), turns), why)
+        frames: tuple[TurnFrame, ...] | None = None
+        rewriting: str | None = None
+        for count in range(1, len(turns) + 1):
             try:
-                framed = self._extended(framed, turns[:count])
-            except BadModel:  # of a beginning that can't stand alone
+                frames, why = self._extended(frames, turns[:count])
+                rewriting = rewriting or why
+            except BadModel:  # likewise
                 if count == len(turns):
                     raise
-                framed = None
-        return framed or ()
+                frames = None
+        return _Framing(frames or (), rewriting)
 
-    def _framed_by_neighbours(self, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...] | None:
+    def _framed_by_neighbours(self, turns: tuple[TurnShape, ...]) -> _Framing | None:
         """The frames, or none where they are not what the template writes."""
         if texts_of(turns) != len(turns):
             return None
         try:
-            near = [self.frames(_neighbours(turns, index))[-1] for index in range(FEW, len(turns))]
-            first = self.frames(turns[:FEW])
+            first = self._framing(turns[:FEW])
+            near = [self._framing(_neighbours(turns, index)) for index in range(FEW, len(turns))]
         except BadModel:  # the template takes no such thread
             return None
-        frames = [*first, *near]
+        frames = [*first.frames, *(framing.frames[-1] for framing in near)]
         framed = tuple(TurnFrame(f.before, f.after, slot, f.escapes) for slot, f in enumerate(frames))
-        return framed if written(framed) == self._closed(turns) else None
+        rewriting = next((framing.rewriting for framing in (first, *near) if framing.rewriting), None)
+        return _Framing(framed, rewriting) if written(framed) == self._closed(turns) else None
 
-    def _rewrites(self, turns: tuple[TurnShape, ...]) -> bool:
-        with suppress(BadModel):
-            self.frames(turns)
-        return self.rewriting is not None
-
-    def _extended(self, framed: tuple[TurnFrame, ...] | None, turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
+    def _extended(self, framed: tuple[TurnFrame, ...] | None, turns: tuple[TurnShape, ...]) -> _Framing:
         """The frames of one turn more; `framed` is None where its beginning can't stand alone."""
         whole = self._closed(turns)
         before = None if framed is None else self._closed(turns[:-1])
@@ -184,11 +199,12 @@ class ChatTemplate:
         if before is not None and framed is not None and whole.startswith(before):
             added = cut(whole[len(before) :])
             if {frame.slot for frame in added} == set(range(first, texts_of(turns))):
-                return (*framed, *added)
+                return _Framing((*framed, *added))
         elif before is not None:
             roles = ", ".join(map(role_of, turns[:-1]))
-            self.rewriting = self.rewriting or f"rewrites earlier turns when {role_of(turns[-1])} follows {roles}"
-        return self._complete(cut(whole), turns)
+            why = f"rewrites earlier turns when {role_of(turns[-1])} follows {roles}"
+            return _Framing(self._complete(cut(whole), turns), why)
+        return _Framing(self._complete(cut(whole), turns))
 
     def _complete(self, framed: tuple[TurnFrame, ...], turns: tuple[TurnShape, ...]) -> tuple[TurnFrame, ...]:
         """The frames, if they hold every text of every turn."""
@@ -207,18 +223,18 @@ class ChatTemplate:
         """What the template writes to open the assistant's turn after these turns. `render`: with their contents, where
         these matter.
 
-        Where it keeps an answer otherwise than it opens one, the answer's tokens can't stay where they were written,
-        and what follows them computes them again. Raises BadModel where to open it changes what stands before.
+        Raises BadModel where to open it changes what stands before.
         """
         write = render or self._render
         closed, opened = self.closed(turns, lambda generation: write(turns, generation)), write(turns, True)
         if not opened.startswith(closed):
             raise BadModel(f"the chat template of {self.folder} changes earlier turns to open an answer")
-        if render is None and not self._keeps(turns, opened):
-            self.rewriting = self.rewriting or "opens an answer in another way than it keeps it"
         return opened.removeprefix(closed)
 
-    def _keeps(self, turns: tuple[TurnShape, ...], opened: str) -> bool:
+    def keeps_opening(self, turns: tuple[TurnShape, ...]) -> bool:
+        """Does an answer after these turns stand behind what opened it once there is one? Else its tokens can't stay
+        where they were written, and what follows them computes them again."""
+        opened = self._render(turns, True)
         try:
             kept = self._render((*turns, alike("assistant", turns)), False)
         except BadModel:  # no second answer may follow one

@@ -95,22 +95,38 @@ class Prompter:
         self._masked = lru_cache(maxsize=256)(self._mask)
         self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What threads say and the template has no form for, and how it was said instead, as far as it was met."""
-        return tuple(self._messenger.notes)
+    def notes(self, thread: Thread) -> tuple[str, ...]:
+        """What a thread says and the template has no form for, and how it is said instead."""
+        return self._messenger.notes(thread)
+
+    def rewriting(self, thread: Thread, answered: bool) -> str | None:
+        """How the template makes what goes on from this thread, or from its beginnings, compute some of it again, and,
+        where it is `answered`, some of the answer; None where it does not."""
+        if not self.writing(thread).by_turn:
+            messages = self._messenger.messages(thread)
+            if found := self.template.rewriting(shapes(messages)) or self._cut(messages):
+                return found
+        turns, masks = self._layout(thread)
+        plain = all(mask == PLAIN for mask in masks)
+        opens = answered and plain and not self.template.keeps_opening(turns)
+        return "opens an answer in another way than it keeps it" if opens else None
 
     @cached_property
     def turn_end(self) -> int | None:
-        """The control token with which the template ends an assistant's turn; None where it is none."""
-        said = Thread.of(Turn(role, (Hole(role),)) for role in ("user", "assistant"))
-        try:
-            turns = shapes(self._messenger.messages(said))
-            after = self.template.frames(turns)[-1].after + self._closing(turns, (PLAIN, PLAIN))
-        except BadModel:
-            return None
-        tokens = self.tokenizer.encode_control(after.strip())
-        return tokens[0] if tokens and self.tokenizer.is_control(tokens[0]) else None
+        """The control token with which the template ends an assistant's turn, or what follows it; None where it is
+        none."""
+        said = Thread.of(Turn(role, (Hole(role),)) for role in ("user", "assistant", "user"))
+        for thread in (said.before, said):
+            try:
+                turns = shapes(self._messenger.messages(thread))
+                frames = self.template.frames(turns)
+                closed = self._closing(turns, (PLAIN, PLAIN)) if thread is said.before else frames[2].before
+            except BadModel:
+                continue
+            tokens = self.tokenizer.encode_control((frames[1].after + closed).strip())
+            if tokens and self.tokenizer.is_control(tokens[0]):
+                return tokens[0]
+        return None
 
     def thread_symbols(self, turns: Sequence[Turn]) -> tuple[Symbol, ...]:
         """The closed turns of a thread, each piece tokenised on its own."""
@@ -263,7 +279,6 @@ class Prompter:
     def _pieces(self, messages: Messages) -> Iterator[tuple[int, Content]]:
         """All that is written, in order, with the turn that it belongs to."""
         texts = [self._masked(text) for message in messages for text in message.texts]
-        self._note_thoughts(messages, texts)
         turns = [message.turn for message in messages for _ in message.texts]
         literals = frozenset[str]().union(*(text.literals for text in texts)) & self.tokenizer.control
         for part in self._framed(shapes(messages), tuple([text.mask for text in texts])):
@@ -277,14 +292,16 @@ class Prompter:
                 for text in re.split(f"({'|'.join(map(re.escape, literals))})", part.text):
                     yield turn, KnownText(text, control=text not in literals)
 
-    def _note_thoughts(self, messages: Messages, texts: Sequence[_MaskedText]) -> None:
+    def _cut(self, messages: Messages) -> str | None:
         """An answer whose thoughts a template cuts can't stay where it was written, nor can what follows it."""
-        if self.template.rewriting or "</think>" not in self.template.looks_for:
-            return
+        texts = (
+            [text for message in messages for text in message.texts] if "</think>" in self.template.looks_for else ()
+        )
         for slot, text in enumerate(texts[:-1]):
-            answer = any(isinstance(part.content, Generated) or _answer(part.content) for part in text.contents)
+            answer = any(isinstance(content, Generated) or _answer(content) for _, content in text)
             if answer and self._cuts(shapes(messages), slot):
-                self.template.rewriting = "cuts the thoughts of earlier answers"
+                return "cuts the thoughts of earlier answers"
+        return None
 
     def _filled(self, part: WrittenPart | KnownText, text: _MaskedText) -> Iterable[Content]:
         """What stands for a part of a frame."""

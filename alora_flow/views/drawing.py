@@ -206,6 +206,8 @@ def _drawn_reads(node: Node, graph: FlowGraph) -> Iterable[tuple[str, g.EdgeKind
 def drawn_guards(node: Node, graph: FlowGraph) -> Iterator[Guard]:
     """The guards of a node that no node before it has already: those follow from the arrows that are drawn."""
     everything = g.guards(node)
-    before = {source for source, _ in g.reads(node)} | {guard.condition for guard in everything}
-    implied = {guard for source in before for guard in graph.nodes[source].guards}
+    implied = {guard for source, _ in g.reads(node) for guard in graph.nodes[source].guards}
+    for guard in reversed(everything):  # one that is implied implies nothing more
+        if guard not in implied:
+            implied.update(graph.nodes[guard.condition].guards)
     return (guard for guard in everything if guard not in implied)

@@ -94,6 +94,19 @@ def test_mistakes_get_one_clear_message_and_no_traceback(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_is_refused_leaves_an_earlier_trace_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "long.flow").write_text(
+        'model base = "mini"\nflow long(q: str) -> str { return (generate(max_tokens: 2000) on user(q)).text }\n'
+    )
+    (tmp_path / "trace.json").write_text("earlier")
+    done = warm("run", "long.flow", "--input", "q=x", "--trace", "trace.json", cwd=tmp_path)
+    assert (done.code, done.stdout) == (1, "")
+    assert (tmp_path / "trace.json").read_text() == "earlier"
+    done = warm("run", "long.flow", "--input", "q=x", "--trace", "new.json", cwd=tmp_path)
+    assert done.code == 1
+    assert not (tmp_path / "new.json").exists()
+
+
 def test_a_wrong_program_reports_all_its_mistakes_in_one_go(tmp_path: Path) -> None:
     (tmp_path / "wrong.flow").write_text(WRONG)
     done = warm("run", "wrong.flow", cwd=tmp_path)

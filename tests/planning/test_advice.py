@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,28 @@ def test_the_warning_says_what_is_computed_again(tmp_path: Path) -> None:
     (warning,) = advise(made.schedule(made.flow(None), {}))
     assert warning.message == "the chat template of model opens an answer in another way than it keeps it"
     assert warning.help == "nothing goes wrong; what it rewrites is computed again: 1 + |first| tokens of this flow"
+
+
+TWO = """
+model base = "model"
+flow talk(q: str) -> str {
+  let first = generate(max_tokens: 12) on user(q)
+  return (generate(max_tokens: 12) on (first.thread + user(q))).text
+}
+flow rag(q: str) -> str { return (generate(max_tokens: 12) on (documents([document("d")]) + user(q))).text }
+flow ask(q: str) -> str { return (generate(max_tokens: 12) on user(q)).text }
+"""
+
+
+@pytest.mark.parametrize("order", list(permutations(["talk", "rag", "ask"])))
+def test_what_a_flow_is_warned_of_does_not_depend_on_the_flows_before(tmp_path: Path, order: tuple[str, ...]) -> None:
+    tiny.write_model_folder(
+        tmp_path / "model", CUTS.replace("'<|' + m.role + '|>'", "m.role + '|>'").replace("<|assistant", "assistant")
+    )
+    (tmp_path / "case.flow").write_text(TWO)
+    made = Compilation(tmp_path / "case.flow")
+    codes = {name: [one.code for one in advise(made.schedule(made.flow(name), {}))] for name in order}
+    assert codes == {"talk": ["W0902"], "rag": ["W0903"], "ask": []}
 
 
 def test_thoughts_that_are_cut_are_warned_of(tmp_path: Path) -> None:

@@ -149,3 +149,12 @@ def test_a_graph_that_is_too_large_is_an_error_with_the_number_and_the_place(
     with pytest.raises(BadInput, match=said) as refused:
         module(tmp_path, body).f0(n=5)
     assert refused.value.places[0].path.endswith("case.flow")
+
+
+@pytest.mark.parametrize(("inside", "count"), [(1, 90), (60, 90), (90, 40)])
+def test_calls_deep_inside_expressions_that_call_each_other(tmp_path: Path, inside: int, count: int) -> None:
+    flows = [
+        f"flow f{i}(n: int) -> int {{ return {'(' * inside}f{i + 1}(n){' + 1)' * inside} }}" for i in range(count - 1)
+    ]
+    body = "\n".join([*flows, f"flow f{count - 1}(n: int) -> int {{ return n }}"])
+    assert module(tmp_path, body).f0(n=5).value == 5 + inside * (count - 1)

@@ -118,7 +118,7 @@ def test_a_closed_thread_goes_on(models: dict[str, Model]) -> None:
     first = (turn("user", "a"), turn("assistant", "b"))
     longer = model.prompter.thread_symbols((*first, turn("user", "c")))
     assert longer[: len(model.prompter.thread_symbols(first))] == model.prompter.thread_symbols(first)
-    assert model.prompter.template.rewriting is None
+    assert model.prompter.rewriting(Thread.of((*first, turn("user", "c"))), answered=True) is None
 
 
 DOCUMENTS = Passages((("Tarnok", 'A "small" town.\nIt has a mayor.'), ("", "Its mayor is Ada.")))
@@ -146,13 +146,14 @@ def test_without_a_form_for_them_documents_are_said_by_the_user(tmp_path: Path) 
     documents = Turn("documents", (DOCUMENTS,))
     model = Model(tmp_path / "any", oracle.CHATML)
     expected = [{"role": "user", "content": "Who?"}, {"role": "user", "content": text}]
-    assert list(model.prompt((turn("user", "Who?"), documents))) == model.tokens(model.rendered(expected))
-    assert model.prompter.notes == ("has no form for documents: a user's turn says them",)
+    thread = Thread.of((turn("user", "Who?"), documents))
+    assert list(model.prompt(thread)) == model.tokens(model.rendered(expected))
+    assert model.prompter.notes(thread) == ("has no form for documents: a user's turn says them",)
     model = Model(tmp_path / "strict", oracle.NO_SYSTEM)
     expected = [{"role": "user", "content": f"Be brief.\n\nWho?\n\n{text}"}]
-    thread = (turn("system", "Be brief."), turn("user", "Who?"), documents)
+    thread = Thread.of((turn("system", "Be brief."), turn("user", "Who?"), documents))
     assert list(model.prompt(thread)) == model.tokens(model.rendered(expected))
-    assert model.prompter.notes[1] == "has no place for the system's turn: the user's says it"
+    assert model.prompter.notes(thread)[1] == "has no place for the system's turn: the user's says it"
     assert model.prompter.turn_ends(thread)[2] == len(model.prompter.thread_symbols(thread))
 
 
@@ -160,10 +161,11 @@ def test_without_a_form_for_them_documents_are_said_by_the_user(tmp_path: Path) 
 def test_what_is_said_otherwise_is_told_behind_turns_of_the_same_shape(tmp_path: Path, by_turn: bool) -> None:
     model = Model(tmp_path, oracle.CHATML)
     model.prompter.template.by_turn = by_turn
-    model.prompt((turn("system", "s"), turn("user", "q"), turn("user", "r")))
-    assert model.prompter.notes == ()
-    model.prompt((turn("system", "s"), turn("user", "q"), Turn("documents", (DOCUMENTS,))))
-    assert model.prompter.notes == ("has no form for documents: a user's turn says them",)
+    asked = Thread.of((turn("system", "s"), turn("user", "q")))
+    assert model.prompter.notes(asked.then(turn("user", "r"))) == ()
+    assert model.prompter.notes(asked.then(Turn("documents", (DOCUMENTS,)))) == (
+        "has no form for documents: a user's turn says them",
+    )
 
 
 def test_results_of_tools(tmp_path: Path) -> None:
@@ -212,6 +214,33 @@ def test_calls_of_tools_whose_arguments_a_template_takes_as_text(tmp_path: Path)
     assert model.prompt(thread).count(model.tokenizer.control_token("<|im_end|>")) == 2  # type: ignore[arg-type]
 
 
+NULL_CONTENT = {  # beside calls: as GLM writes contents, as Mistral's and DeepSeek's templates ask for them
+    "written": oracle.TOOLS.replace("(m.content or '')", "m.content | string"),
+    "told from none": oracle.TOOLS.replace(
+        "(m.content or '')", "('' if m.content is none else raise_exception('not null'))"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", NULL_CONTENT.values(), ids=NULL_CONTENT)
+def test_nothing_is_said_for_the_content_of_a_turn_that_only_asks_for_tools(tmp_path: Path, source: str) -> None:
+    model = Model(tmp_path, source)
+    thread = (turn("user", "Who?"), Turn("assistant", (), (RequestedCall("mayor", '{"city": "Tarnok"}'),)))
+    said = '<|im_start|>assistant\n[mayor {"city": "Tarnok"}]<|im_end|>'
+    assert said in model.tokenizer.spell(model.prompt(thread))  # type: ignore[arg-type]
+
+
+def test_an_empty_answer_is_written_though_a_template_refuses_empty_texts(tmp_path: Path) -> None:
+    refusal = "{% for m in messages %}{% if not m.content %}{{ raise_exception('no content') }}{% endif %}{% endfor %}"
+    model = Model(tmp_path, refusal + oracle.CHATML)
+    thread = (turn("user", "  Who? "), Turn("assistant", (Generated((), ""),)), turn("user", "Ada?"))
+    expected = [{"role": role, "content": text} for role, text in (("user", "  Who? "), ("assistant", ""))]
+    plain = Model(tmp_path / "plain", oracle.CHATML)
+    rendered = plain.rendered([*expected, {"role": "user", "content": "Ada?"}])
+    assert list(model.prompt(thread)) == model.tokens(rendered)
+    assert list(model.prompt(thread[:2])) == model.tokens(plain.rendered(expected))
+
+
 THINKS_BESIDE = (  # as Qwen3: thoughts before the last question are left out
     "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
     "{% endif %}{% endfor %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
@@ -220,9 +249,12 @@ THINKS_BESIDE = (  # as Qwen3: thoughts before the last question are left out
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 THINKS_ALWAYS = THINKS_BESIDE.replace(" and loop.index0 > ns.last", "")
+NAMES_THOUGHTS_TWICE = "{% if messages[0].reasoning_content %}{% endif %}" + THINKS_ALWAYS.replace(
+    "m.reasoning_content", "m.thinking"
+)
 
 
-@pytest.mark.parametrize("source", [THINKS_BESIDE, THINKS_ALWAYS, oracle.CHATML])
+@pytest.mark.parametrize("source", [THINKS_BESIDE, THINKS_ALWAYS, NAMES_THOUGHTS_TWICE, oracle.CHATML])
 def test_thoughts_beside_answers(tmp_path: Path, source: str) -> None:
     model = Model(tmp_path, source)
     thread = Thread.of(())
@@ -240,7 +272,7 @@ def test_thoughts_beside_answers(tmp_path: Path, source: str) -> None:
             assert model.tokenizer.spell(own) == model.rendered(said, opened=opened)  # type: ignore[arg-type]
             assert own.count(model.tokenizer.control_token("<|im_end|>")) == len(thread)  # type: ignore[arg-type]
     note = "has no form for thoughts beside an answer: they are left out"
-    assert model.prompter.notes == ((note,) if source == oracle.CHATML else ())
+    assert model.prompter.notes(thread) == ((note,) if source == oracle.CHATML else ())
 
 
 def test_contents_as_parts(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ AS_TEXT = (  # whose arguments are text already
     "{% else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+SAYS_CONTENT = AS_TEXT.replace("{% for c in", "{{ m.content }}{% for c in")
 PARAMETERS = (  # as Qwen3-Coder's, which writes no JSON
     "{% for m in messages %}{% if m.tool_calls %}<|im_start|>assistant\n<function={{ m.tool_calls[0].function.name }}>"
     "{% for k, v in m.tool_calls[0].function.arguments|items %}<parameter={{ k }}>{{ v }}{% endfor %}<|im_end|>"
@@ -62,13 +63,14 @@ FORMS = [
     (QWEN, ('<tool_call>\n{"name": "look", "arguments": ', "}\n</tool_call>")),
     (LLAMA, ('{"name": "look", "parameters": ', "}")),
     (AS_TEXT, ("<call>look(", ")</call>")),
+    (SAYS_CONTENT, ("<call>look(", ")</call>")),
     (PARAMETERS, None),
     (CHATML, None),
 ]
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"), FORMS, ids=["mistral", "deepseek", "qwen", "llama", "text", "no JSON", "none"]
+    ("source", "expected"), FORMS, ids=["mistral", "deepseek", "qwen", "llama", "text", "content", "no JSON", "none"]
 )
 def test_the_form_is_the_templates_own(tmp_path: Path, source: str, expected: tuple[str, str] | None) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": source}))

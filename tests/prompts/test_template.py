@@ -51,13 +51,13 @@ def test_what_a_template_adds_at_the_front_belongs_to_the_first_turn(tmp_path: P
 def test_a_template_that_rewrites_earlier_turns_is_cut_as_a_whole(tmp_path: Path) -> None:
     made = template(tmp_path, tiny.THINKS_LAST)
     assert made.frames(("user", "assistant"))[1] == TurnFrame("<|assistant|><think></think>", "<|end|>")
-    assert made.rewriting is None
+    assert made.rewriting(("user", "assistant")) is None
     assert made.frames(("user", "assistant", "user")) == (
         TurnFrame("<|user|>", ""),
         TurnFrame("<|end|><|assistant|>", ""),
         TurnFrame("<|end|><|user|>", "<|end|>"),
     )
-    assert made.rewriting == "rewrites earlier turns when user follows user, assistant"
+    assert made.rewriting(("user", "assistant", "user")) == "rewrites earlier turns when user follows user, assistant"
 
 
 def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path: Path) -> None:
 def test_a_template_that_opens_an_answer_otherwise_than_it_keeps_it_says_so(tmp_path: Path) -> None:
     made = template(tmp_path, THINKING)
     assert made.generation_prompt(("user",)) == "assistant: <think>"
-    assert made.rewriting == "opens an answer in another way than it keeps it"
+    assert not made.keeps_opening(("user",))
 
 
 def test_a_template_that_changes_turns_to_open_an_answer_is_refused(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_long_thread_is_framed_as_its_beginnings_are(tmp_path: Path, source: s
     made = template(tmp_path, source, bos_token="<s>")
     chat = ("system", *(("user", "assistant", "user", "user", "assistant") * 8))
     assert list(made.frames(chat)) == framed(made, chat)
-    assert made.rewriting is None
+    assert made.rewriting(chat) is None
 
 
 def test_a_chat_of_thousands_of_turns_is_framed_in_a_few_renderings(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_a_long_thread_that_is_rewritten_is_cut_as_a_whole(tmp_path: Path) -> No
     made = template(tmp_path, tiny.THINKS_LAST)
     chat = ("user", "assistant") * 300
     assert written(made.frames(chat)) == made._render(chat, False)
-    assert made.rewriting == "rewrites earlier turns when user follows user, assistant"
+    assert made.rewriting(chat) == "rewrites earlier turns when user follows user, assistant"

@@ -13,7 +13,7 @@ def limit(checker: Checker, node: nodes.For, source: program.Expression) -> int:
     """The most elements that the fan-out takes; reports a list of which that is not known."""
     if node.limit is not None:
         return constant_int(checker, node.limit, "the limit of a fan-out")
-    length = _length(source)
+    length = length_of(checker, source)
     if length is not None:
         return length
     help = "write 'limit 8' after the list: the plan must know how wide it can get"
@@ -21,9 +21,11 @@ def limit(checker: Checker, node: nodes.For, source: program.Expression) -> int:
     return 1
 
 
-def _length(source: program.Expression) -> int | None:
+def length_of(checker: Checker, source: program.Expression) -> int | None:
     """How long a list is, where that is known."""
     match source:
+        case program.Reference(binding=binding):
+            return checker.unit.lengths.get(binding.id)
         case program.ListValue(items=items):
             return len(items)
         case program.Generate(samples=int() as samples):
@@ -32,8 +34,9 @@ def _length(source: program.Expression) -> int | None:
             number = fold(count)
             return number.value if isinstance(number, program.Literal) and isinstance(number.value, int) else None
         case program.Builtin(function="enumerate" | "sort" | "reverse", arguments=(inner, *_)):
-            return _length(inner)
+            return length_of(checker, inner)
         case program.Builtin(function="zip", arguments=arguments):
-            known = [length for length in map(_length, arguments) if length is not None]
+            lengths = (length_of(checker, argument) for argument in arguments)
+            known = [length for length in lengths if length is not None]
             return min(known) if known else None
     return None

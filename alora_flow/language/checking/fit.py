@@ -67,6 +67,10 @@ def shown(type: Type, wanted: Type | None = None) -> str:
     return str(type if wanted is not None and assignable(plain, widened(wanted)) else plain)
 
 
+LONGER = "a reply has a '.text'; one on a longer thread is 'generate(…) on (a + b)'"
+"""For what is meant as a reply and is a thread: `on` takes what stands next to it."""
+
+
 def conversion(given: Type, wanted: Type) -> str | None:
     """What to write instead."""
     if isinstance(given, OptionalType) and assignable(given.inner, wanted):
@@ -92,6 +96,8 @@ def conversion(given: Type, wanted: Type) -> str | None:
             return "make it one with 'document(…)'"
         case DocumentType(), StrType():
             return "take its text with '.text'"
+        case ThreadType(), StrType():
+            return LONGER
         case _, StrType():
             return 'put it into a string, as in "{…}"'
         case _, ListType() if assignable(given, wanted.element):

@@ -89,6 +89,7 @@ class Unit:
 
     A declared name is in `symbols` once it has been elaborated; `need` elaborates it when it is wanted earlier.
     `gaps` are left by syntax errors; `unsure` are the names that a gap between declarations may have declared.
+    `lengths`: by their ids, of bindings to lists of known length.
     """
 
     source: Source
@@ -107,6 +108,7 @@ class Unit:
     used_in_body: set[str] = field(default_factory=set)
     bindings: list[tuple[Binding, bool]] = field(default_factory=list)
     used_ids: set[int] = field(default_factory=set)
+    lengths: dict[int, int] = field(default_factory=dict)
     calls: list[tuple[str, str, Span]] = field(default_factory=list)
     invoking: list[Permitted] = field(default_factory=list)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
-from alora_flow.language.checking.bounds import limit
+from alora_flow.language.checking.bounds import length_of, limit
 from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.choices import common, side
 from alora_flow.language.checking.fit import condition, described, fit, wanted
@@ -94,7 +94,11 @@ def _let(checker: Checker, node: nodes.Let, frame: Frame) -> program.Statement:
         found = fit(checker, found, declared, f"'{node.name.text}'", Note("its type stands here", node.type.span))
     if node.name.text == "_":
         return program.Let(node.span, None, found)
-    return program.Let(node.span, checker.bind(node.name, "let", declared or found.type), found)
+    binding = checker.bind(node.name, "let", declared or found.type)
+    length = length_of(checker, found)
+    if length is not None:
+        checker.unit.lengths[binding.id] = length
+    return program.Let(node.span, binding, found)
 
 
 def _thread(checker: Checker, node: nodes.Thread, frame: Frame) -> program.Statement:

@@ -8,7 +8,7 @@ from alora_flow.language.checking.callees import CALLABLE
 from alora_flow.language.checking.calls import call, run
 from alora_flow.language.checking.checker import Checker, Rule
 from alora_flow.language.checking.choices import common, if_value, match_value
-from alora_flow.language.checking.fit import conversion, described, wanted
+from alora_flow.language.checking.fit import LONGER, conversion, described, wanted
 from alora_flow.language.checking.operators import binary, enum_with, is_test, unary
 from alora_flow.language.checking.scope import Scope, Symbol, bad, kind_of
 from alora_flow.language.meaning.builtins import FUNCTIONS, OWN_NAMES
@@ -50,6 +50,7 @@ from alora_flow.language.meaning.types import (
     ProbType,
     ReplyType,
     StrType,
+    ThreadType,
     Type,
     UnionType,
     alternatives,
@@ -235,6 +236,8 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
         help = "test first which it is, with 'is' or 'match'"
     elif isinstance(target.type, ProbType):
         help = "ask for '.p(outcome)', '.top' or '.expected'"
+    elif isinstance(target.type, ThreadType) and name == "text":
+        help = LONGER
     elif isinstance(target.type, MapType):
         help = f"write '{target.span.text}[\"{name}\"]'"
     elif name in METHODS and not known:

@@ -26,6 +26,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r'\b[a-zA-Z]{1,2}¦["\']', "every string may have holes: leave the letters before it out"),
     (r"¦-- |^\s*¦(/\*|<!--|;;)", "a comment begins with '#'"),
     # declarations
+    (r"\b(dict|Dict|map)\[\w+ ?¦,", "keys are strings: write 'map[…]' with the type of the values"),
     (r"\b(pub|public|export|static)¦|^(pub|public|export|static) ¦|^¦(pub|public|export|static)\b", "leave it out"),
     (rf"^\s*flow {_WORD}\(.*\)\s*¦:", "the result's type stands behind '->'"),
     (rf"^\s*flow {_WORD}\(.*\)\s*¦\{{", "a flow says what it gives: '-> type' before the block"),
@@ -79,7 +80,6 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (rf"\bthread {_WORD} =.*\) ?¦(,|(system|user|assistant|documents)\()", "turns are joined by '+'"),
     (rf"\bthread {_WORD} = ?¦\{{", "turns are made by calls and joined by '+', as in 'system(…) + user(…)'"),
     # types
-    (r"\b(dict|Dict|map)\[\w+ ?¦,", "keys are strings: write 'map[…]' with the type of the values"),
     (rf":\s*{_WORD}\[¦\]|:\s*¦\[", "a list is written 'list[…]'"),
     (r"¦<[\w.<>, ]*>", "the type inside stands in square brackets, as in 'list[str]'"),
     # statements
@@ -116,12 +116,13 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"(?<!\.)\b\w+\(.*¦=>", "an argument is written 'name: value'"),
     (r"\blambda ¦|[({=,] ?\(?[\w, ]*\)? ?¦=>", "functions are not values: declare a flow and call it by its name"),
     (r"\b[A-Z]\w* ?¦\{", _RECORD),
-    (r"[=(,:] ?¦\{", _MAP),
+    (r"^(?!\s*(flow|tool|intrinsic)\b[^{]*¦).*[=(,:] ?¦\{", _MAP),
     (r"\b(int|float)\[[^\]]*¦,", "a range is written 'int[0..9]'"),
     (
         r"\((?:[^()\[\]]|\([^()]*\)|\[[^\[\]]*\])*¦,",
         "values that stand together are a list, as in '[1, 2]', or a record",
     ),
+    (r"(^|[^\w\])])\[[^\[\]]*(¦\.|\.¦\.)|\bin [^\[]*(¦\.|\.¦\.)", "numbers from 0 up to one are written 'range(4)'"),
     (r"\[[^\]]*¦\.|\[[^\]]*\.¦\.", "a slice is written 'xs[1:3]'"),
     (r"\[[^\]]*:[^\]]*¦:|\[\s*:¦:", "a slice has no step: write 'xs[1:3]', or 'reverse(xs)'"),
     (r"\*¦\*", "there is no power: write the product"),

@@ -22,6 +22,9 @@ MOST_NODES = 30_000
 MOST_CALLS = 100
 """Of flows inside each other."""
 
+DEEPEST = 50_000
+"""How deep the calls of Python's own functions may go: a call of a flow inside an expression takes a dozen and more."""
+
 
 class Place(NamedTuple):
     """Where we are: what must hold, what prefixes the names of nodes, how often each flow is open around us."""
@@ -92,6 +95,11 @@ def check_depth(calls: int, span: Span) -> None:
     """Raises BadInput for a call of a flow inside more calls than lowering can follow."""
     if calls > MOST_CALLS:
         raise _too_large(f"flows call each other more than {MOST_CALLS} deep", "let one flow do what several do", span)
+
+
+def too_deep(span: Span) -> BadInput:
+    """For calls that stand deep inside expressions, each of them."""
+    return _too_large("flows call each other too deep inside expressions", "bind what they give with 'let'", span)
 
 
 def _too_large(said: str, help: str, span: Span) -> BadInput:

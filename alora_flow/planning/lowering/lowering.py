@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
@@ -14,7 +15,15 @@ from alora_flow.language.report.source import Span
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, NodeValue, Path, callee_of, flow_of_test, key_of
 from alora_flow.planning.graph.walk import every, mapped
-from alora_flow.planning.lowering.building import GraphBuilder, LoweringState, Names, Place, check_depth
+from alora_flow.planning.lowering.building import (
+    DEEPEST,
+    GraphBuilder,
+    LoweringState,
+    Names,
+    Place,
+    check_depth,
+    too_deep,
+)
 
 T = TypeVar("T")
 
@@ -29,14 +38,14 @@ def lower(program: Program, flow: FlowDecl) -> FlowGraph:
         for parameter in flow.parameters
     }
     lowering.budget(flow, "")
-    lowering.block(flow.body, LoweringState(names, Place((), "", {flow.key: 1}, flow.speculate)))
+    lowering.whole(flow.body, LoweringState(names, Place((), "", {flow.key: 1}, flow.speculate)), flow.span)
     return lowering.graph(flow)
 
 
 def lower_test(program: Program, test: p.TestDecl) -> FlowGraph:
     """The graph of one test: its mocks and its expectations are nodes."""
     lowering = _Lowering(program)
-    lowering.block(test.body, LoweringState({}, Place((), "", {})))
+    lowering.whole(test.body, LoweringState({}, Place((), "", {})), test.span)
     return lowering.graph(flow_of_test(test))
 
 
@@ -51,6 +60,14 @@ class _Lowering(GraphBuilder):
         self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
         self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
         self._next: Names = {}  # what the round that is being lowered hands to the next
+
+    def whole(self, block: Block, state: LoweringState, span: Span) -> None:
+        """All that is lowered. Raises BadInput where it is nested deeper than Python can follow."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))  # not put back: other threads may need it
+        try:
+            self.block(block, state)
+        except RecursionError:
+            raise too_deep(span) from None
 
     def condition(self, expression: Expression, state: LoweringState, name: str) -> str:
         """The id of a node that decides `expression`."""
