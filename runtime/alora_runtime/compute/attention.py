@@ -15,18 +15,17 @@ class Store:
     """One layer's part of the arena, in the shapes that it is written and read in; made once, since each view costs a
     step as much as a small operation.
 
-    slots: `[slots, 2, kv_heads, dim]`; flat: `[slots, 2 * kv_heads * dim]`; keys, values: `[1, kv_heads, slots, dim]`.
+    slots: `[slots, 2, kv_heads, dim]`; keys, values: `[1, kv_heads, slots, dim]`.
     """
 
     slots: Tensor
-    flat: Tensor
     keys: Tensor
     values: Tensor
 
 
 def stores(arena: Tensor) -> list[Store]:
     """Of each layer of `[layers, slots, 2, kv_heads, dim]`."""
-    return [Store(slots, slots.flatten(1), *sides(slots)) for slots in arena]
+    return [Store(slots, *sides(slots)) for slots in arena]
 
 
 @dataclass(frozen=True, slots=True)
