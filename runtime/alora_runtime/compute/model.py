@@ -87,7 +87,7 @@ class LanguageModel:
         shape = (len(network.layers), 2, network.kv_heads, slots + 1, network.dim)
         try:
             return self.processor.zeros(shape, network.dtype).permute(0, 3, 1, 2, 4)
-        except (RuntimeError, ValueError, OverflowError, MemoryError):  # numpy and torch count in 64 bits
+        except (RuntimeError, ValueError, OverflowError, OSError, MemoryError):  # sizes are counted in 64 bits
             raise CapacityError(
                 f"cache_tokens is {slots}, of {self.slot_bytes} bytes each, and there is no memory for so many"
             ) from None
