@@ -168,7 +168,8 @@ class Watch:
         if in_tokens := [trigger for trigger in triggers if isinstance(trigger, Trigger)]:
             self.kinds.append(_InTokens(in_tokens))
         for control, kind in ((False, _InText), (True, _InBoth)):
-            in_text = [one for one in triggers if isinstance(one, TextTrigger) and one.control == control]
+            mine = [one for one in triggers if isinstance(one, TextTrigger) and one.control == control]
+            in_text = [TextTrigger(one.name, spelt, control) for one in mine for spelt in one.texts]
             if in_text and (text is None or vocabulary is None):
                 raise RequestError("text triggers need a tokenizer, and the model folder has no tokenizer.json")
             if in_text and text is not None and vocabulary is not None:
