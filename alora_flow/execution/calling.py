@@ -229,7 +229,7 @@ class Calling:
         a turn of data, and a new turn of its own is open."""
         form, said = one.asking, tuple(part for part in self._contents(*self._reply) if part.tokens)
         calling, arguments = self._invocation, tuple(self._stack.kept(called))
-        if form is not None and form.apart:
+        if form is not None and form.apart and (form.says or form.thoughts or not said):
             text = self._tokenizer.spell(tuple(token for part in said for token in part.tokens))
             turn = asked(form, self._thread, said, text, self._tokenizer.spell(arguments))
         else:

@@ -28,13 +28,15 @@ BEHIND_CHANNEL = r"<|channel|>commentary to=\1 <|constrain|>json<|message|>"
 class CallForm(NamedTuple):
     """A call of the tool `name`. befores: what may stand before the arguments, as JSON, and the call's id in each: of
     the first call of a thread, of a second one … behind: what stands behind them. apart: the template writes a result
-    only behind a call that it is told of as such. thoughts: what stands around an answer's thoughts in front of it."""
+    only behind a call that it is told of as such. thoughts: what stands around an answer's thoughts in front of it.
+    says: the template writes what else an answer says in front of one."""
 
     name: str
     befores: dict[str, str]
     behind: str
     apart: bool = False
     thoughts: tuple[str, str] | None = None
+    says: bool = True
 
     def thoughts_in(self, text: str) -> str:
         """What of an answer's text are thoughts."""
@@ -64,7 +66,7 @@ def call_form(template: ChatTemplate, name: str, end: str, count: int = 1) -> Ca
             if template.control_at_start("<|constrain|>"):
                 named = {RECIPIENT.sub(BEHIND_CHANNEL, before): id for before, id in befores.items()}
                 befores |= {before: id for before, id in named.items() if before not in befores}
-            return CallForm(name, befores, first[1], one.apart, one.thoughts)
+            return CallForm(name, befores, first[1], one.apart, one.thoughts, one.says)
     return None
 
 
@@ -136,6 +138,11 @@ class _Asking(NamedTuple):
             return False
         opened, said = self.render(generation=True), self.render("assistant", self.result(0), "assistant")
         return said is None or not said.startswith(f"{opened}!")
+
+    @property
+    def says(self) -> bool:
+        """Does the template write what is said in the same turn?"""
+        return SOME in (self.render(self.turn(0, content=SOME)) or "")
 
     @property
     def thoughts(self) -> tuple[str, str] | None:

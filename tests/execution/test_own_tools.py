@@ -9,7 +9,7 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models
+from tokenizers import AddedToken, Tokenizer, models
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from alora_flow import BadInput, RunFailed
@@ -22,7 +22,8 @@ from alora_flow.planning.compilation import Compilation
 from alora_flow.testing import run_tests
 from tests.execution.forced import Part, forced
 from tests.execution.test_own_calls import HEAD, QUESTION, engine_of, written
-from tests.prompts.tool_templates import COMMAND_R, HARMONY, KIMI
+from tests.prompts.tokenizers_of_tests import MAKERS
+from tests.prompts.tool_templates import COMMAND_R, HARMONY, KIMI, MISTRAL
 
 TOOLS = """
 enum Town { Tarnok, Felix }
@@ -492,6 +493,42 @@ tool counts(n: int[0..99]) -> int = python "kb:counts"
     messages += [{"role": "assistant", "content": f"!{written_last}"}, {"role": "user", "content": "Why?"}]
     [[expected], _] = render_jinja_template([messages], chat_template=source, add_generation_prompt=True)
     assert spelt == expected
+
+
+@pytest.mark.parametrize("kind", ["byte level", "prepending", "metaspace always", "metaspace first"])
+@pytest.mark.parametrize("before", ["", "Ada"])
+def test_tokenizers_as_mistrals(tmp_path: Path, kind: str, before: str) -> None:
+    """`[TOOL_CALLS]` is a control token: the model's call is found, and its result comes back as the template's own."""
+    (tmp_path / "kb.py").write_text("def count(n): return n + 1")
+    model = copytree(BUNDLED["mini"], tmp_path / "model")
+    tokenizer = MAKERS[kind]()
+    marks = ["<s>", "</s>", *re.findall(r"\[/?[A-Z_]+\]", MISTRAL)]
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in dict.fromkeys(marks)])
+    tokenizer.save(str(model / "tokenizer.json"))
+    for file in (model / "config.json", model / "generation_config.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": tokenizer.token_to_id("</s>")}))
+    (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    (model / "chat_template.jinja").write_text(MISTRAL)
+    head = 'model base = "./model"\ntool count(n: int[0..99]) -> int = python "kb:count"'
+    body = """
+  let reply = generate(max_tokens: 140) on user(q) may invoke [count]
+  let again = generate(max_tokens: 1) on (reply + user("Why?"))
+  return "{reply.invocations[0].value} {reply.invocations[0].at}"
+"""
+    call = '[TOOL_CALLS] [{"name": "count", "arguments": '
+    module = forced(written(tmp_path, body, head=head), before, call, "the hall", arguments=['{"n": 7}'])
+    result = module.main(q=f'{call}{{"n": 1}}')
+    assert result.value.split() == ["8", str(len(before))]
+    assert result.trace.kept_promise
+    sent = engine_of(module).sent
+    used = module.compilation.setup.prompter.tokenizer
+    runs = [[token for run in one.request.runs for token in run.tokens] for one in sent]
+    assert [tokens.count(used.control_token("[TOOL_CALLS]")) for tokens in runs][:2] == [0, 1]
+    spelt = [used.spell(tuple(tokens)).replace(" ", "") for tokens in runs]
+    if not before:  # beside what is said, the template has no place for a call
+        assert spelt[2].endswith(
+            '"id":"calltool1"}]</s>[TOOL_RESULTS]{"content":8,"call_id":"calltool1"}[/TOOL_RESULTS]'
+        )
 
 
 def split(names: str) -> list[str]:

@@ -40,3 +40,16 @@ COMMAND_R = (  # as Command R7B's: the template counts calls, and an answer is k
     "{% else %}{{ ('<|sys|>' if m.role == 'system' else '<|user|>') + m.content + '<|stop|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|bot|>' }}{% endif %}"
 )
+MISTRAL = (  # as Mistral Small's: turns alternate but for calls and results, an id has nine letters
+    "{{ '<s>' }}{% set ns = namespace(index=0) %}{% for m in messages %}"
+    "{% if m.role == 'user' or (m.role == 'assistant' and not m.tool_calls) %}"
+    "{% if (m.role == 'user') != (ns.index % 2 == 0) %}{{ raise_exception('turns must alternate') }}{% endif %}"
+    "{% set ns.index = ns.index + 1 %}{% endif %}{% endfor %}{% for m in messages %}{% if m.role == 'user' %}"
+    "{{ '[INST] ' + m.content + '[/INST]' }}{% elif m.tool_calls %}{{ '[TOOL_CALLS] [' }}{% for c in m.tool_calls %}"
+    "{% if c.id | length != 9 %}{{ raise_exception('ids have nine letters') }}{% endif %}"
+    "{{ (c.function | tojson)[:-1] + ', \"id\": \"' + c.id + '\"}' }}{% endfor %}{{ ']</s>' }}"
+    "{% elif m.role == 'assistant' %}{{ ' ' + m.content + '</s>' }}{% elif m.role == 'tool' %}"
+    "{% if m.tool_call_id is not defined or m.tool_call_id | length != 9 %}{{ raise_exception('no id') }}{% endif %}"
+    "{{ '[TOOL_RESULTS] {\"content\": ' + m.content | string + ', \"call_id\": \"' + m.tool_call_id + '\"}' }}"
+    "{{ '[/TOOL_RESULTS]' }}{% endif %}{% endfor %}"
+)
