@@ -38,9 +38,6 @@ from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.compute.support import read_model_folder
 from alora_runtime.errors import ConstraintError, ModelError
 
-CALLS = 9
-"""Calls of a tool in one thread that are known by what a template writes of them, where it counts them."""
-
 
 @dataclass(frozen=True)
 class ModelParts:
@@ -176,7 +173,7 @@ class ModelParts:
             return None
         end = self.prompter.turn_end
         ends = "" if end is None else self.prompter.tokenizer.spell((end,))
-        return call_form(self.prompter.template, tool.name, ends, CALLS)
+        return call_form(self.prompter.template, tool.name, ends)
 
     def _invocation(self, called: Intrinsic | ToolDecl, place: Expression) -> tuple[int, ...]:
         """What a model writes to call it. Raises BadInput where nobody says how a tool is called."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -18,8 +19,9 @@ IDS = "calltool{}", "functions.{}:{}"
 """For templates that write an id of nine letters and digits, and for those in which the id names the tool (Kimi K2)."""
 SOME = "\ue004"
 """Thoughts."""
-MOST = 9
-"""Calls of one thread that are told apart where a template counts them."""
+CALLS = 9
+"""Calls of one thread that are known by what a template writes of them, where it counts them; so many have an id of
+nine letters."""
 RECIPIENT = re.compile(r" ?to=(\S+?)<\|channel\|>commentary json<\|message\|>")
 """What gpt-oss's template writes for a call. The model was trained to write the recipient behind the channel, too."""
 BEHIND_CHANNEL = r"<|channel|>commentary to=\1 <|constrain|>json<|message|>"
@@ -50,9 +52,10 @@ def writes_calls(template: ChatTemplate) -> bool:
     return "tool_calls" in template.constants | template.names
 
 
-def call_form(template: ChatTemplate, name: str, end: str, count: int = 1) -> CallForm | None:
-    """The form of a call of the tool `name`, for so many calls; None where the template has none in which all arguments
-    stand as one JSON object. `end`: the text that ends a turn."""
+@lru_cache(maxsize=64)
+def call_form(template: ChatTemplate, name: str, end: str) -> CallForm | None:
+    """The form of a call of the tool `name`; None where the template has none in which all arguments stand as one JSON
+    object. `end`: the text that ends a turn."""
     if not writes_calls(template):
         return None
     for arguments, content, ids in product(ARGUMENTS, CONTENTS, IDS):
@@ -60,9 +63,11 @@ def call_form(template: ChatTemplate, name: str, end: str, count: int = 1) -> Ca
         first = one.written(0)
         if first is not None:
             befores = {first[0]: one.id(0)}
-            for number in range(1, min(count, MOST)):
+            for number in range(1, CALLS):
                 before, _ = one.written(number) or first
-                befores.setdefault(before, one.id(number))
+                if before in befores:  # it does not count
+                    break
+                befores[before] = one.id(number)
             if template.control_at_start("<|constrain|>"):
                 named = {RECIPIENT.sub(BEHIND_CHANNEL, before): id for before, id in befores.items()}
                 befores |= {before: id for before, id in named.items() if before not in befores}

@@ -92,7 +92,7 @@ COUNTED = [
     ),
     (
         KIMI,
-        [(f"<|calls|><|call|>functions.look:{n}<|args|>", f"functions.look:{n}") for n in range(3)],
+        [(f"<|calls|><|call|>functions.look:{n}<|args|>", f"functions.look:{n}") for n in range(9)],
         "<|call_end|><|calls_end|>",
         (False, None),
     ),
@@ -100,7 +100,7 @@ COUNTED = [
         COMMAND_R,
         [
             (f'<|action|>[\n    {{"tool_call_id": "{n}", "tool_name": "look", "parameters": ', f"calltool{n + 1}")
-            for n in range(3)
+            for n in range(9)
         ],
         "}\n]<|action_end|>",
         (True, ("<|think|>", "<|think_end|>")),
@@ -116,7 +116,7 @@ def test_calls_are_counted_and_told_apart(
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": source}))
     control = [*re.findall(r"<\|\w+\|>", source), "<|constrain|>"] if source == HARMONY else CONTROL
     template = ChatTemplate(tmp_path, {*control, *re.findall(r"<\|\w+\|>", source)})
-    form = call_form(template, "look", "<|stop|>", 3)
+    form = call_form(template, "look", "<|stop|>")
     assert form is not None
     assert [*form.befores.items()] == befores
     assert (form.behind, (form.apart, form.thoughts)) == (behind, kind)
