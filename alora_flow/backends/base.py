@@ -23,7 +23,8 @@ class Abilities:
     under a grammar, and what needs the probabilities is refused. prompts: it takes token ids, or text. positions: the
     most tokens that a prompt and its answer may have, None where that is not known. calls: it ends an answer where the
     model calls, and resumes it (`triggers`, `resumes` and `masked_tokens` of a Request). retains: it evicts what calls
-    left that are done after everything else, until it is told to `let_go`.
+    left that are done after everything else, until it is told to `let_go`. unhurried: it
+    is told by `leave_alone` whether anybody waits for its steps to end; long prompts need not be cut where nobody does.
     """
 
     exact_accounting: bool = True
@@ -33,6 +34,7 @@ class Abilities:
     positions: int | None = None
     calls: bool = False
     retains: bool = False
+    unhurried: bool = False
 
 
 @dataclass(frozen=True)

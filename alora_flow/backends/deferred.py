@@ -49,6 +49,10 @@ class Deferred:
     def step(self) -> list[tuple[int, Completion]]:
         return self.opened.step()
 
+    def leave_alone(self, alone: bool) -> None:
+        """As TorchEngine does, where the backend is unhurried."""
+        self.opened.leave_alone(alone)  # type: ignore[attr-defined]
+
     def cancel(self, ticket: int) -> None:
         self.opened.cancel(ticket)
 

@@ -27,7 +27,10 @@ class TorchEngine:
 
     def __init__(self, engine: alora_runtime.Engine) -> None:
         self.engine = engine
-        self.abilities = Abilities(positions=engine.model.source.max_positions, calls=True, retains=True)
+        self.abilities = Abilities(
+            positions=engine.model.source.max_positions, calls=True, retains=True, unhurried=True
+        )
+        self._alone = False
 
     @property
     def cache_tokens(self) -> int:
@@ -41,8 +44,12 @@ class TorchEngine:
         write = call.write
         return self.engine.submit(call.request, None if write is None else lambda delta: write(delta.text), retain=True)
 
+    def leave_alone(self, alone: bool) -> None:
+        """Whether nobody waits for the next steps to end."""
+        self._alone = alone
+
     def step(self) -> list[tuple[int, Completion]]:
-        return self.engine.step()
+        return self.engine.step(self._alone)
 
     def cancel(self, ticket: int) -> None:
         self.engine.cancel(ticket)

@@ -19,7 +19,7 @@ from alora_flow.planning.evaluate import Values, text_of_value
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Content, Generated, KnownText, Turn
-from alora_flow.prompts.results import result_symbols
+from alora_flow.prompts.results import asked, given, result_symbols
 from alora_flow.values.data import OwnCall, Reply
 from alora_flow.values.names import field_of
 from alora_flow.values.written import normalised
@@ -204,7 +204,7 @@ class Calling:
             if how == "keep" and called.depth == 1 and isinstance(self._operation, g.Generate):
                 onward = self._turned(called, one, text)
             elif how == "keep":
-                behind = [*one.closing, *result_symbols(self._prompter, self._thread, KnownText(text))]
+                behind = [*one.closing, *result_symbols(self._prompter, self._thread, KnownText(text), one.asking)]
         elif how == "keep" and called.depth == 1:
             self._kept.append((called, (*self._invocation, *self._stack.kept(called))))
         self._stack.decide(how, onward, behind)
@@ -227,10 +227,16 @@ class Calling:
     def _turned(self, called: Called, one: Invocable, result: str) -> list[Run]:
         """What the model goes on from when a tool's result came back: its own turn up to there is closed, the result is
         a turn of data, and a new turn of its own is open."""
-        asking = (*one.tokens, *self._stack.kept(called), *one.closing)
-        contents = (*self._contents(*self._reply), Generated(asking, self._tokenizer.spell(asking)))
-        answered = Turn("tool_result", (KnownText(result),))
-        self._thread = self._thread.then(Turn("assistant", contents), answered)
+        form, said = one.asking, tuple(part for part in self._contents(*self._reply) if part.tokens)
+        calling, arguments = self._invocation, tuple(self._stack.kept(called))
+        if form is not None and form.apart and (form.says or form.thoughts or not said):
+            text = self._tokenizer.spell(tuple(token for part in said for token in part.tokens))
+            turn = asked(form, self._thread, said, text, self._tokenizer.spell(arguments))
+        else:
+            asking = (*calling, *arguments, *one.closing)
+            turn = Turn("assistant", (*said, Generated(asking, self._tokenizer.spell(asking))))
+        answered = given(form, turn, KnownText(result), one.call_id(self._tokenizer.spell(calling)))
+        self._thread = self._thread.then(turn, answered)
         self._writing = self._prompter.writing(self._thread)
         self._kept, self._open = [], (called.place, len(called.text))
         symbols: tuple[Any, ...] = self._writing.symbols  # all of it is known
@@ -263,7 +269,7 @@ class Calling:
         yield from before
         yield from contents_of(replace(completion, tokens=rest.tokens, text=rest.text), self._tokenizer)
 
-    def _contents(self, tokens: Sequence[int], text: str) -> Iterator[Content]:
+    def _contents(self, tokens: Sequence[int], text: str) -> Iterator[Generated]:
         """What the open turn holds of a reply so far, with the calls that were kept where they were made."""
         start, letters = self._open
         for called, written in self._kept:

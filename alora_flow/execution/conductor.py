@@ -23,6 +23,7 @@ from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import Setup
+from alora_runtime.requests import Completion
 
 AT_ONCE = 8
 """Runs at work; more only wait. Each holds its threads in the cache, and eight fill the engine's batches."""
@@ -65,7 +66,7 @@ class Conductor:
         """Return when all are ended, each with its result or its error."""
         self._refuse_listeners()
         self.enqueue(runs)
-        self.see_through(runs)
+        self.see_through(runs, patient=True)
 
     def enqueue(self, runs: Sequence[FlowRun]) -> None:
         """They are begun once somebody leads: whoever does so must call `see_through`. Raises ModuleClosed."""
@@ -75,8 +76,9 @@ class Conductor:
             self._waiting.extendleft(run for run in reversed(runs) if run.for_a_tool)
             self._waiting.extend(run for run in runs if not run.for_a_tool)
 
-    def see_through(self, runs: Sequence[FlowRun]) -> None:
-        """Return when these, which are enqueued, are ended. Whoever is interrupted while he waits takes them back."""
+    def see_through(self, runs: Sequence[FlowRun], patient: bool = False) -> None:
+        """Return when these, which are enqueued, are ended. Whoever is interrupted while he waits takes them back.
+        patient: the calling thread does nothing but wait for them, so that none of them is cancelled by it."""
         left = deque(runs)
 
         def ended() -> bool:
@@ -85,7 +87,7 @@ class Conductor:
             return not left
 
         try:
-            self._lead(ended, runs)
+            self._lead(ended, runs, patient)
         except BaseException:
             for run in left:
                 self.cancel(run)
@@ -132,12 +134,12 @@ class Conductor:
         if self._leader == threading.get_ident():
             raise RuntimeError("a listener can't run flows on the backend that it watches")
 
-    def _lead(self, done: Callable[[], bool], runs: Sequence[FlowRun] = ()) -> None:
+    def _lead(self, done: Callable[[], bool], runs: Sequence[FlowRun] = (), patient: bool = False) -> None:
         """Wait until it is done, and lead where nobody else does. Wherever something is raised, nobody leads then."""
         try:
             while self._leads(done):
                 while not done():
-                    self._advance()
+                    self._advance(patient)
                 self._step_down()
         except BaseException as error:
             if self._leader == threading.get_ident():
@@ -161,7 +163,7 @@ class Conductor:
                 self._leader = threading.get_ident()
         return self._leader == threading.get_ident()
 
-    def _advance(self) -> None:
+    def _advance(self, patient: bool) -> None:
         """Let every run go on as far as it can, and the backend by a step."""
         self._obey()
         while self._waiting and self._may_begin(self._waiting[0]):
@@ -170,7 +172,7 @@ class Conductor:
         for run in list(self._active):
             self._try(run, partial(self._start, run))
         self._settle_needs()
-        back = self.backend.step() if self.backend.busy else ()
+        back = self._step(patient) if self.backend.busy else ()
         for run in list(self._active):
             self._try(run, run.tell_text)
         for ticket, completion in back:
@@ -183,6 +185,13 @@ class Conductor:
             self._wait_for_tools()
         for run in list(self._active):
             self._try(run, partial(self._gather, run))
+
+    def _step(self, patient: bool) -> Sequence[tuple[int, Completion]]:
+        """A step of the backend. A lone run's long prompt is not cut for the sake of others."""
+        if self.backend.abilities.unhurried:
+            alone = patient and len(self._active) == 1 and not self._waiting and not self._active[0].tools
+            self.backend.leave_alone(alone)  # type: ignore[attr-defined]
+        return self.backend.step()
 
     def _settle_needs(self) -> None:
         """Tell the backend what nobody goes on from any more. Where calls under way need more than the whole cache,

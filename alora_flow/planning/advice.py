@@ -44,8 +44,9 @@ def _threads(made: Schedule) -> Iterator[tuple[Thread, bool]]:
     seen = set[tuple[Thread, bool]]()
     for call in (step.call for step in made.steps):
         read = [(call.thread, isinstance(call.node.operation, Generate))]
-        if any(isinstance(one.called, ToolDecl) for one in (call.own.invocables if call.own else ())):
-            read.append((result_thread(call.thread, Hole("call"), Hole("result")), True))
+        for one in call.own.invocables if call.own else ():
+            if isinstance(one.called, ToolDecl):
+                read.append((result_thread(call.thread, Hole("call"), Hole("result"), one.asking), True))
         yield from (each for each in read if each not in seen)
         seen.update(read)
 

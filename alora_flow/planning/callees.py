@@ -15,6 +15,7 @@ from alora_flow.planning.answer_form import AnswerForm
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.prompts.contents import Symbol
+from alora_flow.prompts.requesting import CallForm
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.models import declare_defaults
 from alora_runtime.calls.records import Callee
@@ -27,7 +28,8 @@ class Invocable(NamedTuple):
     form: of an intrinsic's answer, or of a tool's arguments, which whoever calls it writes. tokens: that call it;
     exact: these alone do, and no others that spell the same text.
     contract: of an intrinsic. closing: what stands behind a tool's arguments. turned: tokens that are computed for the
-    turn in which its result comes back, and to open the caller's turn anew.
+    turn in which its result comes back, and to open the caller's turn anew. asking: how the template writes a call of
+    it, where that says what calls it.
     """
 
     called: Intrinsic | ToolDecl
@@ -37,10 +39,21 @@ class Invocable(NamedTuple):
     contract: Contract | None = None
     closing: tuple[int, ...] = ()
     turned: Amount = Amount()
+    asking: CallForm | None = None
 
     @property
     def key(self) -> str:
         return self.called.key
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What else calls it."""
+        return tuple(self.asking.befores)[1:] if self.asking else ()
+
+    def call_id(self, before: str) -> str:
+        """What the template calls the call with this in front of its arguments."""
+        ids = self.asking.befores if self.asking else {}
+        return next((id for spelt, id in ids.items() if spelt.split() == before.split()), "")
 
     @property
     def may(self) -> MayInvoke | None:
@@ -60,7 +73,7 @@ class Invocable(NamedTuple):
     def callee(self, tokenizer: Tokenizer, limits: dict[str, Any]) -> Callee:
         """What it is to an engine; `limits`: of its answer, by the names of a Request's fields."""
         spelt, control = tokenizer.spell(self.tokens), any(map(tokenizer.is_control, self.tokens))
-        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, spelt, control)
+        trigger = Trigger(self.key, self.tokens) if self.exact else TextTrigger(self.key, spelt, control, self.others)
         may = self.may
         return Callee(
             trigger,

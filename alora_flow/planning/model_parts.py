@@ -29,7 +29,7 @@ from alora_flow.planning.invoking import Invocation, invoke
 from alora_flow.planning.prefix.amounts import Amount, amount
 from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.prompts.contents import Hole, Thread
-from alora_flow.prompts.requesting import call_form, writes_calls
+from alora_flow.prompts.requesting import CallForm, call_form, writes_calls
 from alora_flow.prompts.results import result_symbols
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
@@ -96,7 +96,7 @@ class ModelParts:
             who = operation.intrinsic.name if isinstance(operation, g.Invoke) else "generate"
             said = f"line {line}: '{who}' gives a distribution, and there is none over what is written with calls in it"
             raise BadInput(said, "take a plain value, or call in the flow what it may invoke")
-        invocations = {one: self._invocation(one, operation.thread)[0] for one in may.callees}
+        invocations = {one: self._invocation(one, operation.thread) for one in may.callees}
         for one, tokens in invocations.items():
             if not self._control(tokens) >= {*tokens}:
                 spelt = self.prompter.tokenizer.spell(tokens)
@@ -155,33 +155,40 @@ class ModelParts:
 
     def _invocable(self, called: Intrinsic | ToolDecl, place: Expression, thread: Thread) -> Invocable:
         """`place`: where in the flow it is called; `thread`: behind which a tool's result comes back."""
-        tokens, closing = self._invocation(called, place)
+        tokens = self._invocation(called, place)
         control = self._control(tokens)
         if isinstance(called, ToolDecl):
             form = self.form(g.Generate(place, (), arguments_type(called), None))
-            turned = self._turned(called, thread) + Amount(len(closing))
-            return Invocable(called, form, tokens, control >= {*tokens}, None, closing, turned)
+            asking = self._asking(called)
+            closing = self.prompter.tokenizer.encode_control(asking.behind) if asking else ()
+            turned = self._turned(called, thread, asking) + Amount(len(closing))
+            return Invocable(called, form, tokens, control >= {*tokens}, None, closing, turned, asking)
         contract = self._contract_at(called, place)
         form = self.form(g.Invoke(place, contract.intrinsic, ()))
         return Invocable(contract.intrinsic, form, tokens, bool(control), contract)
 
-    def _invocation(self, called: Intrinsic | ToolDecl, place: Expression) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """What a model writes to call it, and what stands behind a tool's arguments. Raises BadInput where nobody says
-        how a tool is called."""
+    def _asking(self, tool: ToolDecl) -> CallForm | None:
+        """How the template writes a call of a tool, unless its declaration says what calls it."""
+        if tool.invoke is not None:
+            return None
+        end = self.prompter.turn_end
+        ends = "" if end is None else self.prompter.tokenizer.spell((end,))
+        return call_form(self.prompter.template, tool.name, ends)
+
+    def _invocation(self, called: Intrinsic | ToolDecl, place: Expression) -> tuple[int, ...]:
+        """What a model writes to call it. Raises BadInput where nobody says how a tool is called."""
         encode = self.prompter.tokenizer.encode_control
         if isinstance(called, Intrinsic):
             invocation = self._contract_at(called, place).invocation
-            return tuple(piece for piece in invocation if isinstance(piece, int)), ()
+            return tuple(piece for piece in invocation if isinstance(piece, int))
         if called.invoke is not None:
             tokens = encode(called.invoke)
             if self.prompter.tokenizer.spell(tokens).strip() != called.invoke.strip():
                 said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
                 said += f"{called.invoke!r} is not in the vocabulary of {self.model.name}"
                 raise BadInput(said, "invoke it by what the model can write, a control token of its own best")
-            return tokens, ()
-        end = self.prompter.turn_end
-        ends = "" if end is None else self.prompter.tokenizer.spell((end,))
-        form = call_form(self.prompter.template, called.name, ends)
+            return tokens
+        form = self._asking(called)
         if form is None:
             said = f"line {place.span.line}: the model cannot invoke '{called.name}': "
             known = writes_calls(self.prompter.template)
@@ -189,7 +196,7 @@ class ModelParts:
             said += f"the chat template of {self.model.name} {why}"
             help = f'say what it writes for that: tool {called.name}(…) … with (invoke: "<{called.name}>")'
             raise BadInput(said, help)
-        return encode(form[0]), encode(form[1])
+        return encode(next(iter(form.befores)))
 
     def _contract_at(self, called: Intrinsic, place: Expression) -> Contract:
         """The contract of what is called at a place. Raises AdapterNotFound or BadAdapter with the line."""
@@ -198,9 +205,9 @@ class ModelParts:
         except (AdapterNotFound, BadAdapter) as error:
             raise type(error)(f"line {place.span.line}: {error.message}", error.help) from error
 
-    def _turned(self, tool: ToolDecl, thread: Thread) -> Amount:
+    def _turned(self, tool: ToolDecl, thread: Thread, asking: CallForm | None) -> Amount:
         """How many tokens a result's turn adds, with what closes the turn before and opens the one behind it."""
-        return amount(result_symbols(self.prompter, thread, Hole(f"{tool.name}()")))
+        return amount(result_symbols(self.prompter, thread, Hole(f"{tool.name}()"), asking))
 
     def invocation(
         self, node: Node, operation: g.Invoke, thread: Thread, form: AnswerForm, values: Values

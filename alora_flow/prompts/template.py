@@ -85,6 +85,11 @@ class ChatTemplate:
         self._render = lru_cache(maxsize=1024)(self._render_plainly)
         self._framing = lru_cache(maxsize=1024)(self._frame)
 
+    def control_at_start(self, text: str) -> str:
+        """The control token that a text begins with, if it does."""
+        found = self._control.match(text)
+        return found[0] if found else ""
+
     # ---------------------------------------------------------------- rendering
 
     def _render_plainly(self, turns: tuple[TurnShape, ...], generation: bool) -> str:
@@ -198,6 +203,8 @@ class ChatTemplate:
             before, framed = "", ()
         if before is not None and framed is not None and whole.startswith(before):
             added = cut(whole[len(before) :])
+            if not added:  # a call of a tool whose arguments hold no text is no frame: it stands behind the last one
+                return _Framing(self._complete(cut(whole), turns))
             if {frame.slot for frame in added} == set(range(first, texts_of(turns))):
                 return _Framing((*framed, *added))
         elif before is not None:

@@ -86,11 +86,18 @@ class Trigger:
 class TextTrigger:
     """The same for a text, wherever tokens begin and end: for an invocation that the model may spell in other tokens.
     The token that it begins in the middle of is replaced by those of what stands before it. control: the control tokens
-    that it spells are written as these tokens, and only what stands between them as text."""
+    that it spells are written as these tokens, and only what stands between them as text. also: other texts that invoke
+    the same."""
 
     name: str
     text: str
     control: bool = False
+    also: Sequence[str] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that invoke it."""
+        return self.text, *self.also
 
 
 @dataclass(frozen=True)

@@ -141,11 +141,11 @@ def _check_calls(request: Request) -> None:
     names: set[str] = set()
     written: dict[object, str] = {}
     for trigger in request.triggers:
-        whole = trigger.text if isinstance(trigger, TextTrigger) else trigger.tokens
         if trigger.name in names:
             raise RequestError(f"two triggers are named {trigger.name!r}")
-        if written.setdefault(whole, trigger.name) != trigger.name:
-            raise RequestError(f"triggers {written[whole]!r} and {trigger.name!r} are the same: {whole!r}")
+        for whole in trigger.texts if isinstance(trigger, TextTrigger) else (trigger.tokens,):
+            if written.setdefault(whole, trigger.name) != trigger.name:
+                raise RequestError(f"triggers {written[whole]!r} and {trigger.name!r} are the same: {whole!r}")
         if isinstance(trigger, Trigger):
             _check_writable(trigger, masked, set(request.stop_tokens))
         names.add(trigger.name)
@@ -166,9 +166,12 @@ def _trigger(trigger: object, vocabulary: int) -> Trigger | TextTrigger:
     if not isinstance(trigger.name, str) or not trigger.name:
         raise RequestError(f"a trigger's name must be a text, not {trigger.name!r}")
     if isinstance(trigger, TextTrigger):
-        if not isinstance(trigger.text, str) or not trigger.text:
-            raise RequestError(f"trigger {trigger.name!r} must have a text, not {trigger.text!r}")
-        return replace(trigger, control=truth("control", trigger.control))
+        if isinstance(trigger.also, str) or not isinstance(trigger.also, Sequence):
+            raise RequestError(f"trigger {trigger.name!r}: also must be a list of texts, not {trigger.also!r}")
+        for spelt in trigger.texts:
+            if not isinstance(spelt, str) or not spelt:
+                raise RequestError(f"trigger {trigger.name!r} must have a text, not {spelt!r}")
+        return replace(trigger, control=truth("control", trigger.control), also=tuple(trigger.also))
     if not trigger.tokens:
         raise RequestError(f"trigger {trigger.name!r} has no tokens")
     return replace(trigger, tokens=_tokens(f"trigger {trigger.name!r}", trigger.tokens, vocabulary))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alora_runtime.cache.node import CacheNode
 from alora_runtime.cache.tree import Labelled, RunTree
+from alora_runtime.compute.attention import picked
 from alora_runtime.compute.isolation import apart, finite, wipe
 from alora_runtime.compute.model import LanguageModel
 from alora_runtime.schedule.pace import Pace
@@ -72,7 +73,7 @@ class Workspace:
         if sum(node.ready for node in path) < length:
             return None
         slots = torch.cat([torch.arange(node.start, node.start + len(node.tokens)) for node in path])[start:]
-        return self.model.network.as_stored(self.arena[:, slots.to(self.arena.device)])
+        return self.model.network.as_stored(picked(self.arena, slots.to(self.arena.device)))
 
     def _note(self, plan: Plan, seconds: float) -> None:
         pace = self.scheduler.pace

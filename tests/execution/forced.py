@@ -15,6 +15,7 @@ from alora_flow.execution.events import Listener, quiet
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.prompts import Setup
+from alora_flow.prompts.tokens import Position
 from alora_runtime.requests import MatcherSource
 
 VOCABULARY = 4096
@@ -92,7 +93,7 @@ class ForcedEngine(TorchEngine):
         places: dict[int, int] = {}
         place = 0
         for part in parts:
-            tokens = self.tokenizer.encode_control(part) if isinstance(part, str) else ()
+            tokens = self.tokenizer.encode(part, Position.INSIDE, control=True) if isinstance(part, str) else ()
             places |= dict(enumerate(tokens, place))
             place += part if isinstance(part, int) else len(tokens)
         return places

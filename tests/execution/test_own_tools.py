@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models
+from tokenizers import AddedToken, Tokenizer, models
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from alora_flow import BadInput, RunFailed
@@ -21,6 +22,8 @@ from alora_flow.planning.compilation import Compilation
 from alora_flow.testing import run_tests
 from tests.execution.forced import Part, forced
 from tests.execution.test_own_calls import HEAD, QUESTION, engine_of, written
+from tests.prompts.tokenizers_of_tests import MAKERS
+from tests.prompts.tool_templates import COMMAND_R, HARMONY, KIMI, MISTRAL
 
 TOOLS = """
 enum Town { Tarnok, Felix }
@@ -411,6 +414,126 @@ tool counts(n: int[0..99]) -> int = python "kb:counts"
     )
     own = asked.removeprefix("<|assistant|>")
     assert f"<|assistant|>{before}{own}<|tool_result|>6<|end|>" in spelt
+
+
+PUBLIC = {  # templates, the mini model's control tokens under their names, and what the model writes for calls
+    "gpt-oss": (
+        HARMONY,
+        "<|return|><|start|><|channel|><|message|><|stop|><|call|><|constrain|>",
+        "<|end|><|reserved_0|><|reserved_1|><|reserved_2|><|reserved_3|><|reserved_4|><|reserved_5|>",
+        ("<|channel|>analysis<|message|>{}<|stop|><|start|>assistant", "thinking"),
+        (" to=functions.{}<|channel|>commentary json<|message|>",),
+    ),
+    "gpt-oss as trained": (
+        HARMONY,
+        "<|return|><|start|><|channel|><|message|><|stop|><|call|><|constrain|>",
+        "<|end|><|reserved_0|><|reserved_1|><|reserved_2|><|reserved_3|><|reserved_4|><|reserved_5|>",
+        ("<|channel|>analysis<|message|>{}<|stop|><|start|>assistant", "thinking"),
+        ("<|channel|>commentary to=functions.{} <|constrain|>json<|message|>",),
+    ),
+    "Kimi K2": (
+        KIMI,
+        "<|stop|><|im_user|><|im_assistant|><|im_system|><|middle|><|calls|><|call|><|args|><|call_end|><|calls_end|>",
+        "<|end|><|user|><|assistant|><|system|><|reserved_0|><|reserved_1|><|reserved_2|><|reserved_3|><|reserved_4|>"
+        "<|reserved_5|>",
+        ("{}", "content"),
+        ("<|calls|><|call|>functions.{}:0<|args|>", "<|calls|><|call|>functions.{}:1<|args|>"),
+    ),
+    "Command R": (
+        COMMAND_R,
+        "<|stop|><|bot|><|sys|><|think|><|think_end|><|action|><|action_end|><|reply|><|reply_end|><|result|><|result_end|>",
+        "<|end|><|assistant|><|documents|><|reserved_0|><|reserved_1|><|reserved_2|><|reserved_3|><|reserved_4|>"
+        "<|reserved_5|><|tool_result|><|reserved_6|>",
+        ("<|think|>{}<|think_end|>", "reasoning_content"),
+        tuple(f'<|action|>[\n    {{{{"tool_call_id": "{n}", "tool_name": "{{}}", "parameters": ' for n in range(2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("public", PUBLIC)
+@pytest.mark.parametrize("thoughts", ["", "I look."])
+def test_calls_as_public_templates_write_them(tmp_path: Path, public: str, thoughts: str) -> None:
+    """A flow in which the model calls twice: the thread behind it is, to the letter, what transformers renders of the
+    same messages with the same template."""
+    source, names, own, (thinking, field), forms = PUBLIC[public]
+    (tmp_path / "kb.py").write_text("def count(n): return n + 1\ndef counts(n): return n - 1")
+    model = copytree(BUNDLED["mini"], tmp_path / "model")
+    for name, here in zip(split(names), split(own), strict=True):
+        for file in model.glob("*.json"):
+            file.write_text(file.read_text().replace(here, name))
+    (model / "chat_template.jinja").write_text(source)
+    head = """
+model base = "./model"
+tool count(n: int[0..99]) -> int = python "kb:count"
+tool counts(n: int[0..99]) -> int = python "kb:counts"
+"""
+    body = """
+  let reply = generate(max_tokens: 140) on user(q) may invoke [count, counts] budget 3
+  let again = generate(max_tokens: 1) on (reply + user("Why?"))
+  return for one in reply.invocations limit 4 { keep "{one.name} {one.value}" }
+"""
+    path = written(tmp_path, body, "list[str]", head)
+    calls = [forms[0].format("counts"), forms[-1].format("count")]
+    otherwise = calls[1].partition("ount")
+    before = thinking.format(thoughts) if thoughts else ""
+    module = forced(path, before, calls[0], *otherwise, "!", 1, arguments=['{"n": 7}', '{"n": 8}'])
+    result = module.main(q=calls[0])
+    assert result.value == ["counts 6", "count 9"]
+    assert result.trace.kept_promise
+    [thread] = [call.request for call in engine_of(module).sent if call.node == "again"]
+    spelt = module.compilation.setup.prompter.tokenizer.spell(tuple(thread.runs[0].tokens))
+    ids = ["functions.counts:0", "functions.count:1"] if public == "Kimi K2" else ["calltool1", "calltool2"]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": calls[0]}]
+    for id, name, given, got in zip(ids, ("counts", "count"), (7, 8), ("6", "9"), strict=True):
+        call = {"id": id, "type": "function", "function": {"name": name, "arguments": {"n": given}}}
+        messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
+        messages.append({"role": "tool", "tool_call_id": id, "name": name, "content": got})
+    messages[1] |= {field: thoughts} if thoughts else {}
+    written_last = spelt.rpartition("!")[2].partition("<|")[0]
+    messages += [{"role": "assistant", "content": f"!{written_last}"}, {"role": "user", "content": "Why?"}]
+    [[expected], _] = render_jinja_template([messages], chat_template=source, add_generation_prompt=True)
+    assert spelt == expected
+
+
+@pytest.mark.parametrize("kind", ["byte level", "prepending", "metaspace always", "metaspace first"])
+@pytest.mark.parametrize("before", ["", "Ada"])
+def test_tokenizers_as_mistrals(tmp_path: Path, kind: str, before: str) -> None:
+    """`[TOOL_CALLS]` is a control token: the model's call is found, and its result comes back as the template's own."""
+    (tmp_path / "kb.py").write_text("def count(n): return n + 1")
+    model = copytree(BUNDLED["mini"], tmp_path / "model")
+    tokenizer = MAKERS[kind]()
+    marks = ["<s>", "</s>", *re.findall(r"\[/?[A-Z_]+\]", MISTRAL)]
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in dict.fromkeys(marks)])
+    tokenizer.save(str(model / "tokenizer.json"))
+    for file in (model / "config.json", model / "generation_config.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": tokenizer.token_to_id("</s>")}))
+    (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    (model / "chat_template.jinja").write_text(MISTRAL)
+    head = 'model base = "./model"\ntool count(n: int[0..99]) -> int = python "kb:count"'
+    body = """
+  let reply = generate(max_tokens: 140) on user(q) may invoke [count]
+  let again = generate(max_tokens: 1) on (reply + user("Why?"))
+  return "{reply.invocations[0].value} {reply.invocations[0].at}"
+"""
+    call = '[TOOL_CALLS] [{"name": "count", "arguments": '
+    module = forced(written(tmp_path, body, head=head), before, call, "the hall", arguments=['{"n": 7}'])
+    result = module.main(q=f'{call}{{"n": 1}}')
+    assert result.value.split() == ["8", str(len(before))]
+    assert result.trace.kept_promise
+    sent = engine_of(module).sent
+    used = module.compilation.setup.prompter.tokenizer
+    runs = [[token for run in one.request.runs for token in run.tokens] for one in sent]
+    assert [tokens.count(used.control_token("[TOOL_CALLS]")) for tokens in runs][:2] == [0, 1]
+    spelt = [used.spell(tuple(tokens)).replace(" ", "") for tokens in runs]
+    if not before:  # beside what is said, the template has no place for a call
+        assert spelt[2].endswith(
+            '"id":"calltool1"}]</s>[TOOL_RESULTS]{"content":8,"call_id":"calltool1"}[/TOOL_RESULTS]'
+        )
+
+
+def split(names: str) -> list[str]:
+    """Control tokens that stand side by side."""
+    return re.findall(r"<\|\w+\|>", names)
 
 
 def test_forms_that_hold_no_arguments_are_refused_by_name(tmp_path: Path) -> None:

@@ -147,11 +147,11 @@ def test_an_interrupted_step_ends_what_was_under_way_and_leaves_the_module_usabl
     engine = module.backend.engine
     before, steps = Engine.step, []
 
-    def interrupted(self: Engine) -> Any:
+    def interrupted(self: Engine, alone: bool = False) -> Any:
         steps.append(1)
         if len(steps) == 2:
             raise KeyboardInterrupt
-        return before(self)
+        return before(self, alone)
 
     monkeypatch.setattr(Engine, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -189,13 +189,13 @@ def test_an_interrupt_of_the_thread_that_leads_is_not_raised_where_others_wait(
             asyncio.run(module.h.arun(n=2))
         others.append("told")
 
-    def interrupted(self: Engine) -> Any:
+    def interrupted(self: Engine, alone: bool = False) -> Any:
         if not thread.is_alive() and not others:
             thread.start()
             while thread.is_alive() and not waiting:
                 time.sleep(0.001)
             raise KeyboardInterrupt
-        return before(self)
+        return before(self, alone)
 
     thread = threading.Thread(target=other)
     monkeypatch.setattr(Engine, "step", interrupted)

@@ -13,6 +13,7 @@ from alora_flow.errors import BadModel
 from alora_flow.prompts.thread import Generated, Hole, KnownText, Passages, RequestedCall, Thread, Turn
 from tests.prompts import oracle
 from tests.prompts.oracle import Model
+from tests.prompts.tool_templates import COMMAND_R, HARMONY, KIMI
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +202,22 @@ def test_calls_of_tools(tmp_path: Path) -> None:
     assert model.prompt(thread).count(end) == 3  # type: ignore[arg-type]
     with pytest.raises(BadModel, match="has no form for calls of tools, which turn 2 asks for"):
         Model(tmp_path / "none", oracle.CHATML).prompt(thread)
+
+
+@pytest.mark.parametrize("source", [oracle.TOOLS, HARMONY, KIMI, COMMAND_R])
+def test_a_call_without_any_text(tmp_path: Path, source: str) -> None:
+    """Its arguments are numbers, and its turn says nothing else: nothing of it is left out, wherever it stands."""
+    model = Model(tmp_path, source)
+    thread = [turn("user", "Who?"), Turn("assistant", (), (RequestedCall("count", '{"n": 7}', "calltool1"),))]
+    thread += [Turn("tool_result", (KnownText("8"),), call_id="calltool1", name="count"), turn("user", "And?")]
+    call = {"id": "calltool1", "type": "function", "function": {"name": "count", "arguments": {"n": 7}}}
+    told: list[dict[str, object]] = [{"role": "user", "content": "Who?"}]
+    told += [{"role": "assistant", "content": None, "tool_calls": [call]}]
+    told += [{"role": "tool", "content": "8", "tool_call_id": "calltool1", "name": "count"}]
+    told += [{"role": "user", "content": "And?"}]
+    for length in range(1, 5):
+        rendered = model.rendered(told[:length])
+        assert model.tokenizer.spell(model.prompt(tuple(thread[:length]))) == rendered  # type: ignore[arg-type]
 
 
 def test_calls_of_tools_whose_arguments_a_template_takes_as_text(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from alora_flow.prompts.requesting import call_form
 from alora_flow.prompts.template import ChatTemplate
 from tests.prompts.oracle import CHATML
+from tests.prompts.tool_templates import COMMAND_R, HARMONY, KIMI
 
 QWEN = (  # as Qwen2.5's
     "{% for message in messages %}{% if message.role == 'assistant' and message.tool_calls %}"
@@ -57,6 +59,7 @@ DEEPSEEK = (  # as DeepSeek V3.1's, which takes arguments as text
     "{% else %}{{ '<|A|>' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|A|>{% endif %}"
 )
+CONTROL = re.findall(r"<\|\w+\|>", MISTRAL + DEEPSEEK + QWEN)
 FORMS = [
     (MISTRAL, ('[TOOL_CALLS] [{"name": "look", "arguments": ', ', "id": "calltool1"}]')),
     (DEEPSEEK, ("<|calls|><|call|>look<|sep|>", "<|call_end|><|calls_end|>")),
@@ -74,4 +77,48 @@ FORMS = [
 )
 def test_the_form_is_the_templates_own(tmp_path: Path, source: str, expected: tuple[str, str] | None) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": source}))
-    assert call_form(ChatTemplate(tmp_path), "look", "<|im_end|>") == expected
+    form = call_form(ChatTemplate(tmp_path, CONTROL), "look", "<|im_end|>")
+    assert (form and (next(iter(form.befores)), form.behind)) == expected
+    assert form is None or not form.apart
+
+
+COUNTED = [
+    (
+        HARMONY,
+        [
+            (" to=functions.look<|channel|>commentary json<|message|>", "calltool1"),
+            ("<|channel|>commentary to=functions.look <|constrain|>json<|message|>", "calltool1"),
+        ],
+        "<|call|>",
+        (True, ("<|channel|>analysis<|message|>", "<|stop|>")),
+    ),
+    (
+        KIMI,
+        [(f"<|calls|><|call|>functions.look:{n}<|args|>", f"functions.look:{n}") for n in range(9)],
+        "<|call_end|><|calls_end|>",
+        (False, None),
+    ),
+    (
+        COMMAND_R,
+        [
+            (f'<|action|>[\n    {{"tool_call_id": "{n}", "tool_name": "look", "parameters": ', f"calltool{n + 1}")
+            for n in range(9)
+        ],
+        "}\n]<|action_end|>",
+        (True, ("<|think|>", "<|think_end|>")),
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "befores", "behind", "kind"), COUNTED, ids=["gpt-oss", "Kimi K2", "Command R"])
+def test_calls_are_counted_and_told_apart(
+    tmp_path: Path, source: str, befores: list[tuple[str, str]], behind: str, kind: tuple[bool, tuple[str, str] | None]
+) -> None:
+    """Each call as the template writes it behind those before it; what stands for no thoughts is no part of it."""
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": source}))
+    control = [*re.findall(r"<\|\w+\|>", source), "<|constrain|>"] if source == HARMONY else CONTROL
+    template = ChatTemplate(tmp_path, {*control, *re.findall(r"<\|\w+\|>", source)})
+    form = call_form(template, "look", "<|stop|>")
+    assert form is not None
+    assert [*form.befores.items()] == befores
+    assert (form.behind, (form.apart, form.thoughts)) == (behind, kind)

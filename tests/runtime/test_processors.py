@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,3 +124,19 @@ def test_what_does_not_fit_the_decoder_is_named(base: Path) -> None:
     model.model.layers[1].self_attn.gate_proj = torch.nn.Identity()
     model.model.layers[1].mlp.router = torch.nn.Identity()
     assert Decoder.misfit(model) == "its layers have further, mlp.router, self_attn.gate_proj"
+
+
+def test_the_last_layer_attends_for_rows_that_are_kept(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a prompt the last one, of a piece in its middle none; the other layers attend for all."""
+    engine = make_engine(chunk_tokens=64)
+    layers, rows, attend = len(engine.model.network.layers), list[int](), engine.model.processor.attend
+
+    def counted(query: torch.Tensor, *rest: Any) -> torch.Tensor:
+        rows.append(len(query))
+        return attend(query, *rest)
+
+    monkeypatch.setattr(engine.model.processor, "attend", counted)
+    engine.generate([Request([Run(range(5, 105))], max_tokens=1, ignore_eos=True)])
+    assert rows == [64] * (layers - 1) + [36] * (layers - 1) + [1]

@@ -271,6 +271,26 @@ def test_a_text_however_it_is_spelled(
     assert "".join(delta.text for delta in heard) == answer.text
 
 
+@pytest.mark.parametrize(("spelled", "written"), [(("a", "C", "ALL"), "CALL"), (("a", "A", "LL!"), "ALL!")])
+def test_several_texts_invoke_the_same(merging: Engine, spelled: tuple[str, ...], written: str) -> None:
+    """What was written says which of them it was."""
+    request = Request([Run(CONTEXT)], triggers=[TextTrigger("call", "CALL", also=["ALL!"])], ignore_eos=True)
+    answer = serve(merging, [replace(request, constraint=script(ids(*spelled), forced=False))])[0]
+    assert answer.suspended is not None
+    assert (answer.suspended.trigger, answer.tokens) == ("call", ids("a"))
+    assert merging.model.text(answer.suspended.invocation) == written
+
+
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [("ALL!", "also must be a list of texts"), (["LOUD"], "are the same"), ([""], "must have a text")],
+)
+def test_texts_that_are_none(merging: Engine, also: Any, message: str) -> None:
+    triggers = [TextTrigger("loud", "LOUD"), TextTrigger("call", "CALL", also=also)]
+    with pytest.raises(RequestError, match=message):
+        merging.submit(Request([Run(CONTEXT)], triggers=triggers))
+
+
 @FORCED
 @pytest.mark.parametrize(
     ("spelled", "reply", "name"),

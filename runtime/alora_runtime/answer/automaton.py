@@ -43,9 +43,10 @@ class Automaton:
 
     def step(self, state: int, symbol: Hashable) -> int:
         """Where one more symbol leads."""
-        while state and symbol not in self.onward[state]:
+        onward = self.onward
+        while state and symbol not in onward[state]:
             state = self.back[state]
-        return self.onward[state].get(symbol, 0)
+        return onward[state].get(symbol, 0)
 
 
 class Found(NamedTuple):
@@ -69,8 +70,10 @@ class Search:
     def push(self, symbol: Hashable) -> bool:
         """One more symbol; whether what is found stays, since no better one can follow."""
         automaton, self.length = self._automaton, self.length + 1
-        self._state = automaton.step(self._state, symbol)
-        index = automaton.whole[self._state]
+        self._state = state = automaton.step(self._state, symbol)
+        if state == 0 and self.found is None:  # mostly
+            return False
+        index = automaton.whole[state]
         if index >= 0:
             start = self.length - automaton.lengths[index]
             if self.found is None or start <= self.found.start:

@@ -89,7 +89,8 @@ class _InText:
 
     def _whole_tokens(self, length: int) -> int:
         """How many tokens end within the first `length` letters, and with a whole letter."""
-        ends, count = self._text.ends, bisect_right(self._text.ends, length)
+        ends = self._text.ends
+        count = len(ends) if ends and length >= ends[-1] else bisect_right(ends, length)
         while count > self._earlier and ends[count - 1] == (ends[count - 2] if count > 1 else 0):
             if self._text.tokens[count - 1] in self._vocabulary.special:
                 break
@@ -112,16 +113,15 @@ class _InBoth(_InText):
         """The text has this token already."""
         place, start, decided = len(self._text.tokens) - 1, self._letters, False
         self._letters = len(self._text.text)
-        symbols: list[tuple[str | int, int | None]] = [
-            (letter, number) for number, letter in enumerate(self._text.text[start:], start)
-        ]
-        symbols += [(token, None)] if token in self._vocabulary.special else []
-        for symbol, number in symbols:
-            if self._behind_control and symbol == " ":
-                continue
-            self._places.append((place, number))
-            decided |= self._search.push(symbol)
-            self._behind_control = number is None
+        for number, letter in enumerate(self._text.text[start:], start):
+            if letter != " " or not self._behind_control:
+                self._behind_control = False
+                self._places.append((place, number))
+                decided |= self._search.push(letter)
+        if token in self._vocabulary.special:
+            self._behind_control = True
+            self._places.append((place, None))
+            decided |= self._search.push(token)
         return decided
 
     @property
@@ -168,7 +168,8 @@ class Watch:
         if in_tokens := [trigger for trigger in triggers if isinstance(trigger, Trigger)]:
             self.kinds.append(_InTokens(in_tokens))
         for control, kind in ((False, _InText), (True, _InBoth)):
-            in_text = [one for one in triggers if isinstance(one, TextTrigger) and one.control == control]
+            mine = [one for one in triggers if isinstance(one, TextTrigger) and one.control == control]
+            in_text = [TextTrigger(one.name, spelt, control) for one in mine for spelt in one.texts]
             if in_text and (text is None or vocabulary is None):
                 raise RequestError("text triggers need a tokenizer, and the model folder has no tokenizer.json")
             if in_text and text is not None and vocabulary is not None:
@@ -189,5 +190,9 @@ class Watch:
     @property
     def clear(self) -> tuple[int, int | None]:
         """So many tokens, and letters where these are looked at, belong to no invocation, whatever follows."""
-        tokens, letters = zip(*(kind.clear for kind in self.kinds), strict=True)
-        return min(tokens), min(filter(lambda count: count is not None, letters), default=None)
+        tokens, letters = self.kinds[0].clear
+        for kind in self.kinds[1:]:
+            fewer, less = kind.clear
+            tokens = min(tokens, fewer)
+            letters = less if letters is None else letters if less is None else min(letters, less)
+        return tokens, letters

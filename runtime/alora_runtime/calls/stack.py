@@ -173,7 +173,9 @@ class CallStack:
         self.calls.append(Called(name, depth, len(part.tokens), part.text))
         self._note(len(self.calls) - 1)
         callee, context = self._callees[name], level.context()
-        head, tail = callee.before[: callee.active_at], callee.before[callee.active_at :]
+        # Whoever answers himself goes on behind what he wrote, of the texts that invoke it.
+        before = level.suspended.invocation if callee.by_caller else callee.before
+        head, tail = before[: callee.active_at], before[callee.active_at :]
         later = ((sum(len(run.tokens) for run in context), SOON), (None, SOON if callee.invokes else 0))
         answering = level.adapter if callee.by_caller else callee.adapter
         runs = [*context, Run(head, level.adapter), Run(tail, answering)]

@@ -15,18 +15,24 @@ class Store:
     """One layer's part of the arena, in the shapes that it is written and read in; made once, since each view costs a
     step as much as a small operation.
 
-    slots: `[slots, 2, kv_heads, dim]`; flat: `[slots, 2 * kv_heads * dim]`; keys, values: `[1, kv_heads, slots, dim]`.
+    slots: `[slots, 2, kv_heads, dim]`; both: `[2, kv_heads, slots, dim]`; keys, values: `[1, kv_heads, slots, dim]`.
     """
 
     slots: Tensor
-    flat: Tensor
+    both: Tensor
     keys: Tensor
     values: Tensor
 
 
 def stores(arena: Tensor) -> list[Store]:
     """Of each layer of `[layers, slots, 2, kv_heads, dim]`."""
-    return [Store(slots, slots.flatten(1), *sides(slots)) for slots in arena]
+    return [Store(slots, slots.permute(1, 2, 0, 3), *sides(slots)) for slots in arena]
+
+
+def picked(arena: Tensor, slots: Tensor) -> Tensor:
+    """A copy of some slots of all layers: `[layers, n, 2, kv_heads, dim]`. By the dimension that they have in memory:
+    else torch would copy the whole arena first."""
+    return arena.permute(0, 2, 3, 1, 4).index_select(3, slots).permute(0, 3, 1, 2, 4)
 
 
 @dataclass(frozen=True, slots=True)

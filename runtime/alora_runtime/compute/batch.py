@@ -34,7 +34,8 @@ class Batch:
     arena for rows whose KV is in place already). kept: the rows whose hidden state is wanted, ascending; None: all.
     order: for each who keeps a row, in the plan's order, which of the kept rows it is.
     clusters, windowed: who attends together, in layers that look over everything and in those that have a window; the
-    same object while no row is beyond it.
+    same object while no row is beyond it. kept_clusters: the same two of the kept rows alone; None where all are kept,
+    or none.
     routing, kept_routing: the adapters of all rows, and of the kept ones. stores: the arena layer by layer.
     """
 
@@ -46,10 +47,16 @@ class Batch:
     order: list[int]
     clusters: list[Cluster]
     windowed: list[Cluster]
+    kept_clusters: tuple[list[Cluster], list[Cluster]] | None
     routing: Routing
     kept_routing: Routing
     arena: Tensor
     stores: list[Store]
+
+    def attending(self, windowed: bool, kept: bool) -> list[Cluster]:
+        """Who attends together in a layer with a window or without one; of the kept rows only, or of all."""
+        everywhere, near = self.kept_clusters if kept and self.kept_clusters else (self.clusters, self.windowed)
+        return near if windowed else everywhere
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device, all integers in one copy."""
@@ -58,8 +65,7 @@ class Batch:
         there = iter(torch.split(torch.cat(sent).to(device), [len(part) for part in sent]))
         tokens, positions, slots, kept = (next(there) if isinstance(part, Tensor) else part for part in parts)
         routing = Routing(self.routing.labels, device)
-        clusters = [cluster.to(device) for cluster in self.clusters]
-        same = self.windowed is self.clusters
+        clusters, windowed = _sent((self.clusters, self.windowed), device)
         return replace(
             self,
             tokens=tokens,  # type: ignore[arg-type]
@@ -67,10 +73,18 @@ class Batch:
             slots=slots,  # type: ignore[arg-type]
             kept=kept,  # type: ignore[arg-type]
             clusters=clusters,
-            windowed=clusters if same else [cluster.to(device) for cluster in self.windowed],
+            windowed=windowed,
+            kept_clusters=None if self.kept_clusters is None else _sent(self.kept_clusters, device),
             routing=routing,
             kept_routing=routing if kept is None else Routing(self.kept_routing.labels, device),
         )
+
+
+def _sent(kinds: tuple[list[Cluster], list[Cluster]], device: torch.device) -> tuple[list[Cluster], list[Cluster]]:
+    """Both on a device; the same object if they are."""
+    clusters, windowed = kinds
+    there = [cluster.to(device) for cluster in clusters]
+    return there, there if windowed is clusters else [cluster.to(device) for cluster in windowed]
 
 
 class _Steady:
@@ -161,7 +175,7 @@ class Batcher:
             return batch if self._in_place else batch.to(self.arena.device)
         if self._steady is not None and self._steady.follows(lives):
             batch, ordered = self._steady.next(lives), self._steady.rows
-            batch.windowed = self._windowed(batch, lambda: [live.fed_piece(1) for live in ordered])
+            batch.windowed = self._windowed(batch, batch.clusters, lambda: [live.fed_piece(1) for live in ordered])
             return batch
         batch, groups, rows = self._pack([live.fed_piece(1) for live in lives])
         self._steady = _Steady(lives, batch, groups, rows)
@@ -199,18 +213,24 @@ class Batcher:
             order=[places[row] for row in wanted],
             clusters=[group.cluster(self.arena.dtype) for group in groups],
             windowed=[],
+            kept_clusters=None,
             routing=routing,
             kept_routing=routing if everything else Routing([labels[row] for row in kept]),
             arena=self.arena,
             stores=self.stores,
         )
-        batch.windowed = self._windowed(batch, lambda: ordered)
+        batch.windowed = self._windowed(batch, batch.clusters, lambda: ordered)
+        if kept and not everything:
+            ends = [piece.part(piece.length - 1, piece.length) for piece in ordered if piece.row is not None]
+            clusters = [group.cluster(self.arena.dtype) for group in grouped(ends, self.width / 512)]
+            batch.kept_clusters = clusters, self._windowed(batch, clusters, lambda: ends)
         return batch, groups, last
 
-    def _windowed(self, batch: Batch, pieces: Callable[[], Sequence[Piece]]) -> list[Cluster]:
-        """`pieces`: the batch's, in the order of its rows, asked for where they are needed."""
+    def _windowed(self, batch: Batch, clusters: list[Cluster], pieces: Callable[[], Sequence[Piece]]) -> list[Cluster]:
+        """Those of layers with a window, where the others have `clusters`. pieces: whose rows these are, in their
+        order, asked for where they are needed."""
         if self.window is None or batch.longest < self.window:
-            return batch.clusters
+            return clusters
         near = [near for piece in pieces() for near in narrowed(piece, self.window)]
         return [group.cluster(self.arena.dtype) for group in grouped(near, self.width / 512, self.window)]
 

@@ -101,14 +101,17 @@ class Decoder:
             for norm, part in zip(layer.head_norms, (query, keys), strict=True):
                 part.copy_(norm(part))
         rotate(qkv[:, : angles.shape[1] * 2], angles)
+        kv = kv.view(len(qkv), 2, self.kv_heads, self.dim)
         if isinstance(batch.slots, slice):
-            store.flat[batch.slots] = kv
+            store.slots[batch.slots] = kv
         else:
-            store.flat.index_copy_(0, batch.slots, kv)
-        clusters = batch.clusters if layer.window is None else batch.windowed
-        attended = self.processor.attend(query, store, clusters, layer.scoring)
+            store.slots.index_copy_(0, batch.slots, kv)
         if last and batch.kept is not None:
-            hidden, attended, routing = hidden[batch.kept], attended[batch.kept], batch.kept_routing
+            hidden, query, routing = hidden[batch.kept], query[batch.kept], batch.kept_routing
+            if not len(hidden):
+                return hidden
+        clusters = batch.attending(layer.window is not None, last)
+        attended = self.processor.attend(query, store, clusters, layer.scoring)
         hidden = self._added(hidden, layer.out, attended, routing, layer.after_attention)
         return self._after_attention(layer, hidden, routing)
 

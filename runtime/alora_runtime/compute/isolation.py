@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from alora_runtime.cache.extents import Extent, window
+from alora_runtime.compute.attention import picked
 from alora_runtime.compute.batch import Batch, Batcher, numbers
 from alora_runtime.compute.model import LanguageModel
 from alora_runtime.schedule.sequence import Piece, Plan, Row
@@ -23,8 +24,7 @@ def finite(rows: Tensor, batch: Batch) -> bool:
     """Whether all that a step computed is: the rows that it keeps, and KV in every layer. Sums, because one pass over
     the numbers is enough for them; a sum that overflows where no number did costs a step, no answer."""
     arena, slots = batch.arena, batch.slots
-    # `index_select` takes half the time of indexing by a tensor (24 µs for 45 in a step of 16 rows, caches cold).
-    written = arena[:, slots] if isinstance(slots, slice) else arena.index_select(1, slots)
+    written = arena[:, slots] if isinstance(slots, slice) else picked(arena, slots)
     return isfinite(float(rows.sum())) and isfinite(float(written.sum()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from alora_runtime.compute.attention import Scoring, Store, capped, read, sides
+from alora_runtime.compute.attention import Scoring, Store, capped, read
 from alora_runtime.compute.clusters import Cluster
 
 OPERATION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -44,7 +44,8 @@ def _cluster(query: Tensor, store: Store, cluster: Cluster, scoring: Scoring) ->
         if cluster.index is None:
             keys, values = store.keys[:, :, cluster.view], store.values[:, :, cluster.view]
         else:
-            keys, values = sides(store.slots.index_select(0, cluster.index))
+            both = store.both.index_select(2, cluster.index)
+            keys, values = both[:1], both[1:]
         output, weight = flash(query, keys, values, cluster.mask, cluster.causal, scale)
     if cluster.prefix is not None:
         # Two softmaxes over parts of the slots are one over all, weighted by the sums of their exponentials.

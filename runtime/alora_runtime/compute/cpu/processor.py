@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,9 +37,15 @@ class Cpu:
         self._weights = Twice if parameters in TWICE else Dense
 
     def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """They take no memory until they are written: numpy asks for zeroed pages, and torch would write them."""
-        memory = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)
-        return torch.from_numpy(memory).view(dtype).view(shape)
+        """They take no memory until they are written, and then by small pages: of large ones an arena would take one
+        or two for every head of every layer, and reading it is no faster. Torch would write all of them at once."""
+        size = math.prod(shape) * dtype.itemsize
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        else:
+            memory = mmap.mmap(-1, size)
+        return torch.frombuffer(memory, dtype=dtype).view(shape)
 
     def batcher(self, arena: Tensor, width: int, window: int | None = None) -> Batcher:
         return Batcher(arena, width, window)
