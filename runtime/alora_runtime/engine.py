@@ -28,7 +28,7 @@ from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
 from alora_runtime.answer.watch import Watch
 from alora_runtime.compute.model import LanguageModel, load_model
-from alora_runtime.errors import CapacityError, ModelError, RequestError
+from alora_runtime.errors import CapacityError, EngineError, ModelError, RequestError, shown
 from alora_runtime.gguf.opening import Progress, model_folder
 from alora_runtime.inspection import CachedRun, Inspection
 from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, Run, TextTrigger
@@ -65,7 +65,9 @@ class Engine:
         step_seconds: float = STEP_SECONDS,
     ) -> None:
         if not isinstance(model, LanguageModel):
-            raise ModelError(f"an engine is made with a LanguageModel, not with {model!r}; Engine.load takes a folder")
+            raise ModelError(
+                f"an engine is made with a LanguageModel, not with {shown(model)}; Engine.load takes a folder"
+            )
         cache_tokens, chunk_tokens = whole("cache_tokens", cache_tokens), whole("chunk_tokens", chunk_tokens)
         step_seconds = seconds("step_seconds", step_seconds)
         if cache_tokens < 1 or chunk_tokens < 1:
@@ -214,7 +216,7 @@ class Engine:
     def _task(self, request: Request, listener: Listener | None) -> Task:
         request = checked(request, self._library.configs, self.model.vocabulary)
         if listener is not None and not callable(listener):
-            raise RequestError(f"a listener must be callable, and {listener!r} is not")
+            raise RequestError(f"a listener must be callable, and {shown(listener)} is not")
         trie = ChoiceTrie(request.choices) if request.choices is not None else None
         room = len(trie.tokens) if trie else request.room - 1
         longest = max(map(len, trie.choices)) if trie else request.room
@@ -354,7 +356,12 @@ class Engine:
             return None
         if self._vocabulary is None:
             raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
-        matcher = request.constraint.matcher(self._vocabulary)
+        try:
+            matcher = request.constraint.matcher(self._vocabulary)
+        except EngineError:
+            raise
+        except Exception as error:
+            raise RequestError(f"the constraint made no matcher: {shown(error)}") from error
         for token in request.resumes.written if request.resumes else ():
             matcher.accept(token)
         return matcher

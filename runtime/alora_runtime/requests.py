@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
-from alora_runtime.errors import RequestError
+from alora_runtime.errors import RequestError, shown
 
 Finish = Literal["stop", "stop_string", "length", "choice", "invoked", "cancelled", "timeout", "error"]
 
@@ -48,8 +48,8 @@ def _listed(field: str, values: Any) -> tuple[Any, ...]:
     """Raises RequestError where these are no list of any kind. An array's numbers become Python's at once."""
     try:
         return tuple(values.tolist() if hasattr(values, "tolist") else values)
-    except TypeError:
-        raise RequestError(f"{field} must be a list, not {values!r}") from None
+    except Exception:  # whatever a class of somebody's own raises, and a tensor without data
+        raise RequestError(f"{field} must be a list, not {shown(values)}") from None
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Request:
     temperature: 0 is greedy. top_p, top_k (0: off), min_p and repetition_penalty (1: off) act as in transformers; where
         a constraint or `choices` leave only some tokens, among these. `choice_logprobs` know nothing of them.
     seed: with the prompt and the position it decides every random number, so that no other request can change the
-        answer, and other prompts draw other numbers.
+        answer, and other prompts draw other numbers. Of 128 bits at most.
     logprobs: how many alternatives to report per sampled token, beside the chosen one.
     stop_tokens: end generation, beside the model's own end-of-sequence tokens (which `ignore_eos` turns off).
     choices: the answer is one of these token sequences.

@@ -25,6 +25,28 @@ GOOD = Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True)
 SUSPENDED = Suspended("a", (2,), (1,), (1, 2), b"k" * KEY_BYTES, 2)
 TWO = Trigger("a", (1, 2))
 
+
+class Unwritten:
+    """Raises whatever it is asked."""
+
+    def __index__(self) -> int:
+        raise ZeroDivisionError
+
+    __float__ = __iter__ = __repr__ = __index__  # type: ignore[assignment]
+
+
+class Unmade:
+    """A constraint that does not work."""
+
+    def matcher(self, vocabulary: object) -> None:
+        raise ZeroDivisionError
+
+
+HUGE = 10**5000
+"""More digits than Python writes."""
+
+ODD: list[Any] = [Unwritten(), HUGE, -HUGE, np.bool_(True), torch.tensor(True), torch.empty((), device="meta")]
+
 WRONG: dict[str, list[Any]] = {
     "runs": [[Run((1.5,))], [Run("ab")], [3], ["ab"], [Run((True,))], [Run((1,), 7)]],  # type: ignore[arg-type, list-item]
     "max_tokens": [8.0, 2.5, "8", None, True, float("nan"), [3], np.float32(2), torch.tensor(2.5), -1],
@@ -77,6 +99,16 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+for field in ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"):
+    WRONG[field] += ODD
+for field in ("stop_tokens", "masked_tokens"):
+    WRONG[field] += [(one,) for one in ODD]
+WRONG["runs"] += [[Run((one,))] for one in ODD] + [[Run((1,), one)] for one in ODD]
+WRONG["choices"] += [((one,),) for one in ODD]
+WRONG["logprobs"] += [one for one in ODD if one is not HUGE]
+WRONG["constraint"] += [Unmade(), Constraint]
+
+
 @pytest.fixture(scope="module")
 def shared(make_engine: Callable[..., Engine]) -> Engine:
     return make_engine(cache_tokens=400)
@@ -105,7 +137,7 @@ def test_what_suits_nothing_else_is_refused(shared: Engine) -> None:
     assert not shared.busy
 
 
-@pytest.mark.parametrize("value", [3, "ab", None, object()])
+@pytest.mark.parametrize("value", [3, "ab", None, object(), Unwritten(), torch.empty(3, device="meta")])
 def test_what_is_no_list_is_refused_where_it_is_written(value: object) -> None:
     for make in (Run, Request, partial(Trigger, "a")):
         if value != "ab":
