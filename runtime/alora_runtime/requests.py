@@ -44,12 +44,12 @@ class MatcherSource(Protocol):
         """A fresh matcher for an `answer.constraints.Vocabulary`. Raises ConstraintError when it does not compile."""
 
 
-def _listed(field: str, values: Any) -> tuple[Any, ...]:
+def listed(field: str, values: Any) -> tuple[Any, ...]:
     """Raises RequestError where these are no list of any kind. An array's numbers become Python's at once."""
     try:
         return tuple(values.tolist() if hasattr(values, "tolist") else values)
-    except Exception:  # whatever a class of somebody's own raises, and a tensor without data
-        raise RequestError(f"{field} must be a list, not {shown(values)}") from None
+    except Exception as error:  # whatever a class of somebody's own raises, and a tensor without data
+        raise RequestError(f"{field} must be a list, not {shown(values)}") from error
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Run:
     adapter: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
+        object.__setattr__(self, "tokens", listed("tokens", self.tokens))
 
     @cached_property
     def span(self) -> tuple[int, int] | None:
@@ -79,7 +79,7 @@ class Trigger:
     tokens: Sequence[int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
+        object.__setattr__(self, "tokens", listed("tokens", self.tokens))
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Suspended:
 
     def __post_init__(self) -> None:
         for name in ("invocation", "reply", "written"):
-            object.__setattr__(self, name, _listed(name, getattr(self, name)))
+            object.__setattr__(self, name, listed(name, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -174,13 +174,13 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("runs", "stop_tokens", "triggers", "masked_tokens"):
-            object.__setattr__(self, name, _listed(name, getattr(self, name)))
+            object.__setattr__(self, name, listed(name, getattr(self, name)))
         strings = self.stop_strings
         object.__setattr__(
-            self, "stop_strings", (strings,) if isinstance(strings, str) else _listed("stop_strings", strings)
+            self, "stop_strings", (strings,) if isinstance(strings, str) else listed("stop_strings", strings)
         )
         if self.choices is not None:
-            choices = tuple(_listed("a choice", choice) for choice in _listed("choices", self.choices))
+            choices = tuple(listed("a choice", choice) for choice in listed("choices", self.choices))
             object.__setattr__(self, "choices", choices)
 
     @property

@@ -42,8 +42,8 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
         raise RequestError("a request has either choices or a constraint")
     if request.constraint is not None and not callable(getattr(request.constraint, "matcher", None)):
         raise RequestError(f"constraint must have a method matcher, and {shown(request.constraint)} has none")
-    if request.pin is not None and not isinstance(request.pin, str):
-        raise RequestError(f"pin must be a name, not {shown(request.pin)}")
+    if request.pin is not None:
+        check_pin(request.pin)
     for text in request.stop_strings:
         if not isinstance(text, str) or not text:
             raise RequestError(
@@ -119,6 +119,12 @@ def lengths_of(retained: Mapping[int, int]) -> dict[int, int]:
     for length in lengths.values():
         _between("a length", length, 0, math.inf)
     return lengths
+
+
+def check_pin(pin: object) -> None:
+    """Raises RequestError for what is no name."""
+    if not isinstance(pin, str):
+        raise RequestError(f"pin must be a name, not {shown(pin)}")
 
 
 def check_length(prompt: int, answer: int, room: int, positions: int, slots: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
@@ -310,6 +311,90 @@ def test_a_fork_is_told_at_once(make_engine: Callable[..., Engine]) -> None:
     process.start()
     assert "is a fork of it" in answers.get(timeout=60)
     process.join(60)
+
+
+ALL = b"\xff" * 64
+
+
+class Own:
+    """A constraint and its matcher, which allows everything but for what it is told to give or to raise."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+
+    def matcher(self, vocabulary: object) -> Own:
+        return self
+
+    def forced(self) -> Any:
+        return self._give("forced", [])
+
+    def mask(self) -> Any:
+        return self._give("mask", ALL)
+
+    def accept(self, token: int) -> None:
+        self._give("accept", None)
+
+    @property
+    def accepting(self) -> Any:
+        return self._give("accepting", True)
+
+    @property
+    def done(self) -> Any:
+        return self._give("done", False)
+
+    def _give(self, name: str, usual: object) -> object:
+        given = self.given.get(name, usual)
+        if isinstance(given, BaseException):
+            raise given
+        return given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"forced": tokens} for tokens in ([10**9], [-1], ["a"], None, [1.5], [None], [HUGE])),
+        *({"mask": mask} for mask in (b"", b"\0", None, "a", [1], torch.ones(3))),
+        *({name: np.array([1, 2])} for name in ("accepting", "done")),
+    ],
+)
+def test_what_a_constraint_of_ones_own_gives_costs_only_its_request(shared: Engine, given: dict[str, Any]) -> None:
+    neighbour, mine = shared.submit(GOOD), shared.submit(replace(GOOD, constraint=Own(**given)))
+    got: dict[int, Any] = {}
+    while shared.busy:
+        got |= shared.step()
+    assert isinstance(got[mine].error, RequestError), given
+    assert got[neighbour].tokens == shared.generate([GOOD])[0].tokens
+    shared.check()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, CancelledError, GeneratorExit, ValueError])
+@pytest.mark.parametrize("where", ["forced", "mask", "accept", "accepting", "done"])
+def test_what_a_constraint_of_ones_own_raises_ends_its_request(
+    shared: Engine, where: str, kind: type[BaseException]
+) -> None:
+    neighbour, mine = shared.submit(GOOD), shared.submit(replace(GOOD, constraint=Own(**{where: kind()})))
+    got: dict[int, Any] = {}
+    raised = 0
+    while shared.busy and raised < 3:
+        try:
+            got |= shared.step()
+        except kind:
+            raised += 1
+    assert raised == (not issubclass(kind, Exception))
+    assert type(got[mine].error) is kind
+    assert got[neighbour].tokens == shared.generate([GOOD])[0].tokens
+    shared.check()
+
+
+def test_what_is_no_ticket_no_name_and_no_list(shared: Engine) -> None:
+    for value in (None, "a", [], {}, 1.5, Unwritten(), True):
+        with pytest.raises(RequestError, match="ticket"):
+            shared.cancel(value)  # type: ignore[arg-type]
+    for call in (shared.release, shared.generate, shared.remove_adapter, shared.kv):
+        for odd in (3, [[]], Unwritten(), HUGE):
+            with pytest.raises(EngineError):
+                call(odd)  # type: ignore[operator]
+    assert not shared.busy
 
 
 def test_a_constraint_of_ones_own_may_not_call_back(make_engine: Callable[..., Engine]) -> None:
