@@ -28,6 +28,7 @@ from alora_runtime.answer.constraints import Constraint, Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
 from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.answer.watch import Watch
+from alora_runtime.compute.forks import check_fork
 from alora_runtime.compute.model import LanguageModel, load_model
 from alora_runtime.errors import CapacityError, EngineError, ModelError, RequestError, shown
 from alora_runtime.gguf.opening import Progress, model_folder
@@ -79,6 +80,7 @@ class Engine:
             raise ModelError(
                 f"an engine is made with a LanguageModel, not with {shown(model)}; Engine.load takes a folder"
             )
+        check_fork()
         cache_tokens, chunk_tokens = whole("cache_tokens", cache_tokens), whole("chunk_tokens", chunk_tokens)
         step_seconds = seconds("step_seconds", step_seconds)
         if cache_tokens < 1 or chunk_tokens < 1:
@@ -127,7 +129,8 @@ class Engine:
         prompts decide it: so long a new request waits, and so late a time-out is noticed. attention: "fast", or
         "reference" (slow and plain). device: by torch's name; processor: "cpu", fast on one, or "plain", which runs on
         any device; by default the one that fits the device.
-        Raises ModelError, AdapterError, and CapacityError for sizes without sense.
+        Raises ModelError, AdapterError, CapacityError for sizes without sense, and BusyError in a fork of a process
+        that has loaded a model, unless torch has one thread.
         """
         names = {"dtype": dtype, "attention": attention, "device": device}
         chosen = {} if processor is None else {"processor": processor}
@@ -136,6 +139,7 @@ class Engine:
         cache_bytes = None if cache_bytes is None else whole("cache_bytes", cache_bytes)
         for name, folder in (adapters or {}).items():
             check_adapter(name, folder)
+        check_fork()
         model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
         slots = CACHE_TOKENS if cache_tokens is None else cache_tokens
         if cache_bytes is not None:

@@ -55,7 +55,10 @@ class CapacityError(EngineError):
 
 
 class BusyError(EngineError):
-    """The engine can't be used here and now; the message says who uses it, or what to do."""
+    """The engine can't be used here and now; the message says who uses it, or what to do. `passing`: may it be tried
+    again?"""
+
+    passing = True
 
 
 def hint(name: object, known: Iterable[str]) -> str:

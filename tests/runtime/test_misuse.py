@@ -9,6 +9,7 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -311,6 +312,27 @@ def test_a_fork_is_told_at_once(make_engine: Callable[..., Engine]) -> None:
     process.start()
     assert "is a fork of it" in answers.get(timeout=60)
     process.join(60)
+
+
+def _load_in_a_fork(base: Path, threads: int, told: Any) -> None:
+    torch.set_num_threads(threads)
+    try:
+        engine = Engine.load(base, cache_tokens=100)
+        told.put(len(engine.generate([GOOD])[0].tokens))
+    except BaseException as error:
+        told.put(str(error))
+
+
+def test_a_fork_that_loads_a_model_is_told_at_once(make_engine: Callable[..., Engine], base: Path) -> None:
+    make_engine().generate([GOOD])
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    for threads in (2, 1):
+        process = context.Process(target=_load_in_a_fork, args=(base, threads, told))
+        process.start()
+        answer = told.get(timeout=60)
+        process.join()
+        assert answer == 4 if threads == 1 else "start processes by spawn" in answer
 
 
 ALL = b"\xff" * 64
