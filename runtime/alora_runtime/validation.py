@@ -238,6 +238,11 @@ def integer(field: str, value: object) -> int:
         raise RequestError(f"{field} must be an integer, not {shown(value)}") from None
 
 
+def seed_of(value: object) -> int:
+    """A seed, as in Request. Raises RequestError."""
+    return int(_between("seed", integer("seed", value), *INTEGERS["seed"]))
+
+
 def truth(field: str, value: object) -> bool:
     """An array of several has none."""
     try:
