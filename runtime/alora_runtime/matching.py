@@ -3,7 +3,7 @@ interrupt at every step, would keep all other requests from their answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from alora_runtime.errors import ConstraintError, RequestError, shown
@@ -30,10 +30,7 @@ class CheckedMatcher:
 
     def forced(self) -> list[int]:
         tokens = self._asked(lambda: self._matcher.forced())
-        try:
-            found = [integer("a token", token) for token in tokens]
-        except (TypeError, RequestError):
-            raise ConstraintError(f"a constraint must force a list of token ids, not {shown(tokens)}") from None
+        found = tokens if self._ours else _integers(tokens)
         for token in found:
             if not 0 <= token < self._vocabulary:
                 most = self._vocabulary - 1
@@ -41,21 +38,23 @@ class CheckedMatcher:
         return found
 
     def mask(self) -> bytes:
-        mask: object = self._asked(lambda: self._matcher.mask())
+        mask = self._asked(lambda: self._matcher.mask())
         if not isinstance(mask, bytes | bytearray) or not mask:
             raise ConstraintError(f"a constraint's mask must be bytes, not {shown(mask)}")
-        return bytes(mask)
+        return mask
 
     def accept(self, token: int) -> None:
         self._asked(lambda: self._matcher.accept(token))
 
     @property
     def accepting(self) -> bool:
-        return truth("accepting", self._asked(lambda: self._matcher.accepting))
+        accepting = self._asked(lambda: self._matcher.accepting)
+        return accepting if self._ours else truth("accepting", accepting)
 
     @property
     def done(self) -> bool:
-        return truth("done", self._asked(lambda: self._matcher.done))
+        done = self._asked(lambda: self._matcher.done)
+        return done if self._ours else truth("done", done)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         try:
@@ -64,3 +63,10 @@ class CheckedMatcher:
             if self._ours or isinstance(error, Exception):
                 raise
             raise MatcherInterrupt(error) from error
+
+
+def _integers(tokens: Iterable[object]) -> list[int]:
+    try:
+        return [integer("a token", token) for token in tokens]
+    except (TypeError, RequestError) as error:
+        raise ConstraintError(f"a constraint must force a list of token ids, not {shown(tokens)}") from error

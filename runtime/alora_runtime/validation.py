@@ -232,6 +232,8 @@ def _converted(convert: Callable[[Any], int], token: object, what: str, vocabula
 
 def integer(field: str, value: object) -> int:
     """Python's own, of whatever is one. Raises RequestError."""
+    if type(value) is int:
+        return value
     try:
         return index(_no_bool(value))
     except Exception:  # whatever a class of somebody's own raises
