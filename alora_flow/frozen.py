@@ -7,6 +7,7 @@ and a command uses few: compiling all took most of the time that `check` takes t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import MISSING
 from functools import partial
 from operator import attrgetter
@@ -62,25 +63,29 @@ def _compiled(kind: type) -> Any:
     return known["__init__"]
 
 
-def _compared(self: Any) -> Any:
-    """What makes two objects of one class equal."""
-    kind = type(self)
-    if kind not in _GETTERS:
+class _Compared(dict[type, Callable[[Any], Any]]):
+    """By class, what makes two of its objects equal; found when it is first asked for."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
         names = [field.name for field in dataclasses.fields(kind) if field.compare]
         # With the class itself it is always a tuple, whose elements are equal where they are the same.
-        _GETTERS[kind] = attrgetter("__class__", *names)
-    return _GETTERS[kind](self)
+        self[kind] = attrgetter("__class__", *names)
+        return self[kind]
 
 
-_GETTERS: dict[type, Any] = {}
+_COMPARED = _Compared()
 
 
 def _equal(self: Any, other: object) -> Any:
-    return _compared(self) == _compared(other) if other.__class__ is self.__class__ else NotImplemented
+    kind = self.__class__
+    if other.__class__ is not kind:
+        return NotImplemented
+    compared = _COMPARED[kind]
+    return compared(self) == compared(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_compared(self))
+    return hash(_COMPARED[self.__class__](self))
 
 
 def _repr(self: Any) -> str:

@@ -30,6 +30,8 @@ from alora_flow.planning.flow_file import find_flow_file
 from alora_flow.planning.schedule import Schedule
 from alora_flow.values.models import python_type
 from alora_flow.values.names import python_names
+from alora_runtime.errors import RequestError
+from alora_runtime.validation import seed_of
 
 __all__ = ["Flow", "Module", "Result", "load"]
 
@@ -154,11 +156,15 @@ def load(
     one engine and its cache; off, this module has its own.
 
     Raises FlowErrors with every diagnostic of a wrong file, BadInput for one that can't be read, a backend that can't
-    be found or a function that does not fit its tool's declaration, BadUsage for an unknown backend or a size that it
-    can't have. Loads no model yet.
+    be found or a function that does not fit its tool's declaration, BadUsage for an unknown backend, a size that it
+    can't have, or a seed that is no integer of 128 bits. Loads no model yet.
     """
     if cache_tokens is not None and not isinstance(backend, str):
         raise BadUsage("a backend that is given as a function makes its own cache", "leave cache_tokens out")
+    try:
+        seed = None if seed is None else seed_of(seed)
+    except RequestError as error:
+        raise BadUsage(error.message) from None
     open_backend = Opener(backend, cache_tokens) if isinstance(backend, str) else backend
     file, _ = find_flow_file(path)
     return Module(Compilation(file, model), open_backend, seed, tools, share)

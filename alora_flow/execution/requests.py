@@ -86,7 +86,7 @@ def _runs(prompt: Prompt) -> tuple[Run, ...]:
     return tuple(run for run in runs if run.tokens)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _shared(thread: Writing, added: tuple[Any, ...], adapter: str | None = None) -> Run:
     """A thread and what follows it as one object for all calls that go on from it side by side: it is neither copied
     nor checked again for each."""

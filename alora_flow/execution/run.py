@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
+from weakref import proxy
 
 from alora_flow.backends.base import Backend, ModelCall
 from alora_flow.errors import BadMock, FlowError, RequirementFailed, RunFailed
@@ -145,7 +146,8 @@ class FlowRun:
         graph = self.state.graph
         self.began = time.perf_counter()
         self._tell(RunStarted(0.0, graph.flow.key, tuple((n.id, n.kind) for n in graph.nodes.values()), self.seed))
-        self._mocks = Mocks(self.state.setup, self._mocked)
+        # Without a cycle, all that a run made goes as soon as it is over, and not some time later.
+        self._mocks = Mocks(self.state.setup, partial(FlowRun._mocked, proxy(self)))
         self.answers = Chain([self._mocks, Memo()])
         self.tools: dict[Future[Any], list[Asked]] = {}
         self.shared.hints.add(id(self), self.state.schedule)

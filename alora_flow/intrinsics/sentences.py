@@ -18,7 +18,7 @@ from alora_flow.prompts.contents import Content, Generated, Hole, KnownText, Pas
 LOCATIONS = ("last_message", "documents", "all_but_last_message")
 """Where sentences may be numbered: messages are turns that hold no documents."""
 
-END = re.compile(r"""[.?!]+["')\]}‘’“”«»]*\s+(?=\S)""")
+END = re.compile(r"""(?<![.?!])[.?!]++["')\]}‘’“”«»]*\s+(?=\S)""")
 """Where a sentence may end."""
 
 INITIAL, NUMBER, ELLIPSIS = re.compile(r"[^\W\d]\."), re.compile(r"-?[.,]?\d[\d,.-]*\."), re.compile(r"\.\.+")
@@ -63,7 +63,7 @@ def _ends(text: str, found: re.Match[str]) -> bool:
     """Initials, numbers and ellipses end a sentence only before some words."""
     said = found[0].rstrip()
     end = found.start() + len(said.rstrip("\"')]}‘’“”«»"))
-    if not text[:end].endswith("."):
+    if text[end - 1 : end] != ".":
         return True
     word = text[max(0, end - LONGEST) : end].rsplit(None, 1)[-1]
     word = NO_WORD.split(word)[-1].lstrip("`&#-,") or word

@@ -135,10 +135,10 @@ class ModelParts:
 
     def own_calls(self, operation: g.Generate | g.Invoke, thread: Thread) -> OwnCalls | None:
         """What a call may call while it writes, and what that may in turn. Raises BadInput where it can't."""
-        may, line = self._may(operation), operation.thread.span.line
+        may = self._may(operation)
         if may is None:
             return None
-        tokenizer, end = self.prompter.tokenizer, self.prompter.turn_end
+        line, tokenizer, end = operation.thread.span.line, self.prompter.tokenizer, self.prompter.turn_end
         found: dict[str, Invocable] = {}
         waiting = [*may.callees]
         for called in waiting:  # which grows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from alora_flow.frozen import dataclass
@@ -123,7 +123,7 @@ class PromptedCall:
     named: Thread | None = None
     own: OwnCalls | None = None
 
-    @property
+    @cached_property
     def reply(self) -> Hole:
         """What stands for all that a generation leaves in its thread, before it has."""
         longest = self.own.longest if self.own else 0

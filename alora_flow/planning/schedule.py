@@ -119,27 +119,25 @@ def _foreseen(graph: FlowGraph, setup: Setup, inputs: Values) -> Iterator[tuple[
     out: set[str] = set()
     for node in graph.nodes.values():
         path = graph.last(node.guards)
-        if _may_run(path, values, out):
+        if not _may_run(path, values, out):
+            out.add(node.id)
+        elif isinstance(node.operation, g.MODEL_CALLS):
             certain = node.id not in graph.attempts and all(guard.condition in values for guard in path)
             with suppress(RunFailed):  # what fails by what is known does so in the run, where it may be handled
-                yield from ((*call, certain) for call in _calls(graph, node, setup, values, out))
-        else:
-            out.add(node.id)
+                yield *_called(node, setup, values), certain
+        elif node.id not in values:
+            with suppress(RunFailed, NotKnown):
+                _foresee(graph, node, values, out)
 
 
-def _calls(
-    graph: FlowGraph, node: Node, setup: Setup, values: dict[str, Any], out: set[str]
-) -> Iterator[tuple[PromptedCall, Thread]]:
-    """The call that a node makes, if it makes one; puts what can be said of its value into `values`."""
-    if isinstance(node.operation, g.MODEL_CALLS):
-        call = call_of(node, setup, values)
-        after = call.thread
-        if isinstance(node.operation, g.Generate) and node.operation.as_type is None:
-            after = after.then(reply_turn(call))
-            values[node.id] = Reply(None, after)
-        yield call, after
-    elif node.id not in values:
-        _foresee(graph, node, values, out)
+def _called(node: Node, setup: Setup, values: dict[str, Any]) -> tuple[PromptedCall, Thread]:
+    """The call that a node makes, and the thread after it, which is put into `values`."""
+    call = call_of(node, setup, values)
+    if not isinstance(node.operation, g.Generate) or node.operation.as_type is not None:
+        return call, call.thread
+    after = call.thread.then(reply_turn(call))
+    values[node.id] = Reply(None, after)
+    return call, after
 
 
 def _may_run(path: Path, values: Values, out: set[str]) -> bool:
@@ -148,29 +146,27 @@ def _may_run(path: Path, values: Values, out: set[str]) -> bool:
 
 
 def _foresee(graph: FlowGraph, node: Node, values: dict[str, Any], out: set[str]) -> None:
-    """Put into `values` what can be said of a node before it has run: all, the shape of a thread, or nothing."""
+    """Put into `values` what can be said of a node before it has run: all, or the shape of a thread. Raises NotKnown
+    where it is nothing."""
     match node.operation:
+        case g.Value(expression) | g.Condition(expression):
+            values[node.id] = _seen(node.type, expression, values)
         case g.Thread(expression):
             values[node.id] = thread_of(expression, values)
         case g.Select(choices):
             possible = [value for path, value in choices if _may_run(graph.last(path), values, out)]
             if len(possible) == 1:
-                _look(node.id, node.type, possible[0], values)
+                values[node.id] = _seen(node.type, possible[0], values)
         case g.Collect(items) if not any(path for path, _ in items):
-            with suppress(NotKnown):
-                values[node.id] = [evaluate(value, values) for _, value in items]
-        case g.Value(expression) | g.Condition(expression):
-            _look(node.id, node.type, expression, values)
+            values[node.id] = [evaluate(value, values) for _, value in items]
         case g.Input(parameter) if parameter.default is not None:
-            _look(node.id, parameter.type, parameter.default, values)
+            values[node.id] = _seen(parameter.type, parameter.default, values)
 
 
-def _look(node_id: str, type: Type, expression: Expression, values: dict[str, Any]) -> None:
-    with suppress(NotKnown):
-        match type:
-            case ThreadType():
-                values[node_id] = thread_of(expression, values)
-            case ReplyType():
-                values[node_id] = Reply(None, thread_of(expression, values))
-            case _:
-                values[node_id] = evaluate(expression, values)
+def _seen(type: Type, expression: Expression, values: Values) -> Any:
+    match type:
+        case ThreadType():
+            return thread_of(expression, values)
+        case ReplyType():
+            return Reply(None, thread_of(expression, values))
+    return evaluate(expression, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeAlias, overload
 
@@ -81,6 +82,9 @@ class Turn:
     name: str = ""
     thoughts: str = ""
 
+    def __hash__(self) -> int:
+        return hash((self.role, self.content))
+
 
 class Thread(Sequence[Turn]):
     """Turns in order: those of the thread `before`, and a `last` one.
@@ -107,7 +111,7 @@ class Thread(Sequence[Turn]):
         """The thread that goes on from this one."""
         thread = self
         for turn in turns:
-            thread = Thread(thread, turn)
+            thread = Thread(thread, turn) if thread._length else _first(turn)
         return thread
 
     def beginnings(self) -> Iterator[Thread]:
@@ -167,6 +171,13 @@ class _Empty(Thread):
 
 
 EMPTY = _Empty()
+
+
+@lru_cache(maxsize=16)
+def _first(turn: Turn) -> Thread:
+    """A thread of one turn, which many often have in common: a system's, say."""
+    return Thread(EMPTY, turn)
+
 
 Symbol: TypeAlias = int | Hole
 """A token id, or a hole that stands for some tokens."""

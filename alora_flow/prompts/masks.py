@@ -48,28 +48,38 @@ class WrittenPart:
     certain: bool = True  # is it the template's own, whatever the texts are?
 
 
-def masking(looks_for: Iterable[str]) -> re.Pattern[str]:
-    """What to show of texts to a template that looks for some."""
-    literals = "|".join(map(re.escape, sorted(looks_for, key=len, reverse=True)))
-    between = rf"|\s*(?:{literals})\s*" if literals else ""
-    return re.compile(rf"\A\s+|\s+\Z{between}")
+def masking(looks_for: Iterable[str]) -> re.Pattern[str] | None:
+    """What to find in texts for a template that looks for some."""
+    literals = sorted(filter(None, looks_for), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, literals))) if literals else None
 
 
-def spans(text: str, shown: re.Pattern[str]) -> Iterator[tuple[int, int, bool]]:
-    """(start, end, is it shown) of a text's parts. Whitespace beside a text that is looked for is a part of its own."""
-    done = 0
-    for found in shown.finditer(text):
-        if found.start() > done:
-            yield done, found.start(), False
-        inner = found[0].strip()
-        left = found.start() + len(found[0]) - len(found[0].lstrip())
-        ends = (found.start(), left, left + len(inner), found.end()) if inner else (found.start(), found.end())
-        for start, end in pairwise(ends):
-            if end > start:
-                yield start, end, True
-        done = found.end()
+_NO_SPACE = re.compile(r"\S")
+
+
+def spans(text: str, looked_for: re.Pattern[str] | None) -> Iterator[tuple[int, int, bool]]:
+    """(start, end, is it shown) of a text's parts. Whitespace beside a text that is looked for is a part of its own.
+    Costs what the text is long, however much of it is whitespace."""
+    done, stop = len(text) - len(text.lstrip()), len(text.rstrip())
+    if done:
+        yield 0, done, True
+    while looked_for and (found := looked_for.search(text, done)):
+        start = done + len(text[done : found.start()].rstrip())
+        behind = _NO_SPACE.search(text, found.end())
+        end = behind.start() if behind else len(text)
+        if start > done:
+            yield done, start, False
+        inner = text[start:end].strip()
+        left = end - len(text[start:end].lstrip())
+        for one, other in pairwise((start, left, left + len(inner), end) if inner else (start, end)):
+            if other > one:
+                yield one, other, True
+        done = end
+    if done < stop:
+        yield done, stop, False
+        done = stop
     if done < len(text):
-        yield done, len(text), False
+        yield done, len(text), True
 
 
 def framed(template: ChatTemplate, turns: tuple[TurnShape, ...], masks: tuple[Mask, ...]) -> tuple[WrittenPart, ...]:

@@ -91,7 +91,6 @@ class Prompter:
         self._closing = lru_cache(maxsize=256)(lambda *layout: closing(template, *layout))
         self._framing = lru_cache(maxsize=256)(self._frame)
         self._alone = lru_cache(maxsize=64)(self._first_alone)
-        self._begun = lru_cache(maxsize=16)(self._extended)  # threads often have a system's turn in common
         self._masked = lru_cache(maxsize=256)(self._mask)
         self._opening = lru_cache(maxsize=256)(lambda *layout: opening(template, *layout))
 
@@ -166,12 +165,14 @@ class Prompter:
     def writing(self, turns: Sequence[Turn]) -> Writing:
         """The closed turns of a thread. Where the template writes turn by turn, it costs what was not asked before."""
         thread = Thread.of(turns)
-        new = list(takewhile(lambda beginning: self not in beginning.notes, thread.beginnings()))
-        for beginning in reversed(new):
-            before = beginning.before.notes.get(self)
-            if beginning is thread or (before.by_turn if before else self.template.by_turn):
-                beginning.notes[self] = self._extended(beginning, before) if before else self._begun(beginning)
-        return thread.notes[self] if thread else NOTHING
+        if self not in thread.notes:
+            new = list(takewhile(lambda beginning: self not in beginning.notes, thread.beginnings()))
+            for beginning in reversed(new):
+                before = beginning.before.notes.get(self)
+                if beginning is thread or (before.by_turn if before else self.template.by_turn):
+                    beginning.notes[self] = self._extended(beginning, before)
+        written: Writing = thread.notes.get(self, NOTHING)
+        return written
 
     # ---------------------------------------------------------------- symbols
 
@@ -214,7 +215,7 @@ class Prompter:
         if not last.role:
             return [content for content in last.content if isinstance(content, Hole)], None
         if is_plain(first) and is_plain(last):
-            before, text = (self._masked(text_of(place, turn.content)) for place, turn in enumerate((first, last)))
+            before, text = self._masked(text_of(0, first.content)), self._mask(text_of(1, last.content))
             frame = self._framing(first.role, before.mask, last.role, text.mask)
             if frame is not None:
                 parts, layout = frame
@@ -319,11 +320,11 @@ class Prompter:
     def _part(self, content: Content, low: int, high: int, escapes: int) -> Content:
         """What stands from one character of a piece to another."""
         text = self._text(content)
+        if not escapes and high - low == len(text):
+            return content
         if isinstance(content, KnownText):
             return KnownText(escaped(text[low:high], escapes), content.control)
         assert isinstance(content, Generated)
-        if not escapes and high - low == len(text):
-            return Generated(content.tokens, text)
         if not escapes:
             tokens = self.tokenizer.some(content.tokens, text, low, high)
             if tokens is not None:

@@ -63,7 +63,7 @@ NOTHING = Writing(None, (), 0, ())
 
 _LAST: dict[Writing, tuple[Symbol, ...]] = {}
 """The last few that were asked for: calls side by side read the same thread, and the next ones go on from it."""
-_AT_MOST = 16
+_AT_MOST = 8
 _LOCK = Lock()
 
 

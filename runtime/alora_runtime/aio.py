@@ -8,10 +8,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from time import sleep
 from types import TracebackType
+from typing import TypeVar
 
 from alora_runtime.engine import Engine
+from alora_runtime.errors import BusyError
 from alora_runtime.requests import Completion, Delta, Request
+from alora_runtime.validation import check_pin
+
+T = TypeVar("T")
 
 Order = Callable[[BaseException | None], None]
 """What the engine's thread does between two steps; with an error where it will do nothing any more."""
@@ -20,9 +27,9 @@ Order = Callable[[BaseException | None], None]
 class AsyncEngine:
     """`async with AsyncEngine(engine) as served: await served.complete(request)`.
 
-    The engine must not be used by anybody else meanwhile. A task that is cancelled, and a stream that is left, cancel
-    their request; what it computed stays in the cache. Whoever waits when it is closed, or asks afterwards, gets a
-    RuntimeError. It may be entered again when it is closed.
+    Who else uses the engine meanwhile keeps everybody waiting, and may be told BusyError. A task that is cancelled,
+    and a stream that is left, cancel their request; what it computed stays in the cache. Whoever waits when it is
+    closed, or asks afterwards, gets a RuntimeError. It may be entered again when it is closed.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -63,7 +70,8 @@ class AsyncEngine:
 
     def release(self, pin: str) -> None:
         """As Engine.release, between two steps; requests made before it are older, those made after it younger."""
-        self._order(lambda closed: None if closed else self.engine.release(pin))
+        check_pin(pin)
+        self._order(lambda closed: None if closed else _patient(lambda: self.engine.release(pin)))
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answers in the order given, computed together."""
@@ -102,7 +110,7 @@ class AsyncEngine:
         try:
             if closed is not None:
                 raise closed
-            ticket = self.engine.submit(request, heard)
+            ticket = _patient(lambda: self.engine.submit(request, heard))
         except BaseException as error:
             accepted.set_exception(error)
         else:
@@ -112,14 +120,15 @@ class AsyncEngine:
     def _leave(self, accepted: Future[int]) -> None:
         if accepted.done() and not accepted.cancelled() and accepted.exception() is None:
             self._listening.pop(accepted.result(), None)
-            self.engine.cancel(accepted.result())
+            _patient(lambda: self.engine.cancel(accepted.result()))
 
     def _fail(self, error: BaseException) -> None:
         """Nobody who waits may wait for ever."""
-        for ticket, tell in list(self._listening.items()):
+        listening, self._listening = self._listening, {}
+        for tell in listening.values():
             tell(error)
-            self.engine.cancel(ticket)
-        self._listening.clear()
+        for ticket in listening:
+            _patient(partial(self.engine.cancel, ticket))
 
     def _work(self) -> None:
         while not self._closing:
@@ -128,7 +137,7 @@ class AsyncEngine:
             self._obey(None)
             if self.engine.busy and not self._closing:
                 try:
-                    self.engine.step()
+                    _patient(self.engine.step)
                 except BaseException as error:
                     self._fail(error)
         closed = RuntimeError(CLOSED)
@@ -137,7 +146,7 @@ class AsyncEngine:
         self._obey(closed)
         self._fail(closed)
         with suppress(Exception):  # nobody is there to be told
-            self.engine.step()
+            _patient(self.engine.step)
 
     def _obey(self, closed: BaseException | None) -> None:
         while self._orders:
@@ -153,6 +162,20 @@ class AsyncEngine:
                 raise RuntimeError(CLOSED)
 
 
+def _patient(call: Callable[[], T]) -> T:
+    """What a call of the engine gives, once nobody else is at it. Raises BusyError where that will never be."""
+    while True:
+        try:
+            return call()
+        except BusyError as error:
+            if not error.passing:
+                raise
+            sleep(PAUSE)
+
+
+PAUSE = 0.001
+"""Seconds between two tries while another thread uses the engine."""
+
 CLOSED = "the engine was closed, or never entered: `async with AsyncEngine(engine) as served`"
 
 
@@ -160,7 +183,7 @@ def _threadsafe(
     loop: asyncio.AbstractEventLoop, put: Callable[[Delta | BaseException], None]
 ) -> Callable[[Delta | BaseException], None]:
     def call(delta: Delta | BaseException) -> None:
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody is there to be told
             loop.call_soon_threadsafe(put, delta)
 
     return call

@@ -24,21 +24,33 @@ from torch import Tensor
 from alora_runtime.adapters.config import AdapterConfig
 from alora_runtime.adapters.library import Library
 from alora_runtime.answer.choices import ChoiceTrie
-from alora_runtime.answer.constraints import Vocabulary
+from alora_runtime.answer.constraints import Constraint, Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer
+from alora_runtime.answer.interruptible import Interruptible
 from alora_runtime.answer.watch import Watch
+from alora_runtime.compute.forks import check_fork
 from alora_runtime.compute.model import LanguageModel, load_model
-from alora_runtime.errors import CapacityError, ModelError, RequestError
+from alora_runtime.errors import CapacityError, EngineError, ModelError, RequestError, shown
 from alora_runtime.gguf.opening import Progress, model_folder
 from alora_runtime.inspection import CachedRun, Inspection
-from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, Run, TextTrigger
+from alora_runtime.matching import CheckedMatcher, MatcherInterrupt
+from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, Run, TextTrigger, listed
 from alora_runtime.schedule.pace import Pace
 from alora_runtime.schedule.sequence import Live, Row
 from alora_runtime.settings import check_adapter, check_arguments, flag, seconds, whole
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.turnstile import Turnstile, exclusive
-from alora_runtime.validation import check_length, checked, lengths_of, truth, uses_of, with_checked_tokens
+from alora_runtime.validation import (
+    check_length,
+    check_pin,
+    checked,
+    integer,
+    lengths_of,
+    truth,
+    uses_of,
+    with_checked_tokens,
+)
 from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
@@ -65,7 +77,10 @@ class Engine:
         step_seconds: float = STEP_SECONDS,
     ) -> None:
         if not isinstance(model, LanguageModel):
-            raise ModelError(f"an engine is made with a LanguageModel, not with {model!r}; Engine.load takes a folder")
+            raise ModelError(
+                f"an engine is made with a LanguageModel, not with {shown(model)}; Engine.load takes a folder"
+            )
+        check_fork()
         cache_tokens, chunk_tokens = whole("cache_tokens", cache_tokens), whole("chunk_tokens", chunk_tokens)
         step_seconds = seconds("step_seconds", step_seconds)
         if cache_tokens < 1 or chunk_tokens < 1:
@@ -114,7 +129,8 @@ class Engine:
         prompts decide it: so long a new request waits, and so late a time-out is noticed. attention: "fast", or
         "reference" (slow and plain). device: by torch's name; processor: "cpu", fast on one, or "plain", which runs on
         any device; by default the one that fits the device.
-        Raises ModelError, AdapterError, and CapacityError for sizes without sense.
+        Raises ModelError, AdapterError, CapacityError for sizes without sense, and BusyError in a fork of a process
+        that has loaded a model, unless torch has one thread.
         """
         names = {"dtype": dtype, "attention": attention, "device": device}
         chosen = {} if processor is None else {"processor": processor}
@@ -123,6 +139,7 @@ class Engine:
         cache_bytes = None if cache_bytes is None else whole("cache_bytes", cache_bytes)
         for name, folder in (adapters or {}).items():
             check_adapter(name, folder)
+        check_fork()
         model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
         slots = CACHE_TOKENS if cache_tokens is None else cache_tokens
         if cache_bytes is not None:
@@ -214,7 +231,7 @@ class Engine:
     def _task(self, request: Request, listener: Listener | None) -> Task:
         request = checked(request, self._library.configs, self.model.vocabulary)
         if listener is not None and not callable(listener):
-            raise RequestError(f"a listener must be callable, and {listener!r} is not")
+            raise RequestError(f"a listener must be callable, and {shown(listener)} is not")
         trie = ChoiceTrie(request.choices) if request.choices is not None else None
         room = len(trie.tokens) if trie else request.room - 1
         longest = max(map(len, trie.choices)) if trie else request.room
@@ -228,7 +245,9 @@ class Engine:
 
     @exclusive(by_listeners=True)
     def cancel(self, ticket: int) -> None:
-        """Stop a request; the next step returns what it had, finished as "cancelled". A ticket already done is left."""
+        """Stop a request; the next step returns what it had, finished as "cancelled". A ticket already done is left.
+        Raises RequestError for what is no ticket."""
+        ticket = integer("a ticket", ticket)
         if ticket in self._tasks:
             torn, self._torn = self._torn, True
             self._end(self._tasks[ticket], "cancelled")
@@ -247,7 +266,8 @@ class Engine:
     @exclusive()
     def release(self, pin: str) -> None:
         """Let go of what was pinned under this name, and will be by requests under way; it is cache then as any other.
-        A name that nothing is pinned under is left."""
+        A name that nothing is pinned under is left. Raises RequestError for what is no name."""
+        check_pin(pin)
         self._torn = True
         self._work.scheduler.release(pin)
         self._torn = False
@@ -279,7 +299,7 @@ class Engine:
         A request that is refused is raised before any is served; one that fails on its way, after all are. What else is
         raised takes all of them back.
         """
-        results = self._generate(requests)
+        results = self._generate(listed("requests", requests))
         for completion in results:
             if completion.error:
                 raise completion.error
@@ -314,7 +334,7 @@ class Engine:
         request = with_checked_tokens(checked(Request(runs), self._library.configs, vocabulary), vocabulary)
         start = whole("start", start)
         if not 0 <= start < request.prompt_length:
-            raise RequestError(f"start must be from 0 to {request.prompt_length - 1}, not {start}")
+            raise RequestError(f"start must be from 0 to {request.prompt_length - 1}, not {shown(start)}")
         found = self._work.kv(self._library.runs(request), start)
         if found is None:
             raise RequestError(f"the cache does not hold all of these {request.prompt_length} tokens")
@@ -354,10 +374,17 @@ class Engine:
             return None
         if self._vocabulary is None:
             raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
-        matcher = request.constraint.matcher(self._vocabulary)
-        for token in request.resumes.written if request.resumes else ():
-            matcher.accept(token)
-        return matcher
+        try:
+            matcher = request.constraint.matcher(self._vocabulary)
+            for token in request.resumes.written if request.resumes else ():
+                matcher.accept(token)
+        except EngineError:
+            raise
+        except Exception as error:
+            raise RequestError(f"the constraint made no matcher: {shown(error)}") from error
+        return CheckedMatcher(
+            matcher, self.model.vocabulary, isinstance(request.constraint, Constraint | Interruptible)
+        )
 
     def _watch(self, request: Request, text: Detokenizer | None) -> Watch | None:
         return Watch(request.triggers, text, self._vocabulary) if request.triggers else None
@@ -423,6 +450,10 @@ class Engine:
                 if not sound and not all(map(isfinite, top[first:last])):
                     raise ModelError(NOT_FINITE)
                 finish = task.advance(logits, first, last, best[last - 1])
+            except MatcherInterrupt as error:
+                self._raised = error.raised
+                self._end(task, "error", error.raised)
+                continue
             except Exception as error:  # of a constraint of one's own, for instance: it must not cost others their rows
                 self._end(task, "error", error)
                 continue

@@ -55,11 +55,26 @@ class CapacityError(EngineError):
 
 
 class BusyError(EngineError):
-    """The engine can't be used here and now; the message says who uses it, or what to do."""
+    """The engine can't be used here and now; the message says who uses it, or what to do. `passing`: may it be tried
+    again?"""
+
+    passing = True
 
 
 def hint(name: object, known: Iterable[str]) -> str:
     """For the end of a message: the name that was meant, or those that there are."""
     names = sorted(known)
-    close = get_close_matches(str(name), names, 1)
+    close = get_close_matches(name if isinstance(name, str) else "", names, 1)
     return f" (did you mean {close[0]!r}?)" if close else f"; there are {', '.join(names) or 'none'}"
+
+
+def shown(value: object) -> str:
+    """What somebody gave, for a message: cut where it is long, and only its type where it can't be written."""
+    try:
+        text = repr(value)
+    except Exception:  # of its own, or because an integer has more digits than Python writes
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+LONGEST_SHOWN = 200

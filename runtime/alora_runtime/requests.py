@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
-from alora_runtime.errors import RequestError
+from alora_runtime.errors import RequestError, shown
 
 Finish = Literal["stop", "stop_string", "length", "choice", "invoked", "cancelled", "timeout", "error"]
 
@@ -44,12 +44,12 @@ class MatcherSource(Protocol):
         """A fresh matcher for an `answer.constraints.Vocabulary`. Raises ConstraintError when it does not compile."""
 
 
-def _listed(field: str, values: Any) -> tuple[Any, ...]:
+def listed(field: str, values: Any) -> tuple[Any, ...]:
     """Raises RequestError where these are no list of any kind. An array's numbers become Python's at once."""
     try:
         return tuple(values.tolist() if hasattr(values, "tolist") else values)
-    except TypeError:
-        raise RequestError(f"{field} must be a list, not {values!r}") from None
+    except Exception as error:  # whatever a class of somebody's own raises, and a tensor without data
+        raise RequestError(f"{field} must be a list, not {shown(values)}") from error
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Run:
     adapter: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
+        object.__setattr__(self, "tokens", listed("tokens", self.tokens))
 
     @cached_property
     def span(self) -> tuple[int, int] | None:
@@ -79,7 +79,7 @@ class Trigger:
     tokens: Sequence[int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", _listed("tokens", self.tokens))
+        object.__setattr__(self, "tokens", listed("tokens", self.tokens))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Suspended:
 
     def __post_init__(self) -> None:
         for name in ("invocation", "reply", "written"):
-            object.__setattr__(self, name, _listed(name, getattr(self, name)))
+            object.__setattr__(self, name, listed(name, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Request:
     temperature: 0 is greedy. top_p, top_k (0: off), min_p and repetition_penalty (1: off) act as in transformers; where
         a constraint or `choices` leave only some tokens, among these. `choice_logprobs` know nothing of them.
     seed: with the prompt and the position it decides every random number, so that no other request can change the
-        answer, and other prompts draw other numbers.
+        answer, and other prompts draw other numbers. Of 128 bits at most.
     logprobs: how many alternatives to report per sampled token, beside the chosen one.
     stop_tokens: end generation, beside the model's own end-of-sequence tokens (which `ignore_eos` turns off).
     choices: the answer is one of these token sequences.
@@ -181,13 +181,13 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("runs", "stop_tokens", "triggers", "masked_tokens"):
-            object.__setattr__(self, name, _listed(name, getattr(self, name)))
+            object.__setattr__(self, name, listed(name, getattr(self, name)))
         strings = self.stop_strings
         object.__setattr__(
-            self, "stop_strings", (strings,) if isinstance(strings, str) else _listed("stop_strings", strings)
+            self, "stop_strings", (strings,) if isinstance(strings, str) else listed("stop_strings", strings)
         )
         if self.choices is not None:
-            choices = tuple(_listed("a choice", choice) for choice in _listed("choices", self.choices))
+            choices = tuple(listed("a choice", choice) for choice in listed("choices", self.choices))
             object.__setattr__(self, "choices", choices)
 
     @property

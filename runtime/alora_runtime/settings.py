@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from alora_runtime.errors import AdapterError, CapacityError, EngineError, ModelError, RequestError
+from alora_runtime.errors import AdapterError, CapacityError, EngineError, ModelError, RequestError, shown
 from alora_runtime.validation import integer, number, truth
 
 N = TypeVar("N", bool, int, float)
@@ -40,20 +40,20 @@ def check_arguments(model_dir: object, adapters: object, names: Mapping[str, obj
     _check_path("model_dir", model_dir, ModelError)
     for field, name in names.items():
         if not isinstance(name, str):
-            raise ModelError(f"{field} must be a name, not {name!r}")
+            raise ModelError(f"{field} must be a name, not {shown(name)}")
     if progress is not None and not callable(progress):
-        raise ModelError(f"progress must be callable, and {progress!r} is not")
+        raise ModelError(f"progress must be callable, and {shown(progress)} is not")
     if adapters is not None and not isinstance(adapters, Mapping):
-        raise AdapterError(f"adapters must be folders by name, not {adapters!r}")
+        raise AdapterError(f"adapters must be folders by name, not {shown(adapters)}")
 
 
 def check_adapter(name: object, folder: object) -> None:
     """Raises AdapterError where this is no name, or no path."""
     if not isinstance(name, str) or not name:
-        raise AdapterError(f"an adapter's name must be a text, not {name!r}")
+        raise AdapterError(f"an adapter's name must be a text, not {shown(name)}")
     _check_path(f"the folder of adapter {name!r}", folder, AdapterError)
 
 
 def _check_path(what: str, path: object, error: type[EngineError]) -> None:
     if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
-        raise error(f"{what} must be a path, not {path!r}")
+        raise error(f"{what} must be a path, not {shown(path)}")

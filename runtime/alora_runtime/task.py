@@ -114,8 +114,9 @@ class Task:
             logits = logits.masked_fill(~self._allowed(self.matcher, len(logits)), float("-inf"))
         if masked := self.request.masked_tokens:
             logits = logits.index_fill(0, torch.tensor(masked), float("-inf"))
-            if logits.max() == float("-inf"):
-                raise ConstraintError("no token can continue the answer: all that could are in masked_tokens")
+        if (self.matcher or masked) and logits.max() == float("-inf"):
+            why = ": all that could are in masked_tokens" if masked else ""
+            raise ConstraintError(f"no token can continue the answer{why}")
         if (barred := self._barred) is not None:
             others = logits.index_fill(0, torch.tensor(barred), float("-inf"))
             logits = logits if others.max() == float("-inf") else others

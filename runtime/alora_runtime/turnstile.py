@@ -31,10 +31,12 @@ class Turnstile:
     def take(self, frame: FrameType, by_listeners: bool) -> bool:
         """False for a listener's call inside another, where listeners may make it. Raises BusyError."""
         if os.getpid() != self._process:
-            raise BusyError(
+            error = BusyError(
                 f"the engine was loaded in process {self._process}, and this one is a fork of it, in which the threads "
-                "that it computes with are missing: load an engine in each process"
+                "that it computes with are missing: load an engine in each process, and start processes by spawn"
             )
+            error.passing = False
+            raise error
         held = self._holder.setdefault("it", frame)
         if held is frame:
             self.telling = None

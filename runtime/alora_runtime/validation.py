@@ -10,16 +10,18 @@ from operator import index, is_
 from typing import Any, TypeVar
 
 from alora_runtime.cache.tree import Uses
-from alora_runtime.errors import CapacityError, RequestError, hint
+from alora_runtime.errors import CapacityError, RequestError, hint, shown
 from alora_runtime.requests import KEY_BYTES, Request, Run, Suspended, TextTrigger, Trigger
 
 T = TypeVar("T")
 
-INTEGERS = {
+SEEDS = 1 << 128
+
+INTEGERS: dict[str, tuple[float, float]] = {
     "max_tokens": (1, math.inf),
     "top_k": (0, sys.maxsize),
     "logprobs": (0, math.inf),
-    "seed": (-math.inf, math.inf),
+    "seed": (-SEEDS, SEEDS),
 }
 NUMBERS = {
     "temperature": (0.0, sys.float_info.max),
@@ -39,12 +41,14 @@ def checked(request: Request, adapters: Collection[str], vocabulary: int) -> Req
     if request.choices is not None and request.constraint is not None:
         raise RequestError("a request has either choices or a constraint")
     if request.constraint is not None and not callable(getattr(request.constraint, "matcher", None)):
-        raise RequestError(f"constraint must have a method matcher, and {request.constraint!r} has none")
-    if request.pin is not None and not isinstance(request.pin, str):
-        raise RequestError(f"pin must be a name, not {request.pin!r}")
+        raise RequestError(f"constraint must have a method matcher, and {shown(request.constraint)} has none")
+    if request.pin is not None:
+        check_pin(request.pin)
     for text in request.stop_strings:
         if not isinstance(text, str) or not text:
-            raise RequestError("a stop string is empty" if text == "" else f"stop strings must be texts, not {text!r}")
+            raise RequestError(
+                "a stop string is empty" if text == "" else f"stop strings must be texts, not {shown(text)}"
+            )
     changed: dict[str, Any] = {}
     for field, (low, high) in INTEGERS.items():
         changed[field] = _between(field, integer(field, getattr(request, field)), low, high)
@@ -92,7 +96,7 @@ def uses_of(request: Request) -> Uses:
     given: Any = request.next_use
     if given is None:
         return []
-    wrong = RequestError(f"next_use must be at least 0, for positions from 1 on that ascend, not {given!r}")
+    wrong = RequestError(f"next_use must be at least 0, for positions from 1 on that ascend, not {shown(given)}")
     try:
         pairs = list(given) if isinstance(given, Iterable) else [(None, given)]
         uses = [
@@ -110,18 +114,25 @@ def uses_of(request: Request) -> Uses:
 def lengths_of(retained: Mapping[int, int]) -> dict[int, int]:
     """By ticket, as `Engine.let_go` takes them. Raises RequestError where one is no number of tokens."""
     if not isinstance(retained, Mapping):
-        raise RequestError(f"what is retained must be numbers of tokens by ticket, not {retained!r}")
+        raise RequestError(f"what is retained must be numbers of tokens by ticket, not {shown(retained)}")
     lengths = {integer("a ticket", ticket): integer("a length", length) for ticket, length in retained.items()}
     for length in lengths.values():
         _between("a length", length, 0, math.inf)
     return lengths
 
 
+def check_pin(pin: object) -> None:
+    """Raises RequestError for what is no name."""
+    if not isinstance(pin, str):
+        raise RequestError(f"pin must be a name, not {shown(pin)}")
+
+
 def check_length(prompt: int, answer: int, room: int, positions: int, slots: int) -> None:
     """`answer`: most tokens of it. `room`: most that are fed after the prompt. Raises RequestError or CapacityError."""
     if prompt + answer - 1 > positions:
         raise RequestError(
-            f"a prompt of {prompt} tokens and an answer of {answer} are more than the model's {positions} positions"
+            f"a prompt of {prompt} tokens and an answer of {shown(answer)} are more than the model's {positions} "
+            "positions"
         )
     if prompt + room > slots:
         raise CapacityError(f"the request needs {prompt + room} cache tokens, and the arena has {slots}")
@@ -137,7 +148,9 @@ def _check_calls(request: Request) -> None:
         if not masked.isdisjoint(choice):
             raise RequestError(f"choice {place} has token id {min(masked & set(choice))}, which is in masked_tokens")
     if request.room < 1:
-        raise RequestError(f"max_tokens is {request.max_tokens}, and the answer that is resumed has that many already")
+        raise RequestError(
+            f"max_tokens is {shown(request.max_tokens)}, and the answer that is resumed has that many already"
+        )
     names: set[str] = set()
     written: dict[object, str] = {}
     for trigger in request.triggers:
@@ -164,13 +177,13 @@ def _trigger(trigger: object, vocabulary: int) -> Trigger | TextTrigger:
     if not isinstance(trigger, Trigger | TextTrigger):
         raise RequestError(f"triggers must be Trigger or TextTrigger, not {type(trigger).__name__}")
     if not isinstance(trigger.name, str) or not trigger.name:
-        raise RequestError(f"a trigger's name must be a text, not {trigger.name!r}")
+        raise RequestError(f"a trigger's name must be a text, not {shown(trigger.name)}")
     if isinstance(trigger, TextTrigger):
         if isinstance(trigger.also, str) or not isinstance(trigger.also, Sequence):
-            raise RequestError(f"trigger {trigger.name!r}: also must be a list of texts, not {trigger.also!r}")
+            raise RequestError(f"trigger {trigger.name!r}: also must be a list of texts, not {shown(trigger.also)}")
         for spelt in trigger.texts:
             if not isinstance(spelt, str) or not spelt:
-                raise RequestError(f"trigger {trigger.name!r} must have a text, not {spelt!r}")
+                raise RequestError(f"trigger {trigger.name!r} must have a text, not {shown(spelt)}")
         return replace(trigger, control=truth("control", trigger.control), also=tuple(trigger.also))
     if not trigger.tokens:
         raise RequestError(f"trigger {trigger.name!r} has no tokens")
@@ -181,7 +194,7 @@ def _suspended(resumes: object, vocabulary: int) -> Suspended:
     if not isinstance(resumes, Suspended):
         raise RequestError(f"resumes must be a Suspended, not a {type(resumes).__name__}")
     if not isinstance(resumes.key, bytes) or len(resumes.key) != KEY_BYTES:
-        raise RequestError(f"the key of what is resumed must be {KEY_BYTES} bytes, not {resumes.key!r}")
+        raise RequestError(f"the key of what is resumed must be {KEY_BYTES} bytes, not {shown(resumes.key)}")
     reply, written = (_tokens("what is resumed", own, vocabulary) for own in (resumes.reply, resumes.written))
     first = _tokens("what is resumed", [resumes.first], vocabulary)[0]
     return replace(resumes, reply=reply, written=written, first=first, dropped=truth("dropped", resumes.dropped))
@@ -192,7 +205,7 @@ def _check_run(place: int, run: object, adapters: Collection[str]) -> None:
         raise RequestError(f"run {place} must be a Run, not a {type(run).__name__}")
     name = run.adapter
     if name is not None and not (isinstance(name, str) and name in adapters):
-        raise RequestError(f"run {place} has an unknown adapter {name!r}{hint(name, adapters)}")
+        raise RequestError(f"run {place} has an unknown adapter {shown(name)}{hint(name, adapters)}")
 
 
 def _checked_run(place: int, run: Run, vocabulary: int) -> Run:
@@ -206,26 +219,33 @@ def _tokens(place: str, tokens: Sequence[Any], vocabulary: int) -> Sequence[int]
     if not tokens:
         return tokens
     if set(map(type, tokens)) != {int}:
-        tokens = tuple(_converted(index, token, f"{place} has token id {token!r}", vocabulary) for token in tokens)
+        tokens = tuple(_converted(index, token, f"{place} has token id {shown(token)}", vocabulary) for token in tokens)
     if min(tokens) < 0 or max(tokens) >= vocabulary:
         wrong = next(token for token in tokens if not 0 <= token < vocabulary)
-        raise RequestError(f"{place} has token id {wrong!r}; the model's ids are 0 to {vocabulary - 1}")
+        raise RequestError(f"{place} has token id {shown(wrong)}; the model's ids are 0 to {vocabulary - 1}")
     return tokens
 
 
 def _converted(convert: Callable[[Any], int], token: object, what: str, vocabulary: int) -> int:
     try:
         return convert(_no_bool(token))
-    except (TypeError, ValueError, RuntimeError):
+    except Exception:
         raise RequestError(f"{what}; the model's ids are 0 to {vocabulary - 1}") from None
 
 
 def integer(field: str, value: object) -> int:
     """Python's own, of whatever is one. Raises RequestError."""
+    if type(value) is int:
+        return value
     try:
         return index(_no_bool(value))
-    except (TypeError, ValueError, RuntimeError):
-        raise RequestError(f"{field} must be an integer, not {value!r}") from None
+    except Exception:  # whatever a class of somebody's own raises
+        raise RequestError(f"{field} must be an integer, not {shown(value)}") from None
+
+
+def seed_of(value: object) -> int:
+    """A seed, as in Request. Raises RequestError."""
+    return int(_between("seed", integer("seed", value), *INTEGERS["seed"]))
 
 
 def truth(field: str, value: object) -> bool:
@@ -233,7 +253,7 @@ def truth(field: str, value: object) -> bool:
     try:
         return bool(value)
     except Exception:
-        raise RequestError(f"{field} must be true or false, not {value!r}") from None
+        raise RequestError(f"{field} must be true or false, not {shown(value)}") from None
 
 
 def number(field: str, value: object) -> float:
@@ -242,18 +262,18 @@ def number(field: str, value: object) -> float:
         return value
     try:
         return float(_no_bool(value).__float__())
-    except (AttributeError, TypeError, ValueError, RuntimeError, OverflowError):
-        raise RequestError(f"{field} must be a number, not {value!r}") from None
+    except Exception:
+        raise RequestError(f"{field} must be a number, not {shown(value)}") from None
 
 
 def _no_bool(value: Any) -> Any:
-    """Python takes True for 1; a caller who gives it means something else."""
-    if isinstance(value, bool):
+    """Python takes True for 1, numpy's and torch's as well; a caller who gives it means something else."""
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool"):
         raise TypeError
     return value
 
 
 def _between(field: str, value: float, low: float, high: float) -> float:
     if not low <= value <= high:
-        raise RequestError(f"{field} must be between {low} and {high}, not {value}")
+        raise RequestError(f"{field} must be between {low} and {high}, not {shown(value)}")
     return value

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import alora_flow
+from alora_flow.errors import BadUsage
 from alora_flow.execution.events import CallSubmitted
 from alora_flow.execution.requests import seed_at
 from tests.command import warm
@@ -69,3 +70,9 @@ def test_the_command_tells_the_seed_and_takes_it(file: Path) -> None:
     assert warm("run", str(file), "drawn", "--seed", seed).stdout == shown.stdout
     assert "seed" not in warm("run", str(file), "greedy").stderr
     assert warm("run", str(file), "drawn", "--seed", "x").code == 2
+
+
+@pytest.mark.parametrize("seed", [1.5, "x", True, 1 << 200, -(10**5000)], ids=["real", "text", "bool", "large", "huge"])
+def test_a_seed_that_is_none_is_bad_usage(file: Path, seed: object) -> None:
+    with pytest.raises(BadUsage, match="seed must be"):
+        alora_flow.load(file, seed=seed)  # type: ignore[arg-type]

@@ -70,3 +70,9 @@ def test_a_sentence_may_lie_in_several_pieces() -> None:
     pieces = (KnownText("On", control=True), KnownText("e. Tw"), KnownText("o. End."))
     (turn,), _ = numbered((Turn("user", pieces),), {"last_message": "s"})
     assert "".join(piece.text for piece in turn.content) == "<s0> One. <s1> Two. <s2> End."  # type: ignore[union-attr]
+
+
+def test_a_million_full_stops_are_looked_at_once() -> None:
+    dots = "." * 1_000_000
+    assert spans(f"A{dots} b") == [(0, len(dots) + 3)]
+    assert spans(f"A{dots}b") == [(0, len(dots) + 2)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from time import sleep
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alora_runtime import AsyncEngine, Delta, Engine, Request, Run
-from alora_runtime.errors import RequestError
+from alora_runtime.errors import BusyError, RequestError
 
 CONTEXT = tuple(13 * index % 256 for index in range(40))
 REQUEST = Request([Run(CONTEXT)], max_tokens=8, ignore_eos=True)
@@ -182,3 +185,38 @@ def test_every_future_is_resolved(shared: Engine, moves: list[tuple[str, int]], 
 @pytest.fixture(scope="module")
 def shared(make_engine: Callable[..., Engine]) -> Engine:
     return make_engine()
+
+
+def test_who_else_uses_the_engine_lets_nobody_wait_for_ever(shared: Engine) -> None:
+    expected = shared.generate([REQUEST])[0].tokens
+    over = threading.Event()
+
+    def use() -> None:
+        while not over.is_set():
+            with suppress(BusyError):
+                shared.generate([REQUEST])
+            sleep(0.002)
+
+    async def everything() -> None:
+        async with AsyncEngine(shared) as served:
+            for pin in (3, [1]):
+                with pytest.raises(RequestError, match="pin"):
+                    served.release(pin)  # type: ignore[arg-type]
+            for _ in range(20):
+                left = asyncio.ensure_future(served.complete(REQUEST))
+                served.release("nothing")
+                await asyncio.sleep(0.001)
+                left.cancel()
+                answer = await asyncio.wait_for(served.complete(REQUEST), 30)
+                assert answer.tokens == expected
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    try:
+        asyncio.run(everything())
+    finally:
+        over.set()
+        thread.join()
+    while shared.busy:
+        shared.step()
+    shared.check()

@@ -123,7 +123,11 @@ NO_SENSE = {
         (0, -1, 10**30, "8", 1.5, [1], {}, True),
     ),
     "rms_norm_eps": (0, -1, "x", [], False, 10**30),
-    "rope_scaling": ({"rope_type": "llama3", "factor": "x"}, {"type": "default", "rope_theta": -1}),
+    "rope_scaling": (
+        *({"rope_type": "llama3", "factor": "x"}, {"type": "default", "rope_theta": -1}),
+        *({"rope_type": "yarn", "factor": 2.0, "attention_factor": value} for value in ("x", [1.0], {}, 0)),
+        *(True, 3, "x", [1], [[]]),
+    ),
     "tie_word_embeddings": (0, "true", []),
     "hidden_act": ("x", 1, ["silu"], {}),
     "model_type": (1, [], {}),
@@ -136,7 +140,7 @@ def test_every_field_has_to_make_sense(folder: Path) -> None:
     for field, values in NO_SENSE.items():
         for value in values:
             changed(folder, "config.json", json.dumps(kept | {field: value}))
-            word = "factor|rope_theta" if field == "rope_scaling" else field
+            word = "factor|rope_theta|attention_factor|rope_scaling" if field == "rope_scaling" else field
             with pytest.raises(ModelError, match=rf"config\.json: ({word}) must be "):
                 Engine.load(folder)
     changed(folder, "config.json", json.dumps(kept | {"num_key_value_heads": 3}))

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,28 @@ CONTEXT = tuple(7 * index % 256 for index in range(30))
 GOOD = Request([Run(CONTEXT)], max_tokens=4, ignore_eos=True)
 SUSPENDED = Suspended("a", (2,), (1,), (1, 2), b"k" * KEY_BYTES, 2)
 TWO = Trigger("a", (1, 2))
+
+
+class Unwritten:
+    """Raises whatever it is asked."""
+
+    def __index__(self) -> int:
+        raise ZeroDivisionError
+
+    __float__ = __iter__ = __repr__ = __index__  # type: ignore[assignment]
+
+
+class Unmade:
+    """A constraint that does not work."""
+
+    def matcher(self, vocabulary: object) -> None:
+        raise ZeroDivisionError
+
+
+HUGE = 10**5000
+"""More digits than Python writes."""
+
+ODD: list[Any] = [Unwritten(), HUGE, -HUGE, np.bool_(True), torch.tensor(True), torch.empty((), device="meta")]
 
 WRONG: dict[str, list[Any]] = {
     "runs": [[Run((1.5,))], [Run("ab")], [3], ["ab"], [Run((True,))], [Run((1,), 7)]],  # type: ignore[arg-type, list-item]
@@ -77,6 +101,16 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+for field in ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"):
+    WRONG[field] += ODD
+for field in ("stop_tokens", "masked_tokens"):
+    WRONG[field] += [(one,) for one in ODD]
+WRONG["runs"] += [[Run((one,))] for one in ODD] + [[Run((1,), one)] for one in ODD]
+WRONG["choices"] += [((one,),) for one in ODD]
+WRONG["logprobs"] += [one for one in ODD if one is not HUGE]
+WRONG["constraint"] += [Unmade(), Constraint]
+
+
 @pytest.fixture(scope="module")
 def shared(make_engine: Callable[..., Engine]) -> Engine:
     return make_engine(cache_tokens=400)
@@ -105,7 +139,7 @@ def test_what_suits_nothing_else_is_refused(shared: Engine) -> None:
     assert not shared.busy
 
 
-@pytest.mark.parametrize("value", [3, "ab", None, object()])
+@pytest.mark.parametrize("value", [3, "ab", None, object(), Unwritten(), torch.empty(3, device="meta")])
 def test_what_is_no_list_is_refused_where_it_is_written(value: object) -> None:
     for make in (Run, Request, partial(Trigger, "a")):
         if value != "ab":
@@ -278,6 +312,111 @@ def test_a_fork_is_told_at_once(make_engine: Callable[..., Engine]) -> None:
     process.start()
     assert "is a fork of it" in answers.get(timeout=60)
     process.join(60)
+
+
+def _load_in_a_fork(base: Path, threads: int, told: Any) -> None:
+    torch.set_num_threads(threads)
+    try:
+        engine = Engine.load(base, cache_tokens=100)
+        told.put(len(engine.generate([GOOD])[0].tokens))
+    except BaseException as error:
+        told.put(str(error))
+
+
+def test_a_fork_that_loads_a_model_is_told_at_once(make_engine: Callable[..., Engine], base: Path) -> None:
+    make_engine().generate([GOOD])
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    for threads in (2, 1):
+        process = context.Process(target=_load_in_a_fork, args=(base, threads, told))
+        process.start()
+        answer = told.get(timeout=60)
+        process.join()
+        assert answer == 4 if threads == 1 else "start processes by spawn" in answer
+
+
+ALL = b"\xff" * 64
+
+
+class Own:
+    """A constraint and its matcher, which allows everything but for what it is told to give or to raise."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+
+    def matcher(self, vocabulary: object) -> Own:
+        return self
+
+    def forced(self) -> Any:
+        return self._give("forced", [])
+
+    def mask(self) -> Any:
+        return self._give("mask", ALL)
+
+    def accept(self, token: int) -> None:
+        self._give("accept", None)
+
+    @property
+    def accepting(self) -> Any:
+        return self._give("accepting", True)
+
+    @property
+    def done(self) -> Any:
+        return self._give("done", False)
+
+    def _give(self, name: str, usual: object) -> object:
+        given = self.given.get(name, usual)
+        if isinstance(given, BaseException):
+            raise given
+        return given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"forced": tokens} for tokens in ([10**9], [-1], ["a"], None, [1.5], [None], [HUGE])),
+        *({"mask": mask} for mask in (b"", b"\0", None, "a", [1], torch.ones(3))),
+        *({name: np.array([1, 2])} for name in ("accepting", "done")),
+    ],
+)
+def test_what_a_constraint_of_ones_own_gives_costs_only_its_request(shared: Engine, given: dict[str, Any]) -> None:
+    neighbour, mine = shared.submit(GOOD), shared.submit(replace(GOOD, constraint=Own(**given)))
+    got: dict[int, Any] = {}
+    while shared.busy:
+        got |= shared.step()
+    assert isinstance(got[mine].error, RequestError), given
+    assert got[neighbour].tokens == shared.generate([GOOD])[0].tokens
+    shared.check()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, CancelledError, GeneratorExit, ValueError])
+@pytest.mark.parametrize("where", ["forced", "mask", "accept", "accepting", "done"])
+def test_what_a_constraint_of_ones_own_raises_ends_its_request(
+    shared: Engine, where: str, kind: type[BaseException]
+) -> None:
+    neighbour, mine = shared.submit(GOOD), shared.submit(replace(GOOD, constraint=Own(**{where: kind()})))
+    got: dict[int, Any] = {}
+    raised = 0
+    while shared.busy and raised < 3:
+        try:
+            got |= shared.step()
+        except kind:
+            raised += 1
+    assert raised == (not issubclass(kind, Exception))
+    assert type(got[mine].error) is kind
+    assert got[neighbour].tokens == shared.generate([GOOD])[0].tokens
+    shared.check()
+
+
+def test_what_is_no_ticket_no_name_and_no_list(shared: Engine) -> None:
+    for value in (None, "a", [], {}, 1.5, Unwritten(), True):
+        with pytest.raises(RequestError, match="ticket"):
+            shared.cancel(value)  # type: ignore[arg-type]
+    for call in (shared.release, shared.generate, shared.remove_adapter, shared.kv):
+        for odd in (3, [[]], Unwritten(), HUGE):
+            with pytest.raises(EngineError):
+                call(odd)  # type: ignore[operator]
+    assert not shared.busy
 
 
 def test_a_constraint_of_ones_own_may_not_call_back(make_engine: Callable[..., Engine]) -> None:

@@ -38,9 +38,10 @@ def _order(graph: FlowGraph) -> Iterator[str]:
 
 
 def _guards(graph: FlowGraph) -> Iterator[str]:
+    wrong = {node.id for node in graph.nodes.values() if node.type is not BOOL and node.type != BOOL}
     for node in graph.nodes.values():
         for guard in graph.gates(node):
-            if graph.nodes[guard.condition].type != BOOL:
+            if guard.condition in wrong:
                 yield f"'{node.id}' is guarded by '{guard.condition}', a {graph.nodes[guard.condition].type}"
 
 

@@ -20,7 +20,7 @@ LEAVES = (Span, Binding, Declaration, Parameter, *get_args(Type))
 """What holds no expression that a node reads: declarations have names of their own."""
 
 
-PLAIN = ("str", "bool", "int", "Type", "Type | None", "Span")
+PLAIN = {"str", "bool", "int", "float", "None", "Role", "Action", "Type", "Span"}
 """Annotations of fields that hold no expression."""
 
 
@@ -29,11 +29,23 @@ class _Fields(dict[type, tuple[str, ...]]):
 
     def __missing__(self, kind: type) -> tuple[str, ...]:
         bare = issubclass(kind, LEAVES) or not is_dataclass(kind)
-        self[kind] = () if bare else tuple(item.name for item in fields(kind) if item.type not in PLAIN)
+        self[kind] = () if bare else tuple(item.name for item in fields(kind) if not _plain(str(item.type)))
         return self[kind]
 
 
-_FIELDS = _Fields()
+def _plain(annotation: str) -> bool:
+    return annotation.startswith("OneOf[") or PLAIN.issuperset(annotation.split(" | "))
+
+
+class _Backwards(dict[type, tuple[str, ...]]):
+    """The same names, last first."""
+
+    def __missing__(self, kind: type) -> tuple[str, ...]:
+        self[kind] = _FIELDS[kind][::-1]
+        return self[kind]
+
+
+_FIELDS, _BACKWARDS = _Fields(), _Backwards()
 
 
 def every(part: object) -> Iterator[Expression]:
@@ -46,7 +58,7 @@ def every(part: object) -> Iterator[Expression]:
             continue
         if isinstance(item, Expression):
             yield item
-        for name in _FIELDS[type(item)][::-1]:
+        for name in _BACKWARDS[type(item)]:
             waiting.append(getattr(item, name))
 
 

@@ -35,18 +35,21 @@ class Place(NamedTuple):
     speculate: bool = False
 
     def when(self, *guards: Guard) -> Place:
-        return self._replace(path=(*self.path, *guards))
+        return Place((*self.path, *guards), self.prefix, self.depth, self.speculate)
 
     def inside(self, prefix: str) -> Place:
-        return self._replace(prefix=f"{self.prefix}{prefix}.")
+        return Place(self.path, f"{self.prefix}{prefix}.", self.depth, self.speculate)
 
 
 class LoweringState(NamedTuple):
     names: Names
     place: Place
 
+    def at(self, place: Place) -> LoweringState:
+        return LoweringState(self.names, place)
+
     def bind(self, binding: Binding | None, value: Expression) -> LoweringState:
-        return self if binding is None else self._replace(names={**self.names, binding.id: value})
+        return self if binding is None else LoweringState({**self.names, binding.id: value}, self.place)
 
 
 class GraphBuilder:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alora_flow.language.meaning import program as p
 from alora_flow.language.meaning.folding import fold
@@ -59,6 +60,7 @@ class _Lowering(GraphBuilder):
         self.program = program
         self._returned: list[Exits] = [[]]  # one entry a flow that is being inlined, innermost last
         self._kept: list[Exits] = []  # likewise for loops: what `keep` and `accept` hand out
+        self._constant: dict[int, object] = {}  # by their ids, which are theirs while they are here
         self._next: Names = {}  # what the round that is being lowered hands to the next
 
     def whole(self, block: Block, state: LoweringState, span: Span) -> None:
@@ -78,48 +80,30 @@ class _Lowering(GraphBuilder):
 
     def value(self, expression: Expression, state: LoweringState, name: str | None = None) -> Expression:
         """The expression with every name and call replaced by a node's value; `name`: what it is bound to."""
-        match expression:
-            case p.Reference(binding=binding, type=type, span=span):
-                meant = state.names[binding.id]
-                if isinstance(meant, NodeValue):
-                    return NodeValue(type, span, meant.node)
-                return replace(meant, type=type, span=span)
-            case p.Generate():
-                return self._generate(expression, state, name or "reply")
-            case p.Invoke():
-                return self._invoke(expression, state, name or expression.intrinsic.name)
-            case p.ToolCall():
-                operation = g.Tool(expression.tool, self._parts(expression.arguments, state))
-                return self._node(operation, expression, state, name or expression.tool.name)
-            case p.FlowCall():
-                return self._flow_call(expression, state, name)
-            case p.Calls(target=target):
-                key = key_of(target)
-                among = tuple(node.id for node in self.nodes.values() if _calls(node.operation, key))
-                return self._node(g.CallCount(key, among), expression, state, "calls")
-            case p.PlanField(name=figure):
-                among = tuple(node.id for node in self.nodes.values() if isinstance(node.operation, g.MODEL_CALLS))
-                return self._node(g.Figure(figure, among), expression, state, "plan")
-            case p.For():
-                return self._for(expression, state, name or "for")
-            case p.Repeat() | p.Attempt():
-                return self._placed(expression, state, name)[0]
-            case p.Binary(operator="and" | "or" | "??"):
-                return self._lazy(expression, state)
-            case p.IfValue():
-                return self._if_value(expression, state, name or "if")
-            case p.MatchValue():
-                return self._match_value(expression, state, name or "match")
-        return self._parts(expression, state)
+        rule = _RULES.get(type(expression))
+        return self._parts(expression, state) if rule is None else rule(self, expression, state, name)
+
+    def _reference(self, reference: p.Reference, state: LoweringState, _: str | None) -> Expression:
+        meant = state.names[reference.binding.id]
+        if isinstance(meant, NodeValue):
+            return NodeValue(reference.type, reference.span, meant.node)
+        return replace(meant, type=reference.type, span=reference.span)
 
     def _parts(self, part: T, state: LoweringState) -> T:
-        """`value` for the expressions directly inside something."""
-        return mapped(part, lambda inner: self.value(inner, state))
+        """`value` for the expressions directly inside something. What has no name and no call in it stays what it is,
+        wherever it is lowered: round after round of a loop nothing is looked for in it again."""
+        if id(part) in self._constant:
+            return part
+        made = mapped(part, lambda inner: self.value(inner, state))
+        if made is part:
+            self._constant[id(part)] = part
+        return made
 
     def _node(self, operation: g.Operation, expression: Expression, state: LoweringState, name: str) -> NodeValue:
         return self.add(operation, expression.type, state.place, expression.span, name)
 
-    def _generate(self, call: p.Generate, state: LoweringState, name: str) -> NodeValue:
+    def _generate(self, call: p.Generate, state: LoweringState, name: str | None) -> NodeValue:
+        name = name or "reply"
         thread, settings = self.value(call.thread, state), self._parts(call.settings, state)
         made = g.Generate(thread, settings, call.as_type, self._handlers(call.may_invoke, state))
         return self._node(made, call, state, name) if call.samples is None else self._samples(made, call, state, name)
@@ -144,32 +128,47 @@ class _Lowering(GraphBuilder):
             samples.append((path, sample))
         return self.put(g.Collect(tuple(samples)), call.type, state.place, call.span, name)
 
-    def _invoke(self, call: p.Invoke, state: LoweringState, name: str) -> NodeValue:
+    def _invoke(self, call: p.Invoke, state: LoweringState, name: str | None) -> NodeValue:
         thread, arguments = self.value(call.thread, state), self._parts(call.arguments, state)
-        return self._node(g.Invoke(thread, call.intrinsic, arguments), call, state, name)
+        return self._node(g.Invoke(thread, call.intrinsic, arguments), call, state, name or call.intrinsic.name)
 
-    def _lazy(self, expression: p.Binary, state: LoweringState) -> Expression:
+    def _tool_call(self, call: p.ToolCall, state: LoweringState, name: str | None) -> NodeValue:
+        operation = g.Tool(call.tool, self._parts(call.arguments, state))
+        return self._node(operation, call, state, name or call.tool.name)
+
+    def _call_count(self, count: p.Calls, state: LoweringState, _: str | None) -> NodeValue:
+        key = key_of(count.target)
+        among = tuple(node.id for node in self.nodes.values() if _calls(node.operation, key))
+        return self._node(g.CallCount(key, among), count, state, "calls")
+
+    def _figure(self, figure: p.PlanField, state: LoweringState, _: str | None) -> NodeValue:
+        among = tuple(node.id for node in self.nodes.values() if isinstance(node.operation, g.MODEL_CALLS))
+        return self._node(g.Figure(figure.name, among), figure, state, "plan")
+
+    def _binary(self, expression: p.Binary, state: LoweringState, _: str | None) -> Expression:
         """`a and f()`: where the right side calls something, the left side guards it."""
-        if not calls_something(expression.right):
+        if expression.operator not in LAZY or not calls_something(expression.right):
             return self._parts(expression, state)
         left = self.value(expression.left, state)
         tested = p.IsTest(BOOL, left.span, left, NONE, False) if expression.operator == "??" else left
         decided = self.add(g.Condition(tested), BOOL, state.place, left.span, "left").node
-        guarded = state._replace(place=state.place.when(Guard(decided, expression.operator != "or")))
+        guarded = state.at(state.place.when(Guard(decided, expression.operator != "or")))
         kept = left if expression.operator == "??" else NodeValue(BOOL, left.span, decided)
         return replace(expression, left=kept, right=self.value(expression.right, guarded))
 
     # ------------------------------------------------------ values by condition
 
-    def _if_value(self, choice: p.IfValue, state: LoweringState, name: str) -> Expression:
+    def _if_value(self, choice: p.IfValue, state: LoweringState, name: str | None) -> Expression:
         """Where a side calls something, the condition guards it and a Select takes what ran; else it is one value."""
         if not calls_something(choice.then, choice.otherwise):
             return self._parts(choice, state)
         decided = self.condition(choice.condition, state, "if")
         sides = ((choice.then, True), (choice.otherwise, False))
-        return self._select(choice, [(side, self._guarded(state, decided, on)) for side, on in sides], state, name)
+        return self._select(
+            choice, [(side, self._guarded(state, decided, on)) for side, on in sides], state, name or "if"
+        )
 
-    def _match_value(self, choice: p.MatchValue, state: LoweringState, name: str) -> Expression:
+    def _match_value(self, choice: p.MatchValue, state: LoweringState, name: str | None) -> Expression:
         """The arms as they are of a statement; without calls one value, which tests one arm after the other."""
         subject = self.value(choice.subject, state)
         if not isinstance(subject, NodeValue) and calls_something(choice.arms):
@@ -182,7 +181,7 @@ class _Lowering(GraphBuilder):
             assert left is not None, "an arm stands behind one that always fits"
             inside, left = self._arm(arm, subject, left, last=arm is choice.arms[-1])
             sides.append((arm.value, inside.bind(arm.binding, subject)))
-        return self._select(choice, sides, state, name)
+        return self._select(choice, sides, state, name or "match")
 
     def _tested(self, choice: p.MatchValue, subject: Expression, state: LoweringState) -> Expression:
         *arms, last = [(arm, self.value(arm.value, state.bind(arm.binding, subject))) for arm in choice.arms]
@@ -192,7 +191,7 @@ class _Lowering(GraphBuilder):
         return found
 
     def _guarded(self, state: LoweringState, decided: str, holds: bool) -> LoweringState:
-        return state._replace(place=state.place.when(Guard(decided, holds)))
+        return state.at(state.place.when(Guard(decided, holds)))
 
     def _select(
         self, choice: Expression, sides: list[tuple[Expression, LoweringState]], state: LoweringState, name: str
@@ -230,9 +229,9 @@ class _Lowering(GraphBuilder):
         self.block(flow.body, LoweringState(names, place))
         return self._returned.pop()
 
-    def _for(self, loop: p.For, state: LoweringState, name: str) -> NodeValue:
+    def _for(self, loop: p.For, state: LoweringState, name: str | None) -> NodeValue:
         """`limit` copies of the body, side by side; copy i runs when the list is that long."""
-        source, name = self.value(loop.source, state), self.name(state.place, name)
+        source, name = self.value(loop.source, state), self.name(state.place, name or "for")
         if not isinstance(source, NodeValue):
             source = self.add(g.Value(source), source.type, state.place, source.span, f"{name}_source")
         if loop.strict:
@@ -240,7 +239,7 @@ class _Lowering(GraphBuilder):
         self._kept.append([])
         for index in range(loop.limit):
             place = state.place.inside(f"{name}[{index}]")
-            self._element(loop, source, index, state._replace(place=place))
+            self._element(loop, source, index, state.at(place))
         return self.put(g.Collect(tuple(self._kept.pop())), loop.type, state.place, loop.span, name)
 
     def _at_most(self, loop: p.For, source: NodeValue, state: LoweringState) -> LoweringState:
@@ -256,7 +255,7 @@ class _Lowering(GraphBuilder):
         span = loop.source.span
         longer = p.Binary(BOOL, span, ">", p.Builtin(INT, span, "len", (source,)), p.Literal(INT, span, index))
         there = self.add(g.Condition(longer), BOOL, state.place, span, "there").node
-        state = state._replace(place=state.place.when(Guard(there)))
+        state = state.at(state.place.when(Guard(there)))
         element = p.Index(loop.binding.type, span, source, p.Literal(INT, span, index))
         bound = self.add(g.Value(element), loop.binding.type, state.place, span, loop.binding.name)
         self.block(loop.body, state.bind(loop.binding, bound))
@@ -278,6 +277,9 @@ class _Lowering(GraphBuilder):
         accepted = self._kept.pop()
         value = self.put(g.Select(tuple(accepted)), loop.type, state.place, loop.span, name)
         return value, self._continue(state.place, [path for path, _ in accepted], loop.span)
+
+    def _value_placed(self, value: Expression, state: LoweringState, name: str | None) -> Expression:
+        return self._placed(value, state, name)[0]
 
     def _placed(self, value: Expression, state: LoweringState, name: str | None = None) -> tuple[Expression, Place]:
         """A value, and where the run goes on behind it: the `else` of a loop or an attempt may have returned."""
@@ -351,12 +353,12 @@ class _Lowering(GraphBuilder):
     def _statement(self, statement: p.Statement, state: LoweringState) -> LoweringState | None:
         match statement:
             case p.Let(binding=None, value=value):
-                return state._replace(place=self._placed(value, state)[1])
+                return state.at(self._placed(value, state)[1])
             case p.Let(binding=p.Binding() as binding, value=value):
                 found, place = self._placed(value, state, binding.name)
-                return state._replace(place=place).bind(binding, self._bound(found, binding, place))
+                return state.at(place).bind(binding, self._bound(found, binding, place))
             case p.Do(value=value):
-                return state._replace(place=self._placed(value, state)[1])
+                return state.at(self._placed(value, state)[1])
             case p.If():
                 return self._if(statement, state)
             case p.Match():
@@ -382,7 +384,7 @@ class _Lowering(GraphBuilder):
         decided = self.condition(branch.condition, state, "if")
         returned = len(self._returned[-1])
         ends = [
-            self.block(body, state._replace(place=state.place.when(Guard(decided, holds))))
+            self.block(body, state.at(state.place.when(Guard(decided, holds))))
             for body, holds in ((branch.then, True), (branch.otherwise, False))
         ]
         return self._after(state, ends, returned, branch.span)
@@ -392,7 +394,7 @@ class _Lowering(GraphBuilder):
         if len(self._returned[-1]) == returned:
             return state
         going = [end.path for end in ends if end is not None]
-        return state._replace(place=self._continue(state.place, going, span)) if going else None
+        return state.at(self._continue(state.place, going, span)) if going else None
 
     def _continue(self, place: Place, paths: list[Path], span: Span) -> Place:
         """One place to go on from after several paths, guarded by a Merge where there is more than one."""
@@ -422,7 +424,7 @@ class _Lowering(GraphBuilder):
         if last or not arm.patterns:
             return state, None
         decided = self.add(g.Condition(_any_test(arm, subject)), BOOL, state.place, arm.span, "case").node
-        inside, after = (state._replace(place=state.place.when(Guard(decided, on))) for on in (True, False))
+        inside, after = (state.at(state.place.when(Guard(decided, on))) for on in (True, False))
         return inside, after
 
     def _return(self, statement: p.Return, state: LoweringState) -> None:
@@ -436,7 +438,7 @@ class _Lowering(GraphBuilder):
         condition = self.value(statement.condition, state)
         message = None if statement.message is None else self.value(statement.message, state)
         node = self.add(g.Require(condition, message), BOOL, state.place, statement.span, "require")
-        return state._replace(place=state.place.when(Guard(node.node)))
+        return state.at(state.place.when(Guard(node.node)))
 
     def _mock(self, mock: p.Mock, state: LoweringState) -> None:
         parts = self._parts(mock.arguments, state), self._parts(mock.values, state)
@@ -449,11 +451,11 @@ class _Lowering(GraphBuilder):
         if statement.condition is not None:
             name = type(statement).__name__.lower()
             place = place.when(Guard(self.condition(statement.condition, state, name)))
-        value, there = self._placed(statement.value, state._replace(place=place))
+        value, there = self._placed(statement.value, state.at(place))
         self._kept[-1].append((there.path, value))
         if statement.condition is None:
             return None
-        return state._replace(place=state.place.when(replace(place.path[-1], holds=False)))
+        return state.at(state.place.when(replace(place.path[-1], holds=False)))
 
 
 def _nth_seed(setting: Argument, index: int) -> Argument:
@@ -491,3 +493,23 @@ def calls_something(*parts: object) -> bool:
 def _calls(operation: g.Operation, key: str) -> bool:
     """Does a node call it, or may a model in the middle of its answer?"""
     return callee_of(operation) == key or key in map(key_of, g.called_within(operation))
+
+
+LAZY = ("and", "or", "??")
+
+_RULES: dict[type[Expression], Callable[[_Lowering, Any, LoweringState, str | None], Expression]] = {
+    p.Reference: _Lowering._reference,
+    p.Generate: _Lowering._generate,
+    p.Invoke: _Lowering._invoke,
+    p.ToolCall: _Lowering._tool_call,
+    p.FlowCall: _Lowering._flow_call,
+    p.Calls: _Lowering._call_count,
+    p.PlanField: _Lowering._figure,
+    p.For: _Lowering._for,
+    p.Repeat: _Lowering._value_placed,
+    p.Attempt: _Lowering._value_placed,
+    p.Binary: _Lowering._binary,
+    p.IfValue: _Lowering._if_value,
+    p.MatchValue: _Lowering._match_value,
+}
+"""What is more than its parts; `name`: what it is bound to."""

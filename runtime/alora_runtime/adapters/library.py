@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from alora_runtime.adapters.config import CONFIG, AdapterConfig, read_adapter_config
 from alora_runtime.adapters.weights import LowRank, Shapes, load_updates
-from alora_runtime.errors import AdapterError, hint
+from alora_runtime.errors import AdapterError, hint, shown
 from alora_runtime.requests import Request
 from alora_runtime.schedule.sequence import Runs
 
@@ -83,8 +83,8 @@ class Library:
 
     def remove(self, name: str) -> None:
         """Forget a name. Raises AdapterError where there is none."""
-        if name not in self.configs:
-            raise AdapterError(f"there is no adapter {name!r}{hint(name, self.configs)}")
+        if not isinstance(name, str) or name not in self.configs:
+            raise AdapterError(f"there is no adapter {shown(name)}{hint(name, self.configs)}")
         del self.configs[name]
         self._count_names()
 

@@ -24,7 +24,7 @@ from alora_runtime.compute.plain import Plain
 from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.support import ModelFolder, read_model_folder
 from alora_runtime.compute.weights import check_layers, read_checked, stored_tensors
-from alora_runtime.errors import CapacityError, ModelError
+from alora_runtime.errors import CapacityError, ModelError, shown
 from alora_runtime.json_file import read_object
 from alora_runtime.tokenizer_file import load_tokenizer
 
@@ -89,7 +89,7 @@ class LanguageModel:
             return self.processor.zeros(shape, network.dtype).permute(0, 3, 1, 2, 4)
         except (RuntimeError, ValueError, OverflowError, OSError, MemoryError):  # sizes are counted in 64 bits
             raise CapacityError(
-                f"cache_tokens is {slots}, of {self.slot_bytes} bytes each, and there is no memory for so many"
+                f"cache_tokens is {shown(slots)}, of {self.slot_bytes} bytes each, and there is no memory for so many"
             ) from None
 
     def batcher(self, arena: Tensor) -> Batcher:

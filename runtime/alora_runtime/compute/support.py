@@ -51,7 +51,7 @@ NEEDED = {
 
 ROPE_NUMBERS = (
     *("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-    *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "partial_rotary_factor"),
+    *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "partial_rotary_factor", "attention_factor"),
 )
 PART = "partial_rotary_factor"
 
@@ -91,7 +91,12 @@ def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
 FIELDS: Mapping[str, tuple[str, Test]] = {
+    **dict.fromkeys(("rope_parameters", "rope_scaling"), ("an object", _object)),
     **dict.fromkeys(
         (
             *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
