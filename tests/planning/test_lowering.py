@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,4 +158,6 @@ def test_calls_deep_inside_expressions_that_call_each_other(tmp_path: Path, insi
         f"flow f{i}(n: int) -> int {{ return {'(' * inside}f{i + 1}(n){' + 1)' * inside} }}" for i in range(count - 1)
     ]
     body = "\n".join([*flows, f"flow f{count - 1}(n: int) -> int {{ return n }}"])
+    usual = sys.getrecursionlimit()
     assert module(tmp_path, body).f0(n=5).value == 5 + inside * (count - 1)
+    assert sys.getrecursionlimit() == usual

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
+from threading import Lock
 from typing import Any, TypeVar
 
 from alora_flow.language.meaning import program as p
@@ -54,6 +55,10 @@ Exits = list[tuple[Path, Expression]]
 """The values that leave a block early, each with the path on which it does."""
 
 
+_DEEPER = Lock()
+"""Held while Python's limit, which is every thread's and guards what is read elsewhere, is higher than usual."""
+
+
 class _Lowering(GraphBuilder):
     def __init__(self, program: Program) -> None:
         super().__init__()
@@ -65,11 +70,15 @@ class _Lowering(GraphBuilder):
 
     def whole(self, block: Block, state: LoweringState, span: Span) -> None:
         """All that is lowered. Raises BadInput where it is nested deeper than Python can follow."""
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))  # not put back: other threads may need it
-        try:
-            self.block(block, state)
-        except RecursionError:
-            raise too_deep(span) from None
+        with _DEEPER:
+            usual = sys.getrecursionlimit()
+            sys.setrecursionlimit(max(usual, DEEPEST))
+            try:
+                self.block(block, state)
+            except RecursionError:
+                raise too_deep(span) from None
+            finally:
+                sys.setrecursionlimit(usual)
 
     def condition(self, expression: Expression, state: LoweringState, name: str) -> str:
         """The id of a node that decides `expression`."""
