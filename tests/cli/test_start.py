@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,21 @@ finally:
 """
 
 
+SLOW = """\
+import sys, time
+from alora_flow.__main__ import main
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "alora_flow.cli.main":
+            print("importing", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+main()
+"""
+
+
 def imported(folder: Path, *arguments: str) -> set[str]:
     (folder / "twice.flow").write_text(FLOW)
     code = [sys.executable, "-c", ALORA_FLOW, *arguments]
@@ -51,6 +67,21 @@ def imported(folder: Path, *arguments: str) -> set[str]:
 )
 def test_a_flow_that_calls_no_model_imports_no_torch(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert not imported(tmp_path, *arguments) & (HEAVY if arguments[0] in ("graph", "plan") else OF_MODELS)
+
+
+def test_whoever_interrupts_the_imports_sees_no_traceback() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"importing\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, b"interrupted\n")
+
+
+def test_the_package_itself_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "alora_flow", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("python -m alora_flow, version")
 
 
 def test_the_bundled_model_runs_without_transformers(tmp_path: Path) -> None:

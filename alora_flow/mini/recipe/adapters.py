@@ -29,7 +29,7 @@ def spec_of(name: str, seed: int) -> IntrinsicSpec:
         validation=("cases",),
         rank=32,
         alpha=64,
-        rate=3e-3,
+        rate=2e-3,
         epochs=10,
         batch=64,
         evaluations=1,
