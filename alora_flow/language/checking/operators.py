@@ -141,12 +141,16 @@ def _join(checker: Checker, node: nodes.Binary, left: Expression, right: Express
 
 def _report_operands(checker: Checker, node: nodes.Binary, left: Expression, right: Expression) -> None:
     message = f"'{node.operator}' does not take {described(left)} and {described(right)}"
-    help = _operand_help(node.operator, left.type, right.type)
+    help = _operand_help(node, left.type, right.type)
     notes = (Note(f"this is {described(left)}", left.span), Note(f"this is {described(right)}", right.span))
     checker.report.add("E0402", message, node.mark, help, *notes)
 
 
-def _operand_help(operator: str, left: Type, right: Type) -> str | None:
+ORDERS = ("<", ">", "<=", ">=")
+
+
+def _operand_help(node: nodes.Binary, left: Type, right: Type) -> str | None:
+    operator = node.operator
     if operator == "%" and left == STR:
         return 'values stand in a string in braces, as in "{…}"'
     if operator == "??":
@@ -160,8 +164,10 @@ def _operand_help(operator: str, left: Type, right: Type) -> str | None:
             return 'put it into a string, as in "{…}"'
     if operator in ("==", "!=") and is_data(left) and is_data(right):
         return f"{shown(left)} never equals {shown(right)}"
-    if BOOL in (left, right) and operator in ("<", ">", "<=", ">="):
-        return "comparisons do not chain: write 'a < b and b < c'"
+    if BOOL in (left, right) and operator in ORDERS:
+        if any(isinstance(side, nodes.Binary) and side.operator in ORDERS for side in (node.left, node.right)):
+            return "comparisons do not chain: write 'a < b and b < c'"
+        return "a bool is true or false, and neither is more: write it alone, or 'not' before it"
     return None
 
 
