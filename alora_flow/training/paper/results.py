@@ -68,7 +68,8 @@ def report(made: Mapping[Table, Sequence[Line]], spec: Spec, seeds: int, command
 
 def _machines(made: Mapping[Table, Sequence[Line]]) -> str:
     machines = sorted(frozenset().union(*(line.machines for found in made.values() for line in found)))
-    return " or ".join(f"{_counted(one.threads, 'thread')} with torch {one.torch}" for one in machines)
+    told = (f"{_counted(one.threads, 'thread')} with torch {one.torch.partition('+')[0]}" for one in machines)
+    return " or ".join(dict.fromkeys(told))
 
 
 def _counted(number: int, noun: str) -> str:
