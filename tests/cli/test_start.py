@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.command import warm
+from tests.command import hear_interrupts, warm
 
 FLOW = """\
 model base = "mini"
@@ -70,7 +71,8 @@ def test_a_flow_that_calls_no_model_imports_no_torch(tmp_path: Path, arguments: 
 
 
 def test_whoever_interrupts_the_imports_sees_no_traceback() -> None:
-    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": hear_interrupts}
+    with subprocess.Popen([sys.executable, "-c", SLOW], **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"importing\n"
         process.send_signal(signal.SIGINT)
