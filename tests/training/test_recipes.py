@@ -13,7 +13,7 @@ import pytest
 
 from alora_flow.training.rows import LabelledRow
 from alora_flow.training.spec import read_spec
-from recipes.smollm2 import hallucination, query_rewrite, safety, uncertainty
+from recipes.smollm2 import answerability, hallucination, query_rewrite, safety, uncertainty
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -82,6 +82,37 @@ def test_a_framed_request_stays_what_it_is() -> None:
     # What was asked before is safe, so that the label is the last request's alone.
     earlier = {turn.content for row in made for turn in row.messages[:-1] if turn.role == "user"}
     assert all(texts.get(text, "Y") == "Y" for text in earlier)
+
+
+def test_a_question_that_looks_answered_asks_for_something_else() -> None:
+    made = validated([one for seed in range(40) for one in answerability.made(rows(), Random(seed))])
+    asked = {row.messages[0].content: row for row in rows()}
+    kinds = {
+        kind: [row for row in made if row.source == kind] for kind in ("asked", "looks_answered", "asked_of_another")
+    }
+    assert all(kinds.values())
+    assert sum(map(len, kinds.values())) == len(made)
+    assert all((row.completion == "Y") == (row.source == "asked") for row in made)
+    for row in kinds["asked"]:
+        assert asked[row.messages[-1].content].documents[0].text in [
+            " ".join(one.text.split()) for one in row.documents
+        ]
+    assert not {row.messages[-1].content for row in kinds["looks_answered"]} & set(asked)
+    for row in kinds["asked_of_another"]:
+        assert asked[row.messages[-1].content].group != row.group
+    assert {row.messages[0].role for row in made} == {"system", "user"}
+
+
+@pytest.mark.parametrize(
+    ("question", "other"),
+    [
+        ("Which was the first abbey?", "Which was the last abbey?"),
+        ("Who won before 1001?", "Who lost before 1001?"),
+        ("Who reformed it?", None),
+    ],
+)
+def test_one_word_is_turned_into_its_opposite(question: str, other: str | None) -> None:
+    assert answerability.opposite(question) == other
 
 
 def test_an_answer_that_could_be_right_is_never_called_made_up() -> None:
