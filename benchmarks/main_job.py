@@ -22,7 +22,7 @@ from alora_flow.backends.base import Backend
 from alora_flow.backends.torch_engine import open_engine
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 
 FLOW = Path(str(files("alora_flow.flows") / "safety_rag.flow"))
 REPEATS = 9

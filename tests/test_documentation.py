@@ -31,7 +31,7 @@ from alora_flow.cli.main import COMMANDS
 from alora_flow.execution.conductor import Conductor
 from alora_flow.execution.run import FlowRun
 from alora_flow.planning.model_parts import ModelParts
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer

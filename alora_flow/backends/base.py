@@ -7,7 +7,8 @@ from dataclasses import field
 from typing import Literal, Protocol
 
 from alora_flow.frozen import dataclass
-from alora_flow.planning.prompts import Prompt, Setup
+from alora_flow.planning.prompts import Prompt
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.contents import Thread
 from alora_flow.values.data import chat_of_thread
 from alora_flow.values.history import ChatTurn

@@ -19,7 +19,7 @@ from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.backends.scripted import called, ended
 from alora_flow.planning.prefix.ledger import Entered, Ledger
 from alora_flow.planning.prefix.ledger import written as own_tokens
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.contents import KnownText, Turn
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint

@@ -9,7 +9,7 @@ from inspect import signature
 
 from alora_flow.backends.base import MEMBERS, Backend, OpenBackend
 from alora_flow.errors import BadInput, BadUsage
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 
 BACKENDS: Mapping[str, str] = {
     "torch": "alora_flow.backends.torch_engine:open_engine",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import alora_runtime
 from alora_flow.backends.base import Abilities, ModelCall
 from alora_flow.errors import BadAdapter, BadModel, BadUsage
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_runtime.errors import AdapterError, CapacityError, ModelError
 from alora_runtime.requests import Completion
 

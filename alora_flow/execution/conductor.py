@@ -22,7 +22,7 @@ from alora_flow.execution.events import INCOMPLETE
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.run import FlowRun, Shared
 from alora_flow.planning.prefix.ledger import Ledger
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_runtime.requests import Completion
 
 AT_ONCE = 8

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from itertools import chain, takewhile, zip_longest
 
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.prompts import PromptedCall, Setup
+from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule, Step
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.contents import EMPTY, Hole, Thread, Turn
 
 NextUse = list[tuple[int | None, int | None]]

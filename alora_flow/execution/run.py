@@ -57,8 +57,9 @@ from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.effects import effects_before
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prefix.ledger import Ledger
-from alora_flow.planning.prompts import PromptedCall, call_of
+from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule
+from alora_flow.planning.setup import call_of
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion, Request
 

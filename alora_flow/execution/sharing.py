@@ -17,7 +17,7 @@ from alora_flow.backends.deferred import Deferred
 from alora_flow.backends.table import Opener
 from alora_flow.execution.attendant import Attendant
 from alora_flow.execution.conductor import Conductor
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 
 SHARED = ("torch",)
 """Backends that hold what is worth sharing, by name; they have `admit`. What a caller opens himself is his alone."""

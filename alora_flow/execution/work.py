@@ -15,8 +15,9 @@ from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import MODEL, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Guard, Node, Path
-from alora_flow.planning.prompts import PromptedCall, Setup
+from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule
+from alora_flow.planning.setup import Setup
 from alora_runtime.requests import Completion, Request
 
 if TYPE_CHECKING:

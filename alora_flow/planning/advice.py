@@ -11,9 +11,10 @@ from alora_flow.planning.graph.nodes import Generate, Invoke
 from alora_flow.planning.prefix.amounts import Amount, amount, total
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prefix.plan import entered
-from alora_flow.planning.prompts import Prompt, PromptedCall, Setup
+from alora_flow.planning.prompts import Prompt, PromptedCall
 from alora_flow.planning.room import HELP, too_long
 from alora_flow.planning.schedule import Schedule, reply_turn
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.contents import Hole, Symbol, Thread
 from alora_flow.prompts.results import result_thread
 

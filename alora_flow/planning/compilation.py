@@ -23,8 +23,8 @@ from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.lowering.lowering import lower, lower_test
 from alora_flow.planning.passes.table import run_passes
 from alora_flow.planning.prefix.plan import PrefixPlan
-from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import Schedule, schedule
+from alora_flow.planning.setup import Setup
 from alora_flow.values.models import declare_defaults, nesting
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from alora_flow.language.meaning.types import ReplyType, ThreadType, Type
 from alora_flow.planning.evaluate import MODEL, NotKnown, Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph, Node, Path
-from alora_flow.planning.prompts import PromptedCall, Setup, call_of
+from alora_flow.planning.prompts import PromptedCall
+from alora_flow.planning.setup import Setup, call_of
 from alora_flow.planning.uses import Places, Uses, next_uses
 from alora_flow.prompts.contents import Thread, Turn
 from alora_flow.values.data import Reply

@@ -10,7 +10,7 @@ import alora_flow
 from alora_flow.backends.base import Backend
 from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.errors import BadModel
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 
 FLOW = """
 model base = "mini"

@@ -11,7 +11,7 @@ import alora_flow
 from alora_flow.backends.base import Abilities
 from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.errors import BadInput, BadUsage
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.views.result import result_json
 from tests.command import warm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from alora_flow.backends.base import Abilities, ModelCall
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.tokens import Tokenizer
 from alora_runtime.answer.constraints import Constraint
 from alora_runtime.requests import Completion

@@ -8,7 +8,7 @@ from typing import Any
 
 from alora_flow.backends.base import ModelCall
 from alora_flow.backends.echo import Echo, open_echo
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 
 HALF = "half\x1b[31m of it [bold]\n"
 

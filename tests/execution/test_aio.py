@@ -22,7 +22,7 @@ from alora_flow.execution import conductor
 from alora_flow.execution.events import CallCompleted, NodeEnded, NodeStarted, RunEnded, RunStarted, TextWritten
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.values.plain import plain
 
 FLOWS = Path(__file__).parents[2] / "flows"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from alora_flow import RunFailed
 from alora_flow.module import Module
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from tests.execution.forced import Part, forced
 from tests.execution.test_own_calls import engine_of
 from tests.runtime.checkpoints import Oracle

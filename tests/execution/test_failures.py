@@ -15,7 +15,7 @@ from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.execution.trace import Trace
 from alora_flow.module import Result
 from alora_flow.planning.prefix.ledger import Entered
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import Completion
 

@@ -14,7 +14,7 @@ from alora_flow.backends.torch_engine import TorchEngine, open_engine
 from alora_flow.execution.hints import Hints
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.values.plain import plain
 from alora_runtime import Engine
 from alora_runtime.schedule.retention import Retention

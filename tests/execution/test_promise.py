@@ -13,7 +13,7 @@ from alora_flow.backends.echo import open_echo
 from alora_flow.backends.torch_engine import open_engine
 from alora_flow.module import Module, OpenBackend, Result
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.values.plain import plain
 
 ROOT = Path(__file__).parents[2]

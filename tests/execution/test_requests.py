@@ -7,7 +7,7 @@ from pathlib import Path
 import alora_flow
 from alora_flow.backends.base import ModelCall
 from alora_flow.backends.echo import Echo, open_echo
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_runtime.requests import Run
 
 FLOW = """model base = "mini"

@@ -12,7 +12,7 @@ from alora_flow.backends.echo import Echo, open_echo
 from alora_flow.execution.events import CallSubmitted
 from alora_flow.module import Module, Result
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_runtime.requests import Finish, Request
 
 FLOW = """

@@ -20,7 +20,7 @@ from alora_flow.execution.events import Event
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.values.plain import plain
 from alora_runtime import Engine
 from alora_runtime.errors import RequestError

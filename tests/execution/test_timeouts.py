@@ -19,7 +19,7 @@ from alora_flow.errors import TimedOut
 from alora_flow.planning.graph.text import parse_graph, print_graph
 from alora_flow.planning.lowering.lowering import lower
 from alora_flow.planning.prefix.ledger import Entered
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.testing import run_tests
 from alora_runtime.requests import Completion, Request
 from tests.command import warm

@@ -13,7 +13,7 @@ from alora_flow.errors import FlowError
 from alora_flow.language.report.diagnostics import FlowErrors
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 
 FLOW = """model base = "mini"
 intrinsic certainty() -> float { adapter "uncertainty" invoke "<|uncertainty|>" emits int[0..9] value it / 10 }

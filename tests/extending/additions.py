@@ -13,8 +13,8 @@ from alora_flow.language.meaning.types import STR
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import FlowGraph
-from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import Schedule
+from alora_flow.planning.setup import Setup
 from alora_flow.views.table import Subject
 
 # A builtin: its type, and what it does.

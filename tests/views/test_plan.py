@@ -16,8 +16,8 @@ from alora_flow.planning.graph.nodes import FlowGraph
 from alora_flow.planning.model_parts import ModelParts
 from alora_flow.planning.prefix.amounts import Amount
 from alora_flow.planning.prefix.plan import PrefixPlan, plan
-from alora_flow.planning.prompts import Setup
 from alora_flow.planning.schedule import schedule
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Hole, Prompter
 from alora_flow.prompts.tokens import Tokenizer

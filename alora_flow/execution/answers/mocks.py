@@ -16,7 +16,7 @@ from alora_flow.language.meaning.program import Expression, Failing, Intrinsic, 
 from alora_flow.planning.evaluate import Values, evaluate, thread_of
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import CalleeMock, MockRule, Node, key_of
-from alora_flow.planning.prompts import Setup
+from alora_flow.planning.setup import Setup
 from alora_flow.prompts.contents import Generated, Turn
 from alora_flow.values.data import Distribution, Reply
 from alora_flow.values.plain import plain
