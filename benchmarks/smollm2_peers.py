@@ -83,9 +83,9 @@ class EngineItself(Here):
         requests: list[Request] = []
         submit = Engine.submit
 
-        def recorded(engine: Engine, request: Request, listener: Listener | None = None) -> int:
+        def recorded(engine: Engine, request: Request, listener: Listener | None = None, retain: bool = False) -> int:
             requests.append(request)
-            return submit(engine, request, listener)
+            return submit(engine, request, listener, retain=retain)
 
         self.module.forget()
         with patch.object(Engine, "submit", recorded):
