@@ -229,8 +229,8 @@ def _tokens(place: str, tokens: Sequence[Any], vocabulary: int) -> Sequence[int]
 def _converted(convert: Callable[[Any], int], token: object, what: str, vocabulary: int) -> int:
     try:
         return convert(_no_bool(token))
-    except Exception:
-        raise RequestError(f"{what}; the model's ids are 0 to {vocabulary - 1}") from None
+    except Exception as error:
+        raise RequestError(f"{what}; the model's ids are 0 to {vocabulary - 1}") from error
 
 
 def integer(field: str, value: object) -> int:
@@ -239,8 +239,8 @@ def integer(field: str, value: object) -> int:
         return value
     try:
         return index(_no_bool(value))
-    except Exception:  # whatever a class of somebody's own raises
-        raise RequestError(f"{field} must be an integer, not {shown(value)}") from None
+    except Exception as error:  # whatever a class of somebody's own raises
+        raise RequestError(f"{field} must be an integer, not {shown(value)}") from error
 
 
 def seed_of(value: object) -> int:
@@ -250,10 +250,12 @@ def seed_of(value: object) -> int:
 
 def truth(field: str, value: object) -> bool:
     """An array of several has none."""
+    if type(value) is bool:
+        return value
     try:
         return bool(value)
-    except Exception:
-        raise RequestError(f"{field} must be true or false, not {shown(value)}") from None
+    except Exception as error:
+        raise RequestError(f"{field} must be true or false, not {shown(value)}") from error
 
 
 def number(field: str, value: object) -> float:
@@ -262,8 +264,8 @@ def number(field: str, value: object) -> float:
         return value
     try:
         return float(_no_bool(value).__float__())
-    except Exception:
-        raise RequestError(f"{field} must be a number, not {shown(value)}") from None
+    except Exception as error:
+        raise RequestError(f"{field} must be a number, not {shown(value)}") from error
 
 
 def _no_bool(value: Any) -> Any:
