@@ -18,7 +18,7 @@ line of an intrinsic with as many rows. An interval holds 95 % of the values whe
 one passage together). The difference is to the first line of the same intrinsic, on the same rows; where its interval
 holds zero, these rows do not tell the two apart. Error is the share of wrong answers; distance is how many steps of
 its scale of ten an answer is off on average. Minutes are by the clock, beside whatever else the machine did, pauses
-included."""
+included; where several versions of torch are named above, several machines trained, and minutes are no comparison."""
 
 
 def _said(value: float, scale: bool, sign: str = "") -> str:
