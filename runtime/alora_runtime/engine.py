@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from heapq import heappop, heappush
 from math import inf, isfinite
 from pathlib import Path
@@ -23,40 +22,37 @@ from torch import Tensor
 
 from alora_runtime.adapters.config import AdapterConfig
 from alora_runtime.adapters.library import Library
-from alora_runtime.answer.choices import ChoiceTrie
-from alora_runtime.answer.constraints import Constraint, Vocabulary
-from alora_runtime.answer.detokenizer import Detokenizer
-from alora_runtime.answer.interruptible import Interruptible
-from alora_runtime.answer.watch import Watch
+from alora_runtime.admission import Admission
 from alora_runtime.compute.forks import check_fork
 from alora_runtime.compute.model import LanguageModel, load_model
-from alora_runtime.errors import CapacityError, EngineError, ModelError, RequestError, shown
+from alora_runtime.errors import CapacityError, ModelError, RequestError, shown
 from alora_runtime.gguf.opening import Progress, model_folder
-from alora_runtime.inspection import CachedRun, Inspection
-from alora_runtime.matching import CheckedMatcher, MatcherInterrupt
-from alora_runtime.requests import Completion, Finish, Listener, Matcher, Request, Run, TextTrigger, listed
+from alora_runtime.inspection import Inspection, inspection
+from alora_runtime.matching import MatcherInterrupt
+from alora_runtime.requests import Completion, Finish, Listener, Request, Run, listed
 from alora_runtime.schedule.pace import Pace
 from alora_runtime.schedule.sequence import Live, Row
-from alora_runtime.settings import check_adapter, check_arguments, flag, seconds, whole
+from alora_runtime.settings import (
+    CACHE_TOKENS,
+    check_adapter,
+    check_arguments,
+    flag,
+    optional,
+    seconds,
+    slots_of,
+    whole,
+)
 from alora_runtime.stats import EngineStats
 from alora_runtime.task import Task
 from alora_runtime.turnstile import Turnstile, exclusive
 from alora_runtime.validation import (
-    check_length,
     check_pin,
-    checked,
     integer,
     lengths_of,
-    truth,
-    uses_of,
-    with_checked_tokens,
 )
 from alora_runtime.workspace import Workspace
 
 NOT_FINITE = "the model's output is not a finite number"
-
-CACHE_TOKENS = 32_768
-"""Tokens that the arena holds, where the caller says nothing else."""
 
 STEP_SECONDS = 0.3
 """What a step may take, where the caller says nothing else."""
@@ -93,7 +89,7 @@ class Engine:
         pace = Pace(step_seconds, 2 * model.network.parameters / GUESS, model.double)
         self._work = Workspace(model, cache_tokens, flag("reuse", reuse), chunk_tokens, pace)
         self._library = Library(model.network, model.tokenizer)
-        self._vocabulary = Vocabulary(model.tokenizer) if model.tokenizer else None
+        self._admission = Admission(model, self._library, cache_tokens)
         self._tasks: dict[int, Task] = {}
         self._done: list[tuple[int, Completion]] = []
         self._deadlines: list[tuple[float, int]] = []  # heap of (moment, ticket)
@@ -135,19 +131,12 @@ class Engine:
         names = {"dtype": dtype, "attention": attention, "device": device}
         chosen = {} if processor is None else {"processor": processor}
         check_arguments(model_dir, adapters, names | chosen, progress)
-        cache_tokens = None if cache_tokens is None else whole("cache_tokens", cache_tokens)
-        cache_bytes = None if cache_bytes is None else whole("cache_bytes", cache_bytes)
+        cache_tokens, cache_bytes = optional("cache_tokens", cache_tokens), optional("cache_bytes", cache_bytes)
         for name, folder in (adapters or {}).items():
             check_adapter(name, folder)
         check_fork()
         model = load_model(model_folder(model_dir, progress), dtype, attention, device, processor)
-        slots = CACHE_TOKENS if cache_tokens is None else cache_tokens
-        if cache_bytes is not None:
-            fitting = cache_bytes // model.slot_bytes - 1
-            if fitting < 1:
-                least = 2 * model.slot_bytes
-                raise CapacityError(f"cache_bytes must be at least {least}, for one token, not {cache_bytes}")
-            slots = fitting if cache_tokens is None else min(slots, fitting)
+        slots = slots_of(model.slot_bytes, cache_tokens, cache_bytes)
         engine = cls(model, slots, reuse, chunk_tokens, step_seconds)
         for name, folder in (adapters or {}).items():
             engine.add_adapter(name, folder)
@@ -214,9 +203,8 @@ class Engine:
 
     def _add(self, request: Request, listener: Listener | None, mine: list[Task], retain: bool = False) -> int:
         """Queue a request; `mine` has it before it is among those under way."""
-        task = self._task(request, listener)
-        task.live.retain = truth("retain", retain)
-        ticket = task.live.ticket
+        ticket = self._tickets
+        task = self._admission.task(ticket, request, listener, retain)
         self._work.scheduler.check_pins(task.live)
         torn, self._torn = self._torn, True
         if task.request.timeout is not None and task.request.timeout < inf:
@@ -227,21 +215,6 @@ class Engine:
         self._tasks[ticket] = task
         self._torn = torn
         return ticket
-
-    def _task(self, request: Request, listener: Listener | None) -> Task:
-        request = checked(request, self._library.configs, self.model.vocabulary)
-        if listener is not None and not callable(listener):
-            raise RequestError(f"a listener must be callable, and {shown(listener)} is not")
-        trie = ChoiceTrie(request.choices) if request.choices is not None else None
-        room = len(trie.tokens) if trie else request.room - 1
-        longest = max(map(len, trie.choices)) if trie else request.room
-        check_length(request.prompt_length, longest, room, self.model.source.max_positions, self.cache_tokens)
-        request = with_checked_tokens(request, self.model.vocabulary)
-        live = Live(self._tickets, self._library.runs(request), room, trie, uses_of(request), request.pin)
-        stops = (*request.stop_tokens, *(() if request.ignore_eos else self.model.source.eos))
-        text = self._detokenizer(request, listener is not None)
-        watch, matcher = self._watch(request, text), self._matcher(request)
-        return Task(request, live, frozenset(stops), stops[0] if stops else None, matcher, text, listener, watch)
 
     @exclusive(by_listeners=True)
     def cancel(self, ticket: int) -> None:
@@ -330,8 +303,7 @@ class Engine:
 
         Raises RequestError where the cache does not hold the whole sequence.
         """
-        vocabulary = self.model.vocabulary
-        request = with_checked_tokens(checked(Request(runs), self._library.configs, vocabulary), vocabulary)
+        request = self._admission.with_tokens(self._admission.checked(Request(runs)))
         start = whole("start", start)
         if not 0 <= start < request.prompt_length:
             raise RequestError(f"start must be from 0 to {request.prompt_length - 1}, not {shown(start)}")
@@ -342,24 +314,7 @@ class Engine:
 
     def inspect(self) -> Inspection:
         """What is inside at this moment."""
-        scheduler, tree = self._work.scheduler, self._work.scheduler.tree
-        return Inspection(
-            total=tree.pool.total,
-            free=tree.pool.free,
-            stored=tree.stored,
-            held=tree.held,
-            running=tuple(live.ticket for live in scheduler.running),
-            waiting=tuple(live.ticket for live in scheduler.waiting),
-            pins={name: sum(end.end for end in ends) for name, ends in scheduler.pins.ends.items()},
-            adapters={name: self._library.number(name) for name in self._library.configs},
-            loaded=frozenset(self._library.loaded),
-            runs=tuple(
-                CachedRun(node.depth, node.label, node.tokens, node.ready, node.references) for node in tree.nodes()
-            ),
-            slow=self.model.slow,
-            deadlines=len(self._deadlines),
-            arena=self._work.arena,
-        )
+        return inspection(self._work, self._library, len(self._deadlines))
 
     @exclusive()
     def check(self) -> None:
@@ -368,36 +323,6 @@ class Engine:
         scheduler.check()
         assert {live.ticket for live in (*scheduler.running, *scheduler.waiting)} == set(self._tasks)
         assert self._tasks or scheduler.tree.held == scheduler.pins.slots
-
-    def _matcher(self, request: Request) -> Matcher | None:
-        if request.constraint is None:
-            return None
-        if self._vocabulary is None:
-            raise RequestError("a constraint needs a tokenizer, and the model folder has no tokenizer.json")
-        try:
-            matcher = request.constraint.matcher(self._vocabulary)
-            for token in request.resumes.written if request.resumes else ():
-                matcher.accept(token)
-        except EngineError:
-            raise
-        except Exception as error:
-            raise RequestError(f"the constraint made no matcher: {shown(error)}") from error
-        return CheckedMatcher(
-            matcher, self.model.vocabulary, isinstance(request.constraint, Constraint | Interruptible)
-        )
-
-    def _watch(self, request: Request, text: Detokenizer | None) -> Watch | None:
-        return Watch(request.triggers, text, self._vocabulary) if request.triggers else None
-
-    def _detokenizer(self, request: Request, listened: bool) -> Detokenizer | None:
-        """Where somebody listens or the text may end the answer; without a tokenizer there is no text to hear of."""
-        if self.model.tokenizer is None and request.stop_strings:
-            raise RequestError("stop strings need a tokenizer, and the model folder has no tokenizer.json")
-        decides = request.stop_strings or any(isinstance(trigger, TextTrigger) for trigger in request.triggers)
-        if self.model.tokenizer is None or request.choices is not None or not (listened or decides):
-            return None
-        earlier = request.resumes.reply if request.resumes else ()
-        return Detokenizer(self.model.tokenizer, request.stop_strings, earlier)
 
     # ---------------------------------------------------------------- a step
 
@@ -511,7 +436,9 @@ class Engine:
         if not self._torn:
             return
         given = {ticket for ticket, _ in self._done}
-        tasks = {ticket: self._again(task) for ticket, task in sorted(self._tasks.items()) if ticket not in given}
+        tasks = {
+            ticket: self._admission.again(task) for ticket, task in sorted(self._tasks.items()) if ticket not in given
+        }
         work = self._work.anew()
         for task in tasks.values():
             if task.ending is None:
@@ -521,20 +448,6 @@ class Engine:
             if task.ending is not None:
                 self._close(task)
         self._torn = False
-
-    def _again(self, task: Task) -> Task:
-        """The same request from its beginning, with the tokens that were chosen already."""
-        if task.ending is not None:
-            return task
-        old, request = task.live, task.request
-        live = Live(old.ticket, old.runs, old.room, old.trie, old.uses, old.pin, old.retain)
-        known = () if old.trie else tuple(old.generated if len(old.generated) > len(task.known) else task.known)
-        text = self._detokenizer(request, task.listener is not None)
-        begin = partial(Task, request, live, task.stops, task.stop, text=text, listener=task.listener, told=task.told)
-        try:
-            return begin(known=known, matcher=self._matcher(request), watch=self._watch(request, text))
-        except Exception as error:  # a constraint of one's own that works only once
-            return begin(ending=("error", error))
 
     def _withdraw(self, tickets: Sequence[int]) -> None:
         """Take requests back, with their answers."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from alora_runtime.adapters.library import Library
+from alora_runtime.workspace import Workspace
+
 
 @dataclass(frozen=True)
 class CachedRun:
@@ -42,3 +45,25 @@ class Inspection:
     slow: str
     deadlines: int
     arena: Tensor
+
+
+def inspection(work: Workspace, library: Library, deadlines: int) -> Inspection:
+    """What an engine works on, and its adapters. deadlines: time-outs that it looks at."""
+    scheduler, tree = work.scheduler, work.scheduler.tree
+    return Inspection(
+        total=tree.pool.total,
+        free=tree.pool.free,
+        stored=tree.stored,
+        held=tree.held,
+        running=tuple(live.ticket for live in scheduler.running),
+        waiting=tuple(live.ticket for live in scheduler.waiting),
+        pins={name: sum(end.end for end in ends) for name, ends in scheduler.pins.ends.items()},
+        adapters={name: library.number(name) for name in library.configs},
+        loaded=frozenset(library.loaded),
+        runs=tuple(
+            CachedRun(node.depth, node.label, node.tokens, node.ready, node.references) for node in tree.nodes()
+        ),
+        slow=work.model.slow,
+        deadlines=deadlines,
+        arena=work.arena,
+    )

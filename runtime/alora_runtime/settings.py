@@ -10,12 +10,31 @@ from typing import TypeVar
 from alora_runtime.errors import AdapterError, CapacityError, EngineError, ModelError, RequestError, shown
 from alora_runtime.validation import integer, number, truth
 
+CACHE_TOKENS = 32_768
+"""Tokens that the arena holds, where the caller says nothing else."""
+
 N = TypeVar("N", bool, int, float)
 
 
 def whole(field: str, value: object) -> int:
     """A size. Raises CapacityError for what is no integer; those of numpy and torch are."""
     return _told(integer, field, value)
+
+
+def optional(field: str, value: object) -> int | None:
+    """A size, or None. Raises CapacityError."""
+    return None if value is None else whole(field, value)
+
+
+def slots_of(slot_bytes: int, tokens: int | None, most_bytes: int | None) -> int:
+    """Tokens that an arena holds: so many, or as many as so many bytes take, or the smaller of both. slot_bytes: of one
+    token. Raises CapacityError where there is room for none."""
+    if most_bytes is None:
+        return CACHE_TOKENS if tokens is None else tokens
+    fitting = most_bytes // slot_bytes - 1
+    if fitting < 1:
+        raise CapacityError(f"cache_bytes must be at least {2 * slot_bytes}, for one token, not {most_bytes}")
+    return fitting if tokens is None else min(tokens, fitting)
 
 
 def seconds(field: str, value: object) -> float:

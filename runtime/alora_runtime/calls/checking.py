@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from alora_runtime.calls.records import Callee, Caller
-from alora_runtime.errors import RequestError, hint
+from alora_runtime.errors import RequestError, hint, shown
 from alora_runtime.requests import Request, Run
 from alora_runtime.validation import checked
 
@@ -16,7 +16,7 @@ def check_caller(caller: Caller, adapters: Collection[str], vocabulary: int) -> 
     if not isinstance(caller, Caller):
         raise RequestError(f"a caller must be a Caller, not a {type(caller).__name__}")
     if not callable(caller.handler):
-        raise RequestError(f"a handler must be callable, and {caller.handler!r} is not")
+        raise RequestError(f"a handler must be callable, and {shown(caller.handler)} is not")
     _check_limits("", caller)
     for callee in caller.callees:
         if not isinstance(callee, Callee):
@@ -38,7 +38,7 @@ def _check_limits(whose: str, limited: Caller | Callee) -> None:
         value = getattr(limited, field)
         left_out = value is None and isinstance(limited, Callee)
         if not left_out and (type(value) is not int or value < 1):
-            raise RequestError(f"{whose}{field} must be a whole number of at least 1, not {value!r}")
+            raise RequestError(f"{whose}{field} must be a whole number of at least 1, not {shown(value)}")
 
 
 def _check_callee(callee: Callee, caller: Caller, adapters: Collection[str], vocabulary: int) -> None:
@@ -49,7 +49,7 @@ def _check_callee(callee: Callee, caller: Caller, adapters: Collection[str], voc
     if not callee.before:
         raise RequestError(f"{who}: a trigger that is a text needs an invocation in tokens")
     if type(callee.active_at) is not int or not 0 <= callee.active_at <= len(callee.before):
-        raise RequestError(f"{who}: active_at must be from 0 to {len(callee.before)}, not {callee.active_at!r}")
+        raise RequestError(f"{who}: active_at must be from 0 to {len(callee.before)}, not {shown(callee.active_at)}")
     triggers = [other.trigger for other in caller.callees if other.name in callee.invokes]
     answer = replace(callee.answer, runs=[Run(callee.before, callee.adapter)], triggers=triggers)
     _check(who, answer, callee.answer, adapters, vocabulary)
