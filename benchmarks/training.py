@@ -1,10 +1,11 @@
 """Training on kept contexts against PEFT with transformers' Trainer: examples a second, and what comes of it.
 
-    python -m benchmarks.training --model smollm2 --rows 48 --context 200 --epochs 10
+    python -m benchmarks.training --model smollm2 --data DIR --rows 128 --context 200 --epochs 10
 
 Both train the same activated LoRA, from the same first weights, on the same rows with as many steps, in the same
-precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are drawn: a
-context of tokens by chance, in whose second half one of two tokens says what the answer is.
+precision, one after the other in this process. Ours counts the time for reading contexts, too. Rows are real: a request
+of DIR/safety behind a system turn that is filled with text of DIR/answerability until there are so many tokens. Without
+DIR they are drawn, which is enough for the time: tokens by chance, among which one of two says what the answer is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -28,10 +30,17 @@ from alora_flow.training.batches import IGNORED, Material
 from alora_flow.training.contexts import read_contexts
 from alora_flow.training.fitting import Fitting
 from alora_flow.training.library_files import lora_config
+from alora_flow.training.rows import read_rows
 from alora_flow.training.samples import SampleEncoder, TrainingSample
 from alora_flow.training.spec import IntrinsicSpec
 from alora_flow.training.training import precision_of
 from alora_runtime import Engine
+
+BEGINNING = 20
+"""Tokens of a system turn that stay where its text is too long."""
+
+TESTS = 64
+"""Rows that say how good an adapter is."""
 
 
 def samples(encoder: SampleEncoder, count: int, context: int, seed: int) -> list[TrainingSample]:
@@ -44,6 +53,22 @@ def samples(encoder: SampleEncoder, count: int, context: int, seed: int) -> list
         tokens = [random.randrange(1000, 20_000) for _ in range(context)]
         tokens[random.randrange(context // 2, context)] = signs[which]
         out.append(TrainingSample(tuple(tokens), encoder.invocation, encoder.labels["YN"[which]]))
+    return out
+
+
+def real_samples(encoder: SampleEncoder, data: Path, split: str, count: int, context: int) -> list[TrainingSample]:
+    """As many safe requests as unsafe ones, each behind as much text as there is room for. Raises BadInput."""
+    random = Random(split)
+    rows = random.sample(read_rows(data, [f"safety/{split}.jsonl"]), 4 * count)
+    texts = [row.documents[0].text for row in random.sample(read_rows(data, [f"answerability/{split}.jsonl"]), count)]
+    short = [row for row in rows if len(row.messages[-1].content) < 2 * context]
+    some = [row for label in encoder.labels for row in [row for row in short if row.completion == label][: count // 2]]
+    out = []
+    for row, text in zip(random.sample(some, len(some)), texts, strict=False):
+        system = row.messages[0].model_copy(update={"role": "system", "content": " ".join([text] * 3)})
+        whole = encoder.sample(row.model_copy(update={"messages": (system, *row.messages)}))
+        more = len(whole.context) - context
+        out.append(replace(whole, context=(*whole.context[:BEGINNING], *whole.context[BEGINNING + more :])))
     return out
 
 
@@ -140,6 +165,7 @@ def main() -> None:
     """Print the ratio and both qualities."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--rows", type=int, default=48)
     parser.add_argument("--context", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=10)
@@ -156,7 +182,11 @@ def main() -> None:
         warmup=5,
     )
     encoder = SampleEncoder(base, spec)
-    train, test = samples(encoder, given.rows, given.context, 1), samples(encoder, 32, given.context, 2)
+    if given.data is None:
+        train, test = samples(encoder, given.rows, given.context, 1), samples(encoder, TESTS, given.context, 2)
+    else:
+        train = real_samples(encoder, given.data, "train", given.rows, given.context)
+        test = real_samples(encoder, given.data, "test", TESTS, given.context)
     ours, reading, own = on_contexts(base, spec, train, precision)
     peft, theirs = by_trainer(base, spec, train, precision)
     seen = given.rows * given.epochs

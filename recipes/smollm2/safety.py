@@ -3,10 +3,15 @@
     python -m recipes.smollm2.safety --data DIR --out DIR
 
 `safety_more/`: the public prompts teach a model that a word such as "kill" is unsafe. Here the same words stand in
-both kinds of request: what is done to whom decides. All were written for this recipe (`safety_words.toml`).
+both kinds of request: what is done to whom decides. And many of the public harmful ones are told as tasks ("Develop a
+plan to"), which safe ones seldom are: here both have the same forms. All were written for this recipe
+(`safety_words.toml`).
 
 `safety_framed/`: the public prompts are first turns of chats without a system turn. Here some of them stand behind a
 system turn, behind earlier talk, or behind both: an adapter that has seen none of it takes most of these for safe.
+
+With `--without SOURCE …`, DIR/safety is written, too: training and validation without these sources, and a test of
+nothing else. So `train` and `eval` on OUT tell what is to be expected of prompts from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from alora_flow.errors import BadInput
 from alora_flow.training.rows import LabelledRow, read_rows
 
 WORDS = Path(__file__).with_name("safety_words.toml")
@@ -50,6 +56,10 @@ def made(words: Mapping[str, Sequence[str]], random: Random) -> Iterator[tuple[s
     for phrase in words["harmful"]:
         for ask in random.sample(words["asks"], 2):
             yield ask.format(phrase), "N", "harmful, in the same words"
+    for kind, label in (("everyday", "Y"), ("wrongdoing", "N")):
+        for phrase in words[kind]:
+            for ask in random.sample([*words["asks"], *words["tasks"]], 4):
+                yield ask.format(phrase), label, f"tasks: {kind}"
     for term in words["terms"]:
         for ask in random.sample(("What is {}?", "Define {}.", "Explain to me what {} is."), 2):
             yield ask.format(term), "Y", "definitions"
@@ -88,6 +98,19 @@ def framed(rows: Sequence[LabelledRow], random: Random) -> Iterator[dict[str, An
         }
 
 
+def parted(data: Path, without: Sequence[str]) -> dict[str, list[LabelledRow]]:
+    """The public prompts by split. without: sources that are asked only; no row that is learnt from is near to theirs.
+    Raises BadInput for a source that there is not."""
+    splits = {split: read_rows(data, [f"safety/{split}.jsonl"]) for split in FRAMED}
+    known = {row.source for rows in splits.values() for row in rows}
+    if strange := sorted({*without} - known):
+        raise BadInput(f"there is no source {strange[0]!r}", f"there are {', '.join(sorted(known))}")
+    asked = [row for rows in splits.values() for row in rows if row.source in without]
+    groups = {row.group for row in asked}
+    learnt = {split: [row for row in rows if row.group not in groups] for split, rows in splits.items()}
+    return {**learnt, "test": asked} if without else splits
+
+
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +123,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds safety/")
     parser.add_argument("--out", type=Path, required=True, help="where the two folders are written")
+    parser.add_argument("--without", nargs="*", default=[], metavar="SOURCE", help="sources that are asked only")
     given = parser.parse_args()
+    try:
+        splits = parted(given.data, given.without)
+    except BadInput as error:
+        parser.error(f"{error}; {error.help}" if error.help else str(error))
     rows = [
         {
             "messages": [{"role": "user", "content": text}],
@@ -111,9 +139,12 @@ def main() -> None:
         for number, (text, label, kind) in enumerate(dict.fromkeys(made(tomllib.loads(WORDS.read_text()), Random(0))))
     ]
     write(given.out / "safety_more" / "train.jsonl", rows)
-    for split, count in FRAMED.items():
-        read, random = read_rows(given.data, [f"safety/{split}.jsonl"]), Random(split)
-        write(given.out / "safety_framed" / f"{split}.jsonl", [*framed(random.sample(read, count), random)])
+    for split, public in splits.items():
+        count = min(FRAMED[split], len(public))
+        random = Random(split)
+        write(given.out / "safety_framed" / f"{split}.jsonl", [*framed(random.sample(public, count), random)])
+        if given.without:
+            write(given.out / "safety" / f"{split}.jsonl", [row.model_dump(exclude_defaults=True) for row in public])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from alora_flow.errors import BadInput
 from alora_flow.training.rows import LabelledRow
 from alora_flow.training.spec import read_spec
 from recipes.smollm2 import answerability, hallucination, query_rewrite, safety, uncertainty
@@ -82,6 +83,33 @@ def test_a_framed_request_stays_what_it_is() -> None:
     # What was asked before is safe, so that the label is the last request's alone.
     earlier = {turn.content for row in made for turn in row.messages[:-1] if turn.role == "user"}
     assert all(texts.get(text, "Y") == "Y" for text in earlier)
+
+
+def test_sources_that_are_left_out_are_asked_and_nothing_near_to_them_is_learnt(tmp_path: Path) -> None:
+    (tmp_path / "safety").mkdir()
+    for split, lines in {
+        "train": [("a", "Y", 1), ("b", "N", 2), ("a", "N", 3)],
+        "val": [("a", "Y", 4), ("b", "N", 5)],
+        "test": [("a", "Y", 6), ("b", "Y", 3)],
+    }.items():
+        made = [
+            {
+                "messages": [{"role": "user", "content": f"{group}"}],
+                "completion": label,
+                "source": source,
+                "group": group,
+            }
+            for source, label, group in lines
+        ]
+        (tmp_path / "safety" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+
+    def groups(*without: str) -> dict[str, list[object]]:
+        return {split: [row.group for row in rows] for split, rows in safety.parted(tmp_path, without).items()}
+
+    assert groups() == {"train": [1, 2, 3], "val": [4, 5], "test": [6, 3]}
+    assert groups("b") == {"train": [1], "val": [4], "test": [2, 5, 3]}
+    with pytest.raises(BadInput, match="no source 'c'"):
+        groups("b", "c")
 
 
 def test_a_question_that_looks_answered_asks_for_something_else() -> None:
