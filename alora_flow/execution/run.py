@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 from weakref import proxy
 
@@ -46,6 +45,7 @@ from alora_flow.execution.events import (
 from alora_flow.execution.hints import Hints
 from alora_flow.execution.needs import Needs
 from alora_flow.execution.places import ended_by, say_where
+from alora_flow.execution.readiness import Readiness
 from alora_flow.execution.requests import fitted, model_call, most_written, seed_at
 from alora_flow.execution.scripts import Script
 from alora_flow.execution.spending import check_spending
@@ -54,7 +54,6 @@ from alora_flow.execution.trace import Trace
 from alora_flow.execution.work import Decision, RunProgress, completed_value, pure_value
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.graph import nodes as g
-from alora_flow.planning.graph.effects import effects_before
 from alora_flow.planning.graph.nodes import Node
 from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import PromptedCall
@@ -154,23 +153,7 @@ class FlowRun:
         self.shared.hints.add(id(self), self.state.schedule)
         self._begun: set[str] = set()
         self._submitted: dict[str, int] = {}  # node → how many calls it made
-        self._ranks = self.state.schedule.ranks
-        self._eager = {node.id for node in graph.nodes.values() if node.speculative}
-        self._gates = {node.id: graph.last(node.guards) for node in graph.nodes.values()}
-        sources = {node.id: {source for source, _ in g.reads(node)} for node in graph.nodes.values()}
-        earlier = effects_before(graph)
-        decided = {
-            node.id: {*(guard.condition for guard in graph.gates(node)), *earlier.get(node.id, ())}
-            for node in graph.nodes.values()
-        }
-        later: dict[str, list[str]] = {}
-        for tool, others in earlier.items():
-            for other in others:
-                later.setdefault(other, []).append(tool)
-        self._readers = {i: (*readers, *later.get(i, ())) for i, readers in graph.readers.items()}
-        self._needs = {i: sources[i] if i in self._eager else sources[i] | decided[i] for i in graph.nodes}
-        self._ready = [(self._ranks[node_id], node_id) for node_id, needs in self._needs.items() if not needs]
-        heapify(self._ready)
+        self._ready = Readiness(self.state.schedule)
 
     @property
     def busy(self) -> bool:
@@ -189,14 +172,12 @@ class FlowRun:
         is pushed out by what begins too early.
         """
         waiting = []
-        while self._ready:
-            ranked = heappop(self._ready)
-            node = self.state.graph.nodes[ranked[1]]
+        for node in self._ready.take():
             if isinstance(node.operation, g.MODEL_CALLS) and not self._fits_or_fails(node):
-                waiting.append(ranked)
+                waiting.append(node)
             else:
                 self._start(node)
-        self._ready = waiting  # popped in order, and so a heap
+        self._ready.again(waiting)
 
     def _fits_or_fails(self, node: Node) -> bool:
         """Can it start: has the cache room for it, or will it fail when it starts?"""
@@ -449,8 +430,7 @@ class FlowRun:
         undecided = self.state.undecided(node)
         if not undecided:
             return self._fail(node, error)
-        self._eager.discard(node.id)
-        self._needs[node.id] = undecided
+        self._ready.delay(node, undecided)
         self._begun.discard(node.id)
 
     def _fail(self, node: Node, error: RunFailed) -> None:
@@ -469,9 +449,7 @@ class FlowRun:
     def _learn(self, node: Node, value: Any) -> None:
         """A node has a value: it is done if its guards are decided, and speculative readers can start in any case."""
         self.state.values[node.id] = value
-        for reader in self._readers[node.id]:
-            if reader in self._eager:
-                self._no_longer_needs(reader, node.id)
+        self._ready.valued(node)
         self._settle(node)
 
     def _settle(self, node: Node) -> None:
@@ -492,18 +470,11 @@ class FlowRun:
             told = "discarded" if thrown_away else status
             self._tell(NodeEnded(self._now(), node.id, told, self.state.values.get(node.id), error))
             error = None  # of the first one
-            for reader in map(self.state.graph.nodes.__getitem__, self._readers[node.id]):
-                self._no_longer_needs(reader.id, node.id)
-                guards = [guard for guard in self._gates[reader.id] if guard.condition == node.id]
+            for reader, guards in self._ready.decided(node):
                 if not all(map(self.state.holds, guards)):
                     decided.append((reader, "skipped"))
                 elif guards and reader.id in self.state.values and not self.state.undecided(reader):
                     decided.append((reader, "done"))
-
-    def _no_longer_needs(self, reader: str, node_id: str) -> None:
-        self._needs[reader].discard(node_id)
-        if not self._needs[reader]:
-            heappush(self._ready, (self._ranks[reader], reader))
 
     def _now(self) -> float:
         return time.perf_counter() - self.began
