@@ -15,6 +15,7 @@ from alora_flow.cli.completion import complete_file
 from alora_flow.cli.files import find_flow_file
 from alora_flow.cli.flow_rows import FlowRows, read_objects, run_rows
 from alora_flow.cli.options import backend_options, model_option
+from alora_flow.cli.output import no_prints_on_stdout
 from alora_flow.cli.progress import Counted
 from alora_flow.errors import BadInput
 from alora_flow.module import Module
@@ -159,10 +160,11 @@ def flow(
 
     A row whose run fails counts as wrong. Rows may have a `source`, for figures of each, and a `group`.
     """
-    module = Module(Compilation(find_flow_file(file), model), Opener(backend), seed=0)
-    rows = FlowRows(module.flow(name), data, read_objects(data), column, inputs, truth)
     draw = None if svg is None else _drawing()
-    with Counted("rows") as progress:
+    with no_prints_on_stdout():
+        module = Module(Compilation(find_flow_file(file), model), Opener(backend), seed=0)
+        rows = FlowRows(module.flow(name), data, read_objects(data), column, inputs, truth)
+    with no_prints_on_stdout(), Counted("rows") as progress:
         results = run_rows(rows, progress)
     found = measure(results.chosen, rows.groups, rows.sources)
     if as_json:

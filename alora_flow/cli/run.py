@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +26,7 @@ from alora_flow.cli.options import (
     read_inputs,
     show_advice,
 )
+from alora_flow.cli.output import no_prints_on_stdout
 from alora_flow.errors import BadInput, FlowError, text_of
 from alora_flow.execution.events import Event, Listener, event_json
 from alora_flow.execution.events import quiet as tell_nobody
@@ -75,13 +76,13 @@ def command(
 ) -> None:
     """Run FLOW of FILE: a path, or the name of a bundled flow such as safety_rag.flow."""
     opener = Opener(backend, cache_tokens)
-    module = Module(Compilation(find_flow_file(file, tell=not quiet), model, left_out), opener, seed)
-    chosen = module.flow(flow)
-    schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
-    if not quiet:
-        show_advice([warning for warning in advise(schedule) if warning.code != "W0905"])  # the run refuses these
-    # What tools print is not the result: it goes where progress goes.
-    with _told_as_json(chosen, as_json) as note, _log(trace) as write, redirect_stdout(sys.stderr):
+    with no_prints_on_stdout():
+        module = Module(Compilation(find_flow_file(file, tell=not quiet), model, left_out), opener, seed)
+        chosen = module.flow(flow)
+        schedule = chosen.prepare(read_inputs(chosen.declaration, inputs, inputs_file))
+        if not quiet:
+            show_advice([warning for warning in advise(schedule) if warning.code != "W0905"])  # the run refuses these
+    with _told_as_json(chosen, as_json) as note, _log(trace) as write, no_prints_on_stdout():
         result = _run(chosen, schedule, _both(note, write), shown=sys.stderr.isatty() and not quiet)
     if as_json:
         click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))

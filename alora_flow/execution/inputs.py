@@ -12,7 +12,7 @@ from alora_flow.errors import BadUsage, BadValue
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import FlowDecl, Parameter
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.values.models import adapter
+from alora_flow.values.models import adapter, complaint
 
 
 def check_inputs(flow: FlowDecl, given: Mapping[str, Any], complete: bool = True) -> dict[str, Any]:
@@ -87,7 +87,5 @@ def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
 
 
 def _mistyped(flow: FlowDecl, parameter: Parameter, value: Any, error: ValidationError) -> BadValue:
-    first = error.errors()[0]
-    place = "".join(f"[{part!r}]" for part in first["loc"])
     wants = f"input '{parameter.name}' of flow '{flow.name}' wants {parameter.type}"
-    return BadValue(f"{wants}, got {value!r}: {f'{place} ' if place else ''}{first['msg']}")
+    return BadValue(f"{wants}, got {value!r}: {complaint(error)}")

@@ -59,6 +59,7 @@ from alora_flow.planning.prefix.ledger import Ledger
 from alora_flow.planning.prompts import PromptedCall
 from alora_flow.planning.schedule import Schedule
 from alora_flow.planning.setup import call_of
+from alora_flow.values.models import as_declared
 from alora_runtime.errors import EngineError
 from alora_runtime.requests import Completion, Request
 
@@ -269,11 +270,11 @@ class FlowRun:
             self.over.set_result(None)
 
     def _returned(self) -> Any:
-        """The value of the one `return` that ran; a test's graph has none."""
+        """The value of the one `return` that ran, of the declared type; a test's graph has none."""
         returns = [node.id for node in self.state.graph.nodes.values() if isinstance(node.operation, g.Return)]
         ran = [node_id for node_id in returns if self.state.status[node_id] == "done"]
         assert len(ran) == bool(returns), f"of the returns {returns} these ran: {ran}"
-        return self.state.values[ran[0]] if ran else None
+        return as_declared(self.state.values[ran[0]], self.state.graph.flow.result) if ran else None
 
     # ------------------------------------------------------------ starting
 

@@ -26,7 +26,7 @@ from alora_flow.errors import BadInput, RunFailed, TimedOut, text_of
 from alora_flow.execution.background import in_background, tool_loop
 from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.evaluate import evaluate
-from alora_flow.values.models import adapter
+from alora_flow.values.models import adapter, as_declared, complaint
 from alora_flow.values.names import parameter_name
 
 
@@ -182,7 +182,8 @@ def call_tool(tool: ToolDecl, function: Callable[..., Any], arguments: Mapping[s
     Where every try fails its `fallback` is the result; without one, raises RunFailed with the last try's own error.
     Waits `backoff` seconds before the second try, and twice as long before each further one.
     """
-    arguments = {parameter_name(name): value for name, value in arguments.items()}
+    types = {parameter.name: parameter.type for parameter in tool.parameters}
+    arguments = {parameter_name(name): as_declared(value, types[name]) for name, value in arguments.items()}
     bound = function if isinstance(function, Bound) else Bound(function, ToolCaller())
     for attempt in range(tool.retry + 1):
         try:
@@ -227,6 +228,4 @@ def _checked(tool: ToolDecl, result: Any) -> Any:
     try:
         return adapter(tool.result).validate_python(result)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = "".join(f"[{part!r}]" for part in first["loc"])
-        raise _Failed(f"gave no {tool.result}: {place} {first['msg']}") from error
+        raise _Failed(f"gave no {tool.result}: {complaint(error)}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 from alora_flow.errors import RunFailed
@@ -35,6 +36,9 @@ MODEL = "the model"
 """Beside the nodes' values: the Setup, for what is counted in the model's tokens."""
 
 
+TOO_LARGE = "the result is too large for a float"
+
+
 class NotKnown(Exception):
     """A node's value was read that is not known (yet)."""
 
@@ -44,7 +48,7 @@ def evaluate(expression: Expression, values: Values) -> Any:
     try:
         return _RULES[type(expression)](expression, values)
     except (ArithmeticError, IndexError, ValueError) as error:
-        said = str(error).partition("\n")[0]
+        said = TOO_LARGE if isinstance(error, OverflowError) else str(error).partition("\n")[0]
         failed = RunFailed(f"line {expression.span.line}, '{expression.span.text}': {said}")
         failed.places = (expression.span,)
         raise failed from error
@@ -97,7 +101,14 @@ def _binary(expression: p.Binary, values: Values) -> Any:
             return left or evaluate(expression.right, values)
         case "??":
             return evaluate(expression.right, values) if left is None else left
-    return _ARITHMETIC[expression.operator](left, evaluate(expression.right, values))
+    return _finite(_ARITHMETIC[expression.operator](left, evaluate(expression.right, values)))
+
+
+def _finite(value: Any) -> Any:
+    """Raises OverflowError for what is no number any more, and no JSON."""
+    if isinstance(value, float) and not isfinite(value):
+        raise OverflowError
+    return value
 
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
@@ -133,9 +144,11 @@ def _index(expression: p.Index, values: Values) -> Any:
 
 
 def _builtin(expression: p.Builtin, values: Values) -> Any:
+    if expression.function == "str":
+        return _shown(expression.arguments[0], values)
     arguments = [evaluate(item, values) for item in expression.arguments]
     if expression.function not in OF_TOKENS:
-        return BUILTINS[expression.function](*arguments)
+        return _finite(BUILTINS[expression.function](*arguments))
     if MODEL not in values:
         raise NotKnown(MODEL)
     first = _known(arguments[0]) if isinstance(arguments[0], Thread) else arguments[0]

@@ -23,7 +23,7 @@ from alora_flow.language.meaning.program import Expression
 from alora_flow.planning.evaluate import ITS_DISTRIBUTION, Values, evaluate
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.values.data import Distribution
-from alora_flow.values.models import adapter
+from alora_flow.values.models import adapter, complaint
 from alora_flow.values.written import normalised, parse
 from alora_runtime.requests import Completion
 
@@ -169,4 +169,4 @@ def _checked(value: Any, type: t.Type) -> Any:
     try:
         return adapter(type).validate_python(value)
     except ValidationError as error:
-        raise RunFailed(f"{value!r} is no {type}: {error.errors()[0]['msg']}") from error
+        raise RunFailed(f"{value!r} is no {type}: {complaint(error)}") from error

@@ -1,4 +1,5 @@
-"""What the language's built-in functions do. Their names and types stand in `language/meaning/builtins.py`."""
+"""What the language's built-in functions do, but for `str`, which is what a hole shows (`planning/evaluate.py`). Their
+names and types stand in `language/meaning/builtins.py`."""
 
 from __future__ import annotations
 
@@ -6,15 +7,8 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from alora_flow.values.data import Numbered, Pair
 from alora_flow.values.names import field_of
-
-
-def _str(value: Any) -> str:
-    """A string as it is, everything else as JSON."""
-    return value if isinstance(value, str) else TypeAdapter(Any).dump_json(value).decode()
 
 
 def _best(records: Sequence[Any], name: str) -> Any:
@@ -35,7 +29,6 @@ def _sort(items: Sequence[Any], name: str | None = None) -> list[Any]:
 
 BUILTINS: dict[str, Callable[..., Any]] = {
     "len": len,
-    "str": _str,
     "round": round,
     "float": float,
     "min": min,

@@ -8,7 +8,7 @@ from functools import cache
 from threading import RLock
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, model_validator
 
 from alora_flow.language.meaning import types as t
 from alora_flow.values.data import Distribution, Document, Numbered, OwnCall, Pair, Reply
@@ -44,6 +44,30 @@ def declare_defaults(type: t.RecordType, values: Mapping[str, Any]) -> None:
         _python_type.cache_clear()
         adapter.cache_clear()
     _DEFAULTS[type] = values
+
+
+def complaint(error: ValidationError) -> str:
+    """Where in a value the first thing is wrong, and what: `[0]['role'] Field required`."""
+    first = error.errors()[0]
+    place = "".join(f"[{part!r}]" for part in first["loc"])
+    return f"{place} {first['msg'].removeprefix('Value error, ')}".lstrip()
+
+
+def as_declared(value: Any, type: t.Type) -> Any:
+    """With a float wherever a whole number stands for one, so that Python sees what the flow file says."""
+    return adapter(type).validate_python(value) if _has_floats(type) else value
+
+
+def _has_floats(type: t.Type) -> bool:
+    """Outside of records, whose fields are what they are declared to be."""
+    match type:
+        case t.FloatType():
+            return True
+        case t.ListType(inner) | t.MapType(inner) | t.OptionalType(inner):
+            return _has_floats(inner)
+        case t.UnionType(members=members):
+            return any(map(_has_floats, members))
+    return False
 
 
 def nesting(type: t.Type) -> int:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from alora_flow.errors import RunFailed
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Choices
-from alora_flow.values.models import adapter, python_type
+from alora_flow.values.models import adapter, complaint, python_type
 
 
 def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
@@ -36,7 +36,7 @@ def parse(type: t.Type, text: str) -> Any:
     try:
         return adapter(type).validate_json(text)
     except ValidationError as error:
-        raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {error.errors()[0]['msg']}") from error
+        raise RunFailed(f"the model wrote {text!r}, which is not a {type}: {complaint(error)}") from error
 
 
 def normalised(log_probabilities: tuple[float, ...], temperature: float = 1.0) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ import pytest
 
 from alora_flow.errors import BadInput, RunFailed
 from alora_flow.execution.tools import call_tool, find_tool
+from alora_flow.language import load
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import ListValue, ToolDecl
 from alora_flow.language.report.source import Source
@@ -92,6 +93,9 @@ def test_a_tool_that_is_not_there_is_named(tmp_path: Path, function: str, said: 
         find_tool(tool(function=function), tmp_path)
 
 
+CHANGE = 'tool change(tags: map[str], words: list[str]) -> list[document] = python "kb:change"\n'
+
+
 def test_what_a_tool_changes_is_its_own() -> None:
     tags, words = {"a": "b"}, ["one"]
 
@@ -99,5 +103,5 @@ def test_what_a_tool_changes_is_its_own() -> None:
         tags["added"] = words.pop()
         return [{"text": tags["added"]}]
 
-    assert call_tool(tool(), change, {"tags": tags, "words": words}) == [Document(text="one")]
+    assert call_tool(load(CHANGE).tools["change"], change, {"tags": tags, "words": words}) == [Document(text="one")]
     assert (tags, words) == ({"a": "b"}, ["one"])

@@ -19,6 +19,7 @@ record Q { t: str? }
 record P { s: str?, q: Q?, qs: list[Q] }
 record Cat tag "cat" { name: str }
 record Dog tag "dog" { name: str }
+record Box { size: int }
 record Two { first: Cat | Dog, second: Cat | Dog }
 record Tagged { tags: map[str] = map(k: "v") }
 flow tagged(v: str) -> Tagged | map[int] { if v == "" { return map(a: 1) }  return Tagged(tags: map(k: v)) }
@@ -105,6 +106,23 @@ MAPS: list[Row] = [
     ('return match tagged("x") { Tagged as t => { t.tags["k"] ?? "" } map[int] => { "ints" } }', "str", "x"),
 ]
 
+AS_DECLARED: list[Row] = [
+    ("return 1", "float", 1.0),
+    ("return [1, 2.5]", "list[float]", [1.0, 2.5]),
+    ("return map(a: 1, b: 2.5)", "map[float]", {"a": 1.0, "b": 2.5}),
+    ('let x: float = 1  return "{x} " + str(x)', "str", "1.0 1.0"),
+    ('return str(min(1, 2.5)) + " {min(1, 2.5)}"', "str", "1.0 1.0"),
+    ("return str(Said.yes) + str([Said.yes])", "str", 'Yes, it is["Yes, it is"]'),
+]
+MEMBERS: list[Row] = [
+    ("let s: Said = yes  return s in [yes, Said.no] and s not in [no]", "bool", True),
+    ('let m: map[Said] = map(a: yes)  return "{m}"', "str", '{"a":"Yes, it is"}'),
+    ('return for c in sort([Cat("b"), Cat("a")], by: "name") { keep c.name }', "list[str]", ["a", "b"]),
+    ('return best([Box(1), Box(3)], by: "size").size', "int", 3),
+    ('return match YS[0] - 3 { -1 => { "a" } -2, 0 => { "b" } else => { "c" } }', "str", "b"),
+    ("let x: float = 0 - 1.5  match x { -1.5 => { return 1 } else => { return 2 } }", "int", 1),
+]
+
 
 def run(folder: Path, rows: list[Row]) -> list[Any]:
     flows = [f"flow f{at}() -> {type} {{ {body} }}" for at, (body, type, _) in enumerate(rows)]
@@ -132,12 +150,42 @@ TABLES = {
     "slices": SLICES,
     "builtins": BUILTINS,
     "maps": MAPS,
+    "as declared": AS_DECLARED,
+    "members": MEMBERS,
 }
 
 
 @pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 def test_values(tmp_path: Path, rows: list[Row]) -> None:
-    assert run(tmp_path, rows) == [value for _, _, value in rows]
+    wanted = [value for _, _, value in rows]
+    found = run(tmp_path, rows)
+    assert (found, repr(found)) == (wanted, repr(wanted))  # 1 equals 1.0
+
+
+TOO_LARGE = ["x * x", "-(x * x)", "sum([x, x])", "x / (1 / x)", "mean([x, x])"]
+
+
+@pytest.mark.parametrize("body", TOO_LARGE)
+def test_no_number_is_infinite(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "large.flow"
+    path.write_text(
+        f"flow large(x: float) -> float {{ return {body} else {{ 0.5 }} }}\n"
+        f'flow shown(x: float) -> str {{ return "{{{body}}}" }}'
+    )
+    flows = Module(Compilation(path), open_echo).flows
+    assert flows["large"](x=1e308).value == 0.5
+    with pytest.raises(RunFailed, match="too large"):
+        flows["shown"](x=1e308)
+
+
+def test_a_tool_takes_floats_where_it_is_declared_to(tmp_path: Path) -> None:
+    (tmp_path / "seen.py").write_text("def seen(x, xs): return repr((x, xs))")
+    path = tmp_path / "seen.flow"
+    path.write_text(
+        'tool seen(x: float, xs: list[float?]) -> str = python "seen:seen"\n'
+        "flow f() -> str { return seen(1, [1, none, 2.5]) }"
+    )
+    assert Module(Compilation(path), open_echo).flows["f"]().value == "(1.0, [1.0, None, 2.5])"
 
 
 def test_a_strict_limit_refuses_longer_lists(tmp_path: Path) -> None:

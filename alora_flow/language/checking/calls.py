@@ -37,6 +37,7 @@ from alora_flow.language.meaning.types import (
     IntType,
     ListType,
     ProbType,
+    Type,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
@@ -45,7 +46,7 @@ from alora_flow.language.syntax.words import FOREIGN_CALLS, METHODS
 ONLY = {"on": "only 'generate' and intrinsics run on a thread", "as": "only 'generate' takes a type"}
 
 
-def call(checker: Checker, node: nodes.CallNode) -> Expression:
+def call(checker: Checker, node: nodes.CallNode, expected: Type | None) -> Expression:
     """`search(q)`, `Refusal(…)`, `len(xs)`, `user(…)`, `wrong.p(true)`"""
     if isinstance(node.callee, nodes.Access):
         return _dotted(checker, node, node.callee)
@@ -60,7 +61,7 @@ def call(checker: Checker, node: nodes.CallNode) -> Expression:
     if name in checker.unit.declared or checker.scope.is_unsure(name):
         return ignored(checker, node)
     if name in OWN_NAMES:
-        return own_call(checker, node, name)
+        return own_call(checker, node, name, expected)
     if name in FUNCTIONS:
         return function_call(checker, node, FUNCTIONS[name], name)
     return _unknown(checker, node, name)

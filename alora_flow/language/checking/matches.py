@@ -6,9 +6,9 @@ from typing import Any
 
 from alora_flow.frozen import dataclass
 from alora_flow.language.checking.checker import Checker
-from alora_flow.language.checking.fit import described, shown
+from alora_flow.language.checking.fit import conversion, described, shown
 from alora_flow.language.checking.types import TYPE_NAMES, find_symbol, is_silent, resolve, written
-from alora_flow.language.meaning.operators import overlapping
+from alora_flow.language.meaning.operators import never, overlapping
 from alora_flow.language.meaning.program import (
     EnumMember,
     Expression,
@@ -159,8 +159,11 @@ def _value_pattern(checker: Checker, node: nodes.ValuePattern, subject: Type) ->
         return None
     if ERROR in (found.type, subject):
         return None
-    if not overlapping(found.type, subject):
-        checker.report.add("E0401", f"{shown(subject)} is never {described(found)}", node.span)
+    parts = alternatives(subject)
+    if not any(overlapping(found.type, part) and not never("==", found.type, part) for part in parts):
+        help = next((conversion(found.type, part) for part in parts if isinstance(part, EnumType)), None)
+        name = subject if overlapping(found.type, subject) else shown(subject)  # its range is why
+        checker.report.add("E0401", f"{name} is never {described(found)}", node.span, help)
         return None
     return ValuePattern(found)
 

@@ -28,6 +28,7 @@ from alora_flow.language.meaning.types import (
     EnumType,
     FloatType,
     IntType,
+    ListType,
     OptionalType,
     ProbType,
     RecordType,
@@ -111,8 +112,10 @@ def _operands(checker: Checker, node: nodes.Binary, expected: Type | None) -> tu
 
 
 def _hint(operator: str, left: Type, expected: Type | None) -> Type | None:
-    if operator in ("==", "!=", "in", "not in"):
+    if operator in ("==", "!="):
         return left
+    if operator in ("in", "not in"):
+        return ListType(left)
     return left.inner if operator == "??" and isinstance(left, OptionalType) else expected
 
 
@@ -162,6 +165,9 @@ def _operand_help(node: nodes.Binary, left: Type, right: Type) -> str | None:
             return conversion(given, given.inner)
         if given == STR and operator == "+" and is_data(other):
             return 'put it into a string, as in "{…}"'
+    member = _as_member(node, left, right) or _as_member(node, right, left)
+    if member is not None:
+        return member
     if operator in ("==", "!=") and is_data(left) and is_data(right):
         return f"{shown(left)} never equals {shown(right)}"
     if BOOL in (left, right) and operator in ORDERS:
@@ -169,6 +175,16 @@ def _operand_help(node: nodes.Binary, left: Type, right: Type) -> str | None:
             return "comparisons do not chain: write 'a < b and b < c'"
         return "a bool is true or false, and neither is more: write it alone, or 'not' before it"
     return None
+
+
+def _as_member(node: nodes.Binary, one: Type, other: Type) -> str | None:
+    """`kind == "question"`, where the member is meant whose name or text this is."""
+    enum = next((part for part in alternatives(one) if isinstance(part, EnumType)), None)
+    text = next((side.text for side in (node.left, node.right) if isinstance(side, nodes.String)), None)
+    if enum is None or other != STR or node.operator not in ("==", "!="):
+        return None
+    meant = next((member for member in enum.members if text in (member, enum.text(member))), None)
+    return f"write '{meant}' without quotes" if meant else f"its members are {', '.join(enum.members)}"
 
 
 def is_test(checker: Checker, node: nodes.IsTest) -> Expression:

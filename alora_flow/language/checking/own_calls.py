@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from alora_flow.language.checking.arguments import Slot, bind, counted, ignored
 from alora_flow.language.checking.callees import callee, qualified
 from alora_flow.language.checking.checker import Checker
+from alora_flow.language.checking.choices import common
 from alora_flow.language.checking.fit import as_turns, conversion, described
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.meaning.builtins import TURNS, Function, result_of
@@ -24,6 +25,7 @@ from alora_flow.language.meaning.program import (
 from alora_flow.language.meaning.types import (
     DOCUMENT,
     ERROR,
+    NEVER,
     STR,
     THREAD,
     DocumentType,
@@ -36,34 +38,43 @@ from alora_flow.language.meaning.types import (
     RecordType,
     StrType,
     Type,
+    alternatives,
     assignable,
-    join,
     union,
 )
 from alora_flow.language.report.diagnostics import did_you_mean
 from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.words import FOREIGN_ARGUMENTS
 
 ON_THREAD = (*TURNS, "document")
 
 
-def own_call(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
+def own_call(checker: Checker, node: nodes.CallNode, name: str, expected: Type | None) -> Expression:
     if name in ON_THREAD:
         return _turn(checker, node, name)
     match name:
         case "map":
-            return _map(checker, node)
+            return _map(checker, node, expected)
         case "expected" if checker.scope.in_value:
             return _expected(checker, node)
         case "calls" if checker.scope.in_test:
             return _calls(checker, node)
         case "generate":
-            prompt = next((item.value.span.text for item in node.arguments if item.name is None), None)
-            help = f"write 'generate(…) on {f'user({prompt})' if prompt else 'thread'}'"
-            checker.report.add("E0506", "'generate' runs on a thread", node.span, help)
-            return ignored(checker, node)
+            return _generate_alone(checker, node)
     where = {"expected": "the value of an intrinsic", "calls": "tests", "plan": "tests"}[name]
     checker.report.add("E0305", f"'{name}(…)' stands only in {where}", node.callee.span)
     return ignored(checker, node)
+
+
+def _generate_alone(checker: Checker, node: nodes.CallNode) -> Expression:
+    """Without `on`: the prompt is among the arguments, or it is missing."""
+    values = [checker.value(item.value, ERROR) for item in node.arguments if item.name is None]
+    thread = "thread"
+    for prompt in values[:1]:
+        text = prompt.span.text
+        thread = text if assignable(prompt.type, THREAD) and prompt.type != ERROR else f"user({text})"
+    checker.report.add("E0506", "'generate' runs on a thread", node.span, f"write 'generate(…) on {thread}'")
+    return bad(node.span)
 
 
 def _turn(checker: Checker, node: nodes.CallNode, name: str) -> Expression:
@@ -91,7 +102,7 @@ def _document(checker: Checker, node: nodes.CallNode) -> Expression:
     return DocumentValue(DOCUMENT, node.span, content, arguments[1].value)
 
 
-def _map(checker: Checker, node: nodes.CallNode) -> Expression:
+def _map(checker: Checker, node: nodes.CallNode, expected: Type | None) -> Expression:
     """`map(city: "Tarnok")` by its entries, `map(zip(keys, values))` of pairs."""
     if len(node.arguments) == 1 and node.arguments[0].name is None:
         pairs = checker.value(node.arguments[0].value)
@@ -102,29 +113,28 @@ def _map(checker: Checker, node: nodes.CallNode) -> Expression:
             message = f"'map' takes entries or pairs of a string and a value, found {described(pairs)}"
             checker.report.add("E0401", message, pairs.span, "write 'map(key: value)' or 'map(zip(keys, values))'")
         return bad(node.span)
+    wanted = next((part.value for part in alternatives(expected or STR) if isinstance(part, MapType)), None)
     entries: dict[str, Expression] = {}
     for item in node.arguments:
-        value = checker.value(item.value)
+        value = checker.value(item.value, wanted)
         if item.name is None:
             checker.report.add("E0504", "'map' takes entries, or one list of pairs", item.span, "write 'key: value'")
         elif item.name.text in entries:
             checker.report.add("E0503", f"'{item.name.text}' is given twice", item.span)
         else:
             entries[item.name.text] = value
-    type = join(value.type for value in entries.values())
-    return (
-        bad(node.span)
-        if ERROR in [value.type for value in entries.values()]
-        else MapValue(MapType(type), node.span, tuple(entries.items()))
-    )
+    type = common([value.type for value in entries.values()], wanted) if entries else NEVER
+    return bad(node.span) if type == ERROR else MapValue(MapType(type), node.span, tuple(entries.items()))
 
 
 def function_call(checker: Checker, node: nodes.CallNode, function: Function, name: str) -> Expression:
-    named = next((item for item in node.arguments if item.name is not None), None)
     takes = f"'{name}' takes ({', '.join(function.parameters)})"
-    if named is not None and named.name is not None:
-        checker.report.add("E0502", f"'{name}' has no named arguments", named.name.span, takes)
-        return ignored(checker, node)
+    for position, item in enumerate(node.arguments):
+        if item.name is not None and (name not in BY_FIELD or item.name.text != "by" or position != 1):
+            message = f"'{name}' has no '{item.name.text}'" if name in BY_FIELD else f"'{name}' has no named arguments"
+            instead = FOREIGN_ARGUMENTS.get(item.name.text, takes) if name == "sort" else takes
+            checker.report.add("E0502", message, item.name.span, instead)
+            return ignored(checker, node)
     hints = function.hints or (None,) * len(function.parameters)
     least = len(function.parameters) - function.optional
     if not least <= len(node.arguments) <= len(function.parameters):
@@ -146,7 +156,7 @@ def function_call(checker: Checker, node: nodes.CallNode, function: Function, na
 
 
 BY_FIELD: dict[str, tuple[type, ...]] = {"best": (IntType, FloatType), "sort": (IntType, FloatType, StrType)}
-"""The functions that take the name of a field, and which types it may have."""
+"""The functions that take the name of a field, alone or behind `by:`, and which types it may have."""
 
 
 def _names_field(checker: Checker, values: Sequence[Expression], types: tuple[type, ...]) -> bool:

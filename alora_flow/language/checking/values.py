@@ -287,7 +287,7 @@ RULES: dict[type, Rule] = {
     nodes.Access: lambda checker, node, expected: _access(checker, node),
     nodes.Index: lambda checker, node, expected: _index(checker, node),
     nodes.Slice: lambda checker, node, expected: _slice(checker, node),
-    nodes.CallNode: lambda checker, node, expected: call(checker, node),
+    nodes.CallNode: call,
     nodes.RunOn: lambda checker, node, expected: run(checker, node),
     nodes.Unary: lambda checker, node, expected: unary(checker, node),
     nodes.Binary: binary,

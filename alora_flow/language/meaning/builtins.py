@@ -129,7 +129,7 @@ def _first(given: Sequence[Type]) -> Type | None:
 
 
 def _best(given: Sequence[Type]) -> Type | None:
-    """`best(drafts, "score")`: the element whose numeric field is largest; the checker looks the field up."""
+    """`best(drafts, by: "score")`: the element whose numeric field is largest; the checker looks the field up."""
     fits = isinstance(given[0], ListType) and isinstance(given[0].element, RecordType) and given[1] == STR
     return given[0].element if fits and isinstance(given[0], ListType) else None
 
@@ -145,7 +145,7 @@ def _zipped(given: Sequence[Type]) -> Type | None:
 
 
 def _sorted(given: Sequence[Type]) -> Type | None:
-    """`sort(xs)` of numbers or strings, `sort(drafts, "score")` of records; the checker looks the field up."""
+    """`sort(xs)` of numbers or strings, `sort(drafts, by: "score")` of records; the checker looks the field up."""
     if not isinstance(given[0], ListType):
         return None
     element = given[0].element
@@ -192,10 +192,10 @@ FUNCTIONS: dict[str, Function] = {
     "mean": Function(("list of numbers",), _mean),
     "range": Function(("int",), _range),
     "first": Function(("list",), _first),
-    "best": Function(("list of records", "name of a field"), _best),
+    "best": Function(("list of records", "by: name of a field"), _best),
     "enumerate": Function(("list",), _enumerated),
     "zip": Function(("list", "list"), _zipped),
-    "sort": Function(("list", "name of a field"), _sorted, optional=1),
+    "sort": Function(("list", "by: name of a field"), _sorted, optional=1),
     "reverse": Function(("list or str",), _reversed),
     "keys": Function(("map",), _keys),
     "values": Function(("map",), _values),

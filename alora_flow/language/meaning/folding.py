@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from alora_flow.language.meaning.program import (
@@ -83,6 +84,8 @@ def _binary(expression: Binary) -> Expression | None:
     if operation is None or not (isinstance(left, Literal) and isinstance(right, Literal)):
         return None
     try:
-        return Literal(expression.type, expression.span, operation(left.value, right.value))
+        value = operation(left.value, right.value)
     except (ArithmeticError, TypeError):
         return None
+    beyond = isinstance(value, float) and not isfinite(value)
+    return None if beyond else Literal(expression.type, expression.span, value)

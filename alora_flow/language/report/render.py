@@ -51,8 +51,9 @@ def harmless(text: str) -> str:
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that a terminal obeys instead of showing; a line end and a tab are harmless."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys instead of showing, those that turn the order of a text too; a line end and a tab
+are harmless, and so are the spaces of any script."""
 
 
 def _one(item: Diagnostic, color: bool) -> str:

@@ -81,6 +81,10 @@ METHODS: dict[str, str] = {
     **dict.fromkeys(("startswith", "startsWith", "starts_with"), "starts_with({x}, …)"),
     **dict.fromkeys(("endswith", "endsWith", "ends_with"), "ends_with({x}, …)"),
     **dict.fromkeys(("contains", "includes", "has", "find", "index"), "… in {x}"),
+    "get": "{x}[…] ?? …",
+    "keys": "keys({x})",
+    "values": "values({x})",
+    **dict.fromkeys(("items", "entries"), "zip(keys({x}), values({x}))"),
     **dict.fromkeys(("append", "push", "add", "extend", "concat"), "{x} + […]"),
     **dict.fromkeys(("map", "filter"), "for item in {x} limit 8 {{ keep … }}"),
     **dict.fromkeys(("sort", "sorted"), "sort({x})"),
@@ -109,8 +113,17 @@ FOREIGN_CALLS: dict[str, str] = {
     **dict.fromkeys(("format", "sprintf"), 'values stand in a string in braces, as in "{x}"'),
     **dict.fromkeys(("llm", "complete", "completion", "ask", "chat"), "write 'generate(…) on user(…)'"),
     "abs": "write 'max(x, -x)'",
+    **dict.fromkeys(("string", "String", "repr"), "write 'str(x)', or a hole, as in \"{x}\""),
+    **dict.fromkeys(("parse", "json", "loads", "Number"), "text is read by 'generate(…) as T on …', or by a tool"),
+    **dict.fromkeys(("substring", "substr", "slice"), "a slice is written 'x[0:3]'"),
     "length": "write 'len(x)'",
     "concat": "write 'a + b'",
+}
+
+# arguments of other languages' `sort`, and what there is instead
+FOREIGN_ARGUMENTS: dict[str, str] = {
+    **dict.fromkeys(("reverse", "desc", "descending", "order"), "from large to small is 'reverse(sort(…))'"),
+    **dict.fromkeys(("key", "field", "on"), "the name of a field stands behind 'by:'"),
 }
 
 # what people write who come from elsewhere: the wrong text, and what stands here instead
