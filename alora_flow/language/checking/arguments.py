@@ -20,6 +20,7 @@ from alora_flow.language.meaning.types import DURATION, ERROR, Type
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
+from alora_flow.language.syntax.words import FOREIGN_SETTINGS
 
 Bound: TypeAlias = nodes.CallNode | nodes.Mock | nodes.Invoking
 """What has a callee and arguments."""
@@ -117,11 +118,11 @@ def settings(
     for argument in arguments:
         name = argument.name.text if argument.name else None
         type = table.get(name or "")
-        given = checker.value(argument.value, type)
+        given = checker.value(argument.value, type or ERROR)
         if name is None or argument.name is None:
             report.add("E0504", f"{what} takes named settings only", argument.span, f"known are {', '.join(table)}")
         elif type is None:
-            help = did_you_mean(name, table) or f"known are {', '.join(table)}"
+            help = FOREIGN_SETTINGS.get(name) or did_you_mean(name, table) or f"known are {', '.join(table)}"
             report.add("E0306", f"{what} has no setting '{name}'", argument.name.span, help)
         elif name in found:
             note = Note("it is given here first", found[name].value.span)

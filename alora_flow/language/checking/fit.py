@@ -21,6 +21,7 @@ from alora_flow.language.meaning.types import (
     FloatType,
     IntType,
     ListType,
+    NoneType,
     OptionalType,
     ProbType,
     ReplyType,
@@ -28,6 +29,8 @@ from alora_flow.language.meaning.types import (
     ThreadType,
     Type,
     assignable,
+    is_data,
+    union,
 )
 from alora_flow.language.report.diagnostics import Note
 from alora_flow.language.syntax import nodes
@@ -76,6 +79,8 @@ def conversion(given: Type, wanted: Type) -> str | None:
     if isinstance(given, OptionalType) and assignable(given.inner, wanted):
         return "it may be none: test it with 'is not none' before, or give a default with '??'"
     match given, wanted:
+        case NoneType(), _ if is_data(wanted):
+            return f"what may be none has the type '{union([OptionalType(wanted)])}'"
         case ProbType(), BoolType():
             return "compare its probability, as in '.p(true) > 0.5', or take '.top'"
         case ProbType(), _ if assignable(given.of, wanted):

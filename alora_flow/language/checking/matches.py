@@ -72,20 +72,19 @@ def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: 
             left = []
             continue
         patterns = []
-        open_end = open_end or _is_wildcard(checker, arm)
+        open_end = open_end or _is_wildcard(arm)
         for item in arm.patterns:
-            pattern = _pattern(checker, item, subject.type)
-            if pattern is not None:
+            for pattern in _patterns(checker, item, subject.type):
                 patterns.append(pattern)
                 left = _without(checker, left, pattern, seen, subject.type)
-        _report_unreached(checker, arm, subject, len(patterns) == len(arm.patterns) and (open_end or not before))
+        _report_unreached(checker, arm, subject, len(patterns) >= len(arm.patterns) and (open_end or not before))
         cases.append(MatchCase(tuple(patterns), _type(patterns, subject.type)))
     if left and subject.type != ERROR and not open_end and not checker.unit.gaps_in(node.span):
         _report_missing(checker, node, left)
     return cases
 
 
-def _is_wildcard(checker: Checker, arm: nodes.Arm | nodes.ValueArm) -> bool:
+def _is_wildcard(arm: nodes.Arm | nodes.ValueArm) -> bool:
     """`_ =>`, `default =>`: reported as a name, and meant for the rest."""
     return any(pattern.span.text in WILDCARDS for pattern in arm.patterns)
 
@@ -107,11 +106,25 @@ def _parts(type: Type) -> list[_Part]:
     return found
 
 
+def _patterns(checker: Checker, node: nodes.TypePattern | nodes.ValuePattern, subject: Type) -> list[Pattern]:
+    """One, none where it is wrong; of `input | output`, as other languages write several, each."""
+    union = node.type if isinstance(node, nodes.TypePattern) else None
+    parts = union.members if isinstance(union, nodes.UnionTypeNode) else ()
+    names = [part.name for part in parts if isinstance(part, nodes.NamedType)]
+    members = [member for name in names if (member := _member(name, name.span, subject))]
+    if members:
+        help = f"write '{', '.join(member.span.text for member in members)}'"
+        checker.report.add("E0304", "'|' joins types, and these are members", node.span, help)
+        return [ValuePattern(member) for member in members]
+    pattern = _pattern(checker, node, subject)
+    return [] if pattern is None else [pattern]
+
+
 def _pattern(checker: Checker, node: nodes.TypePattern | nodes.ValuePattern, subject: Type) -> Pattern | None:
     if isinstance(node, nodes.ValuePattern):
         return _value_pattern(checker, node, subject)
     if isinstance(node.type, nodes.NamedType):
-        member = _member(checker, node.type.name, node.span, subject)
+        member = _member(node.type.name, node.span, subject)
         if member is not None:
             return ValuePattern(member)
         if _is_unknown(checker, node.type.name):
@@ -126,7 +139,7 @@ def _pattern(checker: Checker, node: nodes.TypePattern | nodes.ValuePattern, sub
     return TypePattern(type, node.span)
 
 
-def _member(checker: Checker, name: nodes.Qualified, span: Span, subject: Type) -> EnumMember | None:
+def _member(name: nodes.Qualified, span: Span, subject: Type) -> EnumMember | None:
     """`input`, `Stage.input` of the subject's enum."""
     for part in alternatives(subject):
         fits = isinstance(part, EnumType) and (name.qualifier is None or name.qualifier.text == part.name)

@@ -136,7 +136,8 @@ def _as_member(checker: Checker, text: str) -> str | None:
 
 
 def _list(checker: Checker, node: nodes.List, expected: Type | None) -> Expression:
-    inner = next((part.element for part in _parts(expected) if isinstance(part, ListType)), None)
+    known = next((part.element for part in _parts(expected) if isinstance(part, ListType)), None)
+    inner = ERROR if expected == ERROR else known
     items = tuple(checker.value(item, inner) for item in node.items)
     element = common([item.type for item in items], inner) if items else NEVER
     return ListValue(ERROR if element == ERROR else ListType(element), node.span, items)
@@ -240,6 +241,8 @@ def _report_field(checker: Checker, node: nodes.Access, target: Expression) -> N
         help = LONGER
     elif isinstance(target.type, MapType):
         help = f"write '{target.span.text}[\"{name}\"]'"
+    elif isinstance(target.type, EnumType) and name in ("value", "name", "text"):
+        help = f'what it is as data, a hole shows: "{{{target.span.text}}}"'
     elif name in METHODS and not known:
         help = f"write '{METHODS[name].format(x=target.span.text)}'"
     checker.report.add("E0303", message, node.name.span, help)

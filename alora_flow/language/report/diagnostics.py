@@ -79,8 +79,12 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """`did you mean 'thread'?`, or None when nothing is near."""
+    known = list(dict.fromkeys(known))
+    same = next((name for name in known if name != word and name.casefold() == word.casefold()), None)
+    if same is not None:
+        return f"did you mean '{same}'?"
     slack = max(2, len(word) // 3)
-    candidates = [name for name in dict.fromkeys(known) if abs(len(name) - len(word)) <= slack][:MOST_CANDIDATES]
+    candidates = [name for name in known if abs(len(name) - len(word)) <= slack][:MOST_CANDIDATES]
     near = get_close_matches(word, candidates, n=1, cutoff=0.8) or [
         name for name in get_close_matches(word, candidates, n=3, cutoff=0.6) if name[:1].lower() == word[:1].lower()
     ]

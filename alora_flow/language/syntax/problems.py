@@ -73,13 +73,14 @@ class _Place:
     @property
     def written(self) -> tuple[str, str]:
         """The text before the word and from it on, as idioms read it: its line, behind the head of a declaration in
-        braces where that stands on another line."""
+        braces where that stands on another line. Nothing stands before what begins a line outside of all brackets."""
         text, at = self.span.source.text, self.span.end if self.at_end else self.span.start
         start = text.rfind("\n", 0, at) + 1
         opened = self.opened[-1][0] + self.base if self.opened else start
         head = text[text.rfind("\n", 0, opened) + 1 : opened + 1] if opened < start else ""
         shown = f"{head} " if head.startswith(IN_BRACES) else ""
-        return shown + text[start:at], text[at:].partition("\n")[0]
+        before = shown + text[start:at]
+        return before or " " * bool(self.opened), text[at:].partition("\n")[0]
 
     @property
     def at_end(self) -> bool:
@@ -239,6 +240,8 @@ def _help(place: _Place) -> str | None:
     word = place.text
     if word == "else" and "LBRACE" in place.accepted:
         return "a value by condition is written 'if c { a } else { b }'"
+    if place.accepted == {"ELSE"}:
+        return "a value by condition has both sides: 'if c { a } else { b }'"
     if word == "else" and place.starts_statement:
         return "an 'else' stands behind an 'if', a 'repeat', or a value that may fail"
     if place.before == "else" and {"AS", "LBRACE"} <= place.accepted:
@@ -260,6 +263,8 @@ def _help(place: _Place) -> str | None:
         if "ELSE" in place.accepted and "MAY" not in place.accepted:
             return "a message stands after 'else'"
         return "nothing separates statements: leave it out"
+    if word == "const" and place.starts_statement:
+        return "in a block a name is bound with 'let'"
     if word in DECLARATIONS and place.starts_statement:
         return "declarations stand at the top of a file, not in a block"
     if word in FOREIGN:

@@ -81,9 +81,10 @@ def _value(match: re.Match[str], here: Span) -> tuple[str, Diagnostic | None]:
             help='known are \\n \\t \\r \\0 \\" \\\\ \\{ \\} and \\u{1F600}; a backslash itself is written \\\\',
         )
         return known or "", None if known is not None else problem
-    return "", Diagnostic(
-        "E0106", "this hole is not closed", here, help="close it with '}', or write '\\{' for a brace that is text"
-    )
+    doubled = here.source.text.startswith("{{", here.start)
+    close = "a hole has one pair of braces" if doubled else "close it with '}'"
+    help = f"{close}; a brace that is text is written '\\{{'"
+    return "", Diagnostic("E0106", "this hole is not closed", here, help)
 
 
 def _character(point: int, here: Span) -> tuple[str, Diagnostic | None]:

@@ -126,6 +126,22 @@ FOREIGN_ARGUMENTS: dict[str, str] = {
     **dict.fromkeys(("key", "field", "on"), "the name of a field stands behind 'by:'"),
 }
 
+# settings of other programs' generations, and what there is instead
+FOREIGN_SETTINGS: dict[str, str] = {
+    **dict.fromkeys(
+        ("as", "type", "schema", "format", "response_format", "returns"),
+        "a type stands before 'on': '… as T on thread'",
+    ),
+    **dict.fromkeys(("prompt", "messages", "system", "user", "input"), "what is asked stands behind 'on', as a thread"),
+    **dict.fromkeys(("model", "engine"), "a program runs on one model, which 'model base = \"…\"' names"),
+    **dict.fromkeys(("temp", "t"), "did you mean 'temperature'?"),
+    **dict.fromkeys(("tokens", "max_new_tokens", "max_length", "length"), "did you mean 'max_tokens'?"),
+    **dict.fromkeys(("num_samples", "best_of", "count"), "did you mean 'n'?"),
+    **dict.fromkeys(("retries", "max_retries"), "did you mean 'retry'?"),
+    "stop_sequences": "did you mean 'stop'?",
+    "tools": "what the model may call stands behind the thread: '… on thread may invoke [search]'",
+}
+
 # what people write who come from elsewhere: the wrong text, and what stands here instead
 FOREIGN: dict[str, str] = {
     "&&": "write 'and'",
