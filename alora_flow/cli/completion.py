@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import TypeAlias
 
 import click
@@ -12,6 +13,7 @@ from click.shell_completion import CompletionItem
 from alora_flow.cli.files import find_flow_file
 from alora_flow.errors import BadInput
 from alora_flow.language.checking.check import check_file
+from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.planning.flow_file import bundled_flows
 
 Completion: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -41,12 +43,34 @@ def complete_model(context: click.Context, option: click.Parameter, begun: str) 
 
 def complete_flow(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
     """The flows of the file that stands before it; none while that is wrong."""
+    return _items([flow.name for flow in _flows(context)], begun)
+
+
+def complete_input(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """`NAME=` of each input of the flow that stands before it, else of the file's main one; those that are given are
+    left out. None where the shell is at the value."""
+    flows = {flow.name: flow for flow in _flows(context)}
+    words = _arguments(context)
+    wanted = words.get("flow") or words.get("name") or Path(words.get("file", "")).stem
+    chosen = next(iter(flows.values())) if len(flows) == 1 else flows.get(wanted)
+    given = {text.partition("=")[0] for text in context.params.get("inputs") or ()}
+    names = [item.name for item in chosen.parameters if item.name not in given] if chosen else []
+    return _items([f"{name}=" for name in names], begun)
+
+
+def _arguments(context: click.Context) -> dict[str, str]:
+    """Those that are there, by name. Where an option lacks its value, click has split the words but named none."""
+    names = [item.name or "" for item in context.command.params if isinstance(item, click.Argument)]
+    known = {name: context.params[name] for name in names if context.params.get(name)}
+    return known or dict(zip(names, context.args, strict=False))
+
+
+def _flows(context: click.Context) -> list[FlowDecl]:
     try:
-        program, _ = check_file(find_flow_file(context.params["file"], tell=False))
+        program, _ = check_file(find_flow_file(_arguments(context).get("file", ""), tell=False))
     except BadInput:
         return []
-    flows = program.flows.values() if program else ()
-    return _items([flow.name for flow in flows if not flow.imported], begun)
+    return [flow for flow in program.flows.values() if not flow.imported] if program else []
 
 
 def _items(words: Iterable[str], begun: str) -> list[CompletionItem]:

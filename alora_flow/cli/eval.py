@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from alora_flow.backends.table import Opener
-from alora_flow.cli.completion import complete_file
+from alora_flow.cli.completion import complete_file, complete_flow, complete_input
 from alora_flow.cli.files import find_flow_file
 from alora_flow.cli.flow_rows import FlowRows, read_objects, run_rows
 from alora_flow.cli.options import backend_options, model_option
@@ -125,7 +125,7 @@ def _write_card(draw: Any, found: Evaluation) -> None:
 
 @command.command("flow")
 @click.argument("file", shell_complete=complete_file)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_flow)
 @click.option(
     "--data", metavar="ROWS.jsonl", required=True, type=click.Path(path_type=Path), help="A JSON object a line."
 )
@@ -135,6 +135,7 @@ def _write_card(draw: Any, found: Evaluation) -> None:
     "inputs",
     metavar="NAME=COLUMN",
     multiple=True,
+    shell_complete=complete_input,
     help="Which column an input is; by default the one of its name. messages.0.content is a part of one.",
 )
 @click.option(

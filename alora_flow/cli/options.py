@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from alora_flow.backends.table import BACKENDS
-from alora_flow.cli.completion import among, complete_file, complete_flow, complete_model
+from alora_flow.cli.completion import among, complete_file, complete_flow, complete_input, complete_model
 from alora_flow.cli.files import STDIN
 from alora_flow.errors import BadInput
 from alora_flow.execution.inputs import parse_text
@@ -61,6 +61,7 @@ def input_options(command: Command) -> Command:
         metavar="NAME=VALUE",
         multiple=True,
         callback=_checked,
+        shell_complete=complete_input,
         help="An input: text as it is, an enum's member by name, all else as JSON. Wins over --inputs.",
     )
     several = click.option(

@@ -39,9 +39,20 @@ def completed(folder: Path, *words: str) -> list[str]:
         (("show", "plan", "two.flow", "as"), ["plain,ask"]),
         (("plan", "two.flow", "--no-pass", "dead"), ["plain,dead-nodes"]),
         (("intrinsics", "list", "li"), ["file,li"]),
+        (("run", "two.flow", "ask", "--input", ""), ["plain,question=", "plain,times="]),
+        (("run", "two.flow", "ask", "--input", "question=x", "--input", ""), ["plain,times="]),
+        (("run", "ask.flow", "--input", ""), ["plain,question=", "plain,times="]),
+        (("plan", "two.flow", "other", "--input", "t"), ["plain,text="]),
+        (("show", "plan", "two.flow", "other", "--input", ""), ["plain,text="]),
+        (("run", "--input", ""), []),
+        (("run", "wrong.flow", "--input", ""), []),
+        (("run", "two.flow", "--input", ""), []),
+        (("eval", "flow", "two.flow", "o"), ["plain,other"]),
+        (("eval", "flow", "two.flow", "other", "--input", ""), ["plain,text="]),
     ],
 )
 def test_completion(tmp_path: Path, words: tuple[str, ...], expected: list[str]) -> None:
     (tmp_path / "two.flow").write_text(FILE)
+    (tmp_path / "ask.flow").write_text(FILE)
     (tmp_path / "wrong.flow").write_text("flow one(")
     assert completed(tmp_path, *words) == expected
