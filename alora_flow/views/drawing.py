@@ -205,9 +205,10 @@ def _drawn_reads(node: Node, graph: FlowGraph) -> Iterable[tuple[str, g.EdgeKind
 
 def drawn_guards(node: Node, graph: FlowGraph) -> Iterator[Guard]:
     """The guards of a node that no node before it has already: those follow from the arrows that are drawn."""
-    everything = g.guards(node)
-    implied = {guard for source, _ in g.reads(node) for guard in graph.nodes[source].guards}
-    for guard in reversed(everything):  # one that is implied implies nothing more
-        if guard not in implied:
-            implied.update(graph.nodes[guard.condition].guards)
-    return (guard for guard in everything if guard not in implied)
+    gates = graph.gates(node)  # none of which implies another of its path, however many returns stand before
+    before = [graph.nodes[source].guards for source, _ in g.reads(node)] if gates else []
+    implied = {(guard.condition, guard.holds) for path in before for guard in path}
+    for guard in reversed(gates if len(gates) > 1 else ()):  # one that is implied implies nothing more
+        if (guard.condition, guard.holds) not in implied:
+            implied.update((other.condition, other.holds) for other in graph.nodes[guard.condition].guards)
+    return (guard for guard in gates if (guard.condition, guard.holds) not in implied)

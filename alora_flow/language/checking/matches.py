@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from alora_flow.frozen import dataclass
@@ -59,25 +60,25 @@ class _Part:
 
 def match_arms(checker: Checker, node: nodes.Match | nodes.MatchValue, subject: Expression) -> list[MatchCase]:
     """A case for each arm; reports what they miss together."""
-    left = _parts(subject.type)
-    seen: list[Any] = []
+    left = dict.fromkeys(_parts(subject.type))
+    seen: set[Any] = set()
     cases = []
     open_end = False
     for arm in node.arms:
-        before = left
+        empty = not left
         if not arm.patterns:
-            _report_unreached(checker, arm, subject, open_end or not before)
+            _report_unreached(checker, arm, subject, open_end or empty)
             open_end = True
             cases.append(MatchCase((), union(part.type for part in left) if left else subject.type))
-            left = []
+            left.clear()
             continue
         patterns = []
         open_end = open_end or _is_wildcard(arm)
         for item in arm.patterns:
             for pattern in _patterns(checker, item, subject.type):
                 patterns.append(pattern)
-                left = _without(checker, left, pattern, seen, subject.type)
-        _report_unreached(checker, arm, subject, len(patterns) >= len(arm.patterns) and (open_end or not before))
+                _take(checker, left, pattern, seen, subject.type)
+        _report_unreached(checker, arm, subject, len(patterns) >= len(arm.patterns) and (open_end or empty))
         cases.append(MatchCase(tuple(patterns), _type(patterns, subject.type)))
     if left and subject.type != ERROR and not open_end and not checker.unit.gaps_in(node.span):
         _report_missing(checker, node, left)
@@ -181,21 +182,24 @@ def _value_pattern(checker: Checker, node: nodes.ValuePattern, subject: Type) ->
     return ValuePattern(found)
 
 
-def _without(checker: Checker, left: list[_Part], pattern: Pattern, seen: list[Any], subject: Type) -> list[_Part]:
-    """The cases that remain after this pattern; a pattern that takes none is reported."""
+def _take(checker: Checker, left: dict[_Part, None], pattern: Pattern, seen: set[Any], subject: Type) -> None:
+    """Leaves the cases that remain after this pattern; one that takes none is reported."""
+    some = bool(left)
     if isinstance(pattern, TypePattern):
-        kept = [part for part in left if not assignable(part.type, pattern.type)]
-        taken = len(kept) < len(left) or any(assignable(pattern.type, part.type) for part in left)
+        gone = [part for part in left if assignable(part.type, pattern.type)]
+        taken = bool(gone) or any(assignable(pattern.type, part.type) for part in left)
+        for part in gone:
+            del left[part]
     else:
         constant = _constant(pattern.value)
-        kept = [part for part in left if part.value is None or part != _Part(pattern.value.type, constant)]
         finite = isinstance(pattern.value.type, (EnumType, BoolType))
-        taken = len(kept) < len(left) if finite else constant not in seen and bool(left)
-        seen.append(constant)
+        one = _Part(pattern.value.type, constant)
+        taken = one in left if finite else constant not in seen and some
+        left.pop(one, None)
+        seen.add(constant)
     if not taken and left and subject != ERROR:
         span = pattern.span if isinstance(pattern, TypePattern) else pattern.value.span
         checker.report.add("E0603", "this case was taken before", span)
-    return kept
 
 
 def _constant(found: Expression) -> Any:
@@ -218,8 +222,8 @@ def _widest(type: Type, subject: Type) -> Type:
     return next((part for part in alternatives(subject) if assignable(type, part)), type)
 
 
-def _report_missing(checker: Checker, node: nodes.Match | nodes.MatchValue, left: list[_Part]) -> None:
+def _report_missing(checker: Checker, node: nodes.Match | nodes.MatchValue, left: Iterable[_Part]) -> None:
     head = Span(node.span.source, node.span.start, node.span.start + len("match"))
     missed = ["none" if isinstance(part.type, NoneType) else str(part) for part in left]
-    help = f"add an arm for {'it' if len(left) == 1 else 'each'}, or 'else => {{ … }}'"
+    help = f"add an arm for {'it' if len(missed) == 1 else 'each'}, or 'else => {{ … }}'"
     checker.report.add("E0602", f"this match misses {one_of(missed, 'and')}", head, help)
