@@ -6,8 +6,9 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, Never, Protocol, TypeVar, overload
 
+from alora_flow.errors import BadUsage, BadValue
 from alora_flow.execution.events import Listener, TextListener, quiet
 from alora_flow.execution.inputs import check_inputs
 from alora_flow.execution.runner import Result, Runner, Running
@@ -43,19 +44,19 @@ class Flow:
         self.__signature__ = _signature(declaration)
         self._names = {parameter_name(parameter.name): parameter.name for parameter in declaration.parameters}
 
-    def __call__(self, /, **inputs: Any) -> Result[Any]:
-        return self.run(self._named(inputs))
+    def __call__(self, /, *by_place: Never, **inputs: Any) -> Result[Any]:
+        return self.run(self._named(by_place, inputs))
 
-    async def arun(self, /, **inputs: Any) -> Result[Any]:
+    async def arun(self, /, *by_place: Never, **inputs: Any) -> Result[Any]:
         """As a call, for asyncio: runs of all tasks, loops and threads share batches and cache. A task that is
         cancelled cancels its run. Async tools run in the task's event loop."""
         loop = asyncio.get_running_loop()
-        named = self._named(inputs)
+        named = self._named(by_place, inputs)
         return await finished(await begun(lambda: self._begin(named, loop=loop)))
 
-    def stream(self, /, **inputs: Any) -> Stream[Any]:
+    def stream(self, /, *by_place: Never, **inputs: Any) -> Stream[Any]:
         """The run's events as they happen, the text of its answers as it grows, and its Result last."""
-        return Stream(partial(self._begin, self._named(inputs)))
+        return Stream(partial(self._begin, self._named(by_place, inputs)))
 
     def run(
         self, inputs: Mapping[str, Any], listener: Listener = quiet, text_listener: TextListener | None = None
@@ -98,6 +99,8 @@ class Flow:
 
     def prepare(self, inputs: Mapping[str, Any]) -> Schedule:
         """All that can be wrong before anything is computed: inputs, tools that are missing, budgets too small."""
+        if not isinstance(inputs, Mapping):
+            raise BadValue(f"flow '{self.__name__}' takes a mapping of inputs by name, got {inputs!r}")
         checked = check_inputs(self.declaration, inputs)
         for node in self.graph.nodes.values():
             for tool in tools_of(node.operation):
@@ -112,8 +115,11 @@ class Flow:
         """What runs."""
         return self.module.runner.compilation.graph(self.declaration)
 
-    def _named(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Under the names that the file gives them."""
+    def _named(self, by_place: tuple[Any, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Under the names that the file gives them. Raises BadUsage for one without a name."""
+        if by_place:
+            given = ", ".join(f"{name}=…" for name in self._names)
+            raise BadUsage(f"flow '{self.__name__}' takes its inputs by name", f"call it as {self.__name__}({given})")
         return {self._names.get(name, name): value for name, value in inputs.items()}
 
     def _begin(
@@ -129,7 +135,8 @@ class Flow:
         return _flow_of, (self.module, self.__name__)
 
     def __repr__(self) -> str:
-        return f"<flow {self.__name__}{self.__signature__}>"
+        parameters = ", ".join(f"{parameter.name}: {parameter.type}" for parameter in self.declaration.parameters)
+        return f"<flow {self.__name__}({parameters}) -> {self.declaration.result}>"
 
 
 def _or_error(get: Callable[[], T]) -> T | Exception:

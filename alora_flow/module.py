@@ -130,6 +130,9 @@ class Module:
     async def __aexit__(self, *error: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<flow file {self.compilation.path}: {', '.join(self.flows) or 'no flows'}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A module goes into another process by its file: it is read there again, and loads its model when it runs."""
         return Module, (self.compilation, *self._opening)

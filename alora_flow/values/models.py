@@ -167,7 +167,7 @@ def tagged(type: t.Type) -> dict[str, str]:
 def _revived(type: t.RecordType, declared: Mapping[t.RecordType, Mapping[str, Any]], values: dict[str, Any]) -> Any:
     for record, defaults in declared.items():
         declare_defaults(record, defaults)
-    return python_type(type).model_construct(**tagged(type), **values)
+    return python_type(type)(**tagged(type), **values)
 
 
 def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:

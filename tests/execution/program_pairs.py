@@ -20,6 +20,7 @@ flow small(n: int, most: int) -> int {
   return n + 1
 }
 flow any_pet(pet: Pet) -> Pet { return pet }
+flow wide(x: float) -> float { return x }
 """
 PRELUDE = """\
 from dataclasses import dataclass
@@ -82,10 +83,17 @@ def attempt(value, other):
 def any_pet(pet):
     return pet
 
+def wide(x):
+    return float(x)
+
+def given(record, present, absent):
+    return absent() if record is None else present(record)
+
 def by_kind(pet, cat, whole, nothing):
     return cat(pet) if isinstance(pet, Cat) else nothing() if pet is None else whole(pet)
 """
 TYPES = ("int", "float", "str", "bool", "list[int]", "list[str]", "int?", "P", "Kind", "map[int]", "Pet")
+TYPES += ("list[float]", "list[P]", "list[Kind]", "map[P]", "str?")
 WORDS = (
     "",
     "a",
@@ -101,6 +109,9 @@ WORDS = (
     "{brace}",
     "tab\t",
     "1",
+    "Stra\u00dfe \u0130",
+    "\u2003wide\xa0",
+    "e\u0301\u200d",
 )
 KINDS = ("red", "green", "blue")
 
@@ -176,6 +187,11 @@ class _Maker:
             "P": lambda: {"a": chance.randint(-3, 3), "b": chance.choice(WORDS), "c": chance.choice([None, 7])},
             "Kind": lambda: chance.choice(["red", "Green, it is", "blue"]),
             "map[int]": lambda: {chance.choice(WORDS): chance.randint(-5, 5) for _ in range(chance.randrange(3))},
+            "list[float]": lambda: [chance.choice([0.5, -1.25, 3.0, 1e20]) for _ in range(chance.randrange(3))],
+            "list[P]": lambda: [self.input("P") for _ in range(chance.randrange(3))],
+            "list[Kind]": lambda: [self.input("Kind") for _ in range(chance.randrange(3))],
+            "map[P]": lambda: {chance.choice(WORDS): self.input("P") for _ in range(chance.randrange(3))},
+            "str?": lambda: chance.choice([None, chance.choice(WORDS)]),
             "Pet": lambda: chance.choice([None, 3, {"name": chance.choice(WORDS), "lives": chance.randint(0, 9)}]),
         }
         return made[type]()
@@ -432,6 +448,11 @@ class _Maker:
             "map[int]": lambda: chance.choice(
                 [Pair("map(a: 1, b: -2)", "{'a': 1, 'b': -2}"), Pair("map(c: 3)", "{'c': 3}")]
             ),
+            "list[float]": lambda: chance.choice([Pair("[0.5, 2.0]", "[0.5, 2.0]"), Pair("[1e20]", "[1e20]")]),
+            "list[P]": lambda: Pair('[P(a: 2, b: "x"), P(a: 1, b: "y")]', '[P(2, "x"), P(1, "y")]'),
+            "list[Kind]": lambda: Pair("[Kind.red, Kind.blue]", "[Kind.red, Kind.blue]"),
+            "map[P]": lambda: Pair('map(a: P(a: 1, b: "b"))', '{"a": P(1, "b")}'),
+            "str?": lambda: chance.choice([Pair("none", "None"), Pair('"s"', '"s"')]),
             "list[int]": lambda: chance.choice([Pair("[1, 2]", "[1, 2]"), Pair("range(3)", "[0, 1, 2]")]),
             "list[str]": lambda: Pair('["b", "a"]', '["b", "a"]'),
         }[type]()
@@ -448,8 +469,11 @@ class _Maker:
                 self.field,
                 self.given,
                 self.pet,
+                self.numbered_case,
+                self.narrowed,
+                self.looked_up,
             ],
-            "float": [self.quotient, self.as_float, self.average, self.floating],
+            "float": [self.quotient, self.as_float, self.average, self.floating, self.widened],
             "str": [self.text, self.joined, self.changed, self.cut, self.named, self.shown],
             "bool": [self.compared, self.inside, self.logical, self.missing, self.tested],
             "list[int]": [self.listed("int"), self.added("int"), self.sliced("int"), self.ordered("int")],
@@ -461,7 +485,33 @@ class _Maker:
                 lambda depth: self.value("int", depth),
                 lambda depth: self.literal("int?"),
             ],
-            "P": [self.record],
+            "P": [self.record, self.foremost],
+            "list[float]": [
+                lambda depth: self.both(("float", "float"), depth, "[{0}, {1}]"),
+                lambda depth: self.both(("list[float]",) * 2, depth, "({0} + {1})"),
+                lambda depth: self.both(("list[float]",), depth, "sort({0})", "sorted({0})"),
+                self.sliced("float"),
+            ],
+            "list[P]": [
+                lambda depth: self.both(("P", "P"), depth, "[{0}, {1}]"),
+                lambda depth: self.both(("map[P]",), depth, "values({0})", "list(({0}).values())"),
+                self.sorted_by,
+                self.sliced("P"),
+            ],
+            "list[Kind]": [
+                lambda depth: self.both(("Kind", "Kind"), depth, "[{0}, {1}]"),
+                lambda depth: self.both(("list[Kind]",), depth, "reverse({0})", "({0})[::-1]"),
+                self.sliced("Kind"),
+            ],
+            "map[P]": [
+                lambda depth: self.both(("P", "P"), depth, "map(x: {0}, y: {1})", "{{'x': {0}, 'y': {1}}}"),
+                lambda depth: self.both(("list[str]", "list[P]"), depth, "map(zip({0}, {1}))", "dict(zip({0}, {1}))"),
+            ],
+            "str?": [
+                lambda depth: self.value("str", depth),
+                lambda depth: self.both(("list[str]",), depth, "first({0})", "next(iter({0}), None)"),
+                lambda depth: self.literal("str?"),
+            ],
             "Pet": [self.cat, lambda depth: self.value("int", depth), lambda depth: self.literal("Pet")],
             "Kind": [lambda depth: self.literal("Kind")],
         }
@@ -507,8 +557,11 @@ class _Maker:
 
     def arithmetic(self, depth: int) -> Pair:
         two = ("int", "int")
+        divisor = self.chance.choice([-3, -1, 2, 7])
         return self.one_of(
             depth,
+            (("int",), f"({{0}} % ({divisor}))", None),
+            (("int",), f"round({{0}} / ({divisor}))", None),
             *((two, f"({{0}} {operator} {{1}})", None) for operator in "+-*"),
             (two, "({0} % (max({1}, -{1}) + 1))", None),
             (("int",), "(-{0})", None),
@@ -535,6 +588,78 @@ class _Maker:
 
     def field(self, depth: int) -> Pair:
         return self.both(("P",), depth, "{0}.a")
+
+    def numbered_case(self, depth: int) -> Pair:
+        """A match over numbers, negative ones too, or over strings."""
+        if self.chance.random() < 0.5:
+            sides = [self.value("int", depth) for _ in range(3)]
+            subject = self.value("int", 1)
+            return Pair(
+                f"(match wide({subject.flow}) {{ -1.0, 0.0 => {{ {sides[0].flow} }} 2.0 => {{ {sides[1].flow} }} "
+                f"else => {{ {sides[2].flow} }} }})",
+                f"(lambda case: {sides[0].python} if case in (-1, 0) else {sides[1].python} if case == 2 "
+                f"else {sides[2].python})({subject.python})",
+            )
+        subject, sides = self.value("str", depth), [self.value("int", depth) for _ in range(2)]
+        return Pair(
+            f'(match {subject.flow} {{ "a", "Tarnok" => {{ {sides[0].flow} }} else => {{ {sides[1].flow} }} }})',
+            f"({sides[0].python} if {subject.python} in ('a', 'Tarnok') else {sides[1].python})",
+        )
+
+    def narrowed(self, depth: int) -> Pair:
+        """A field that may be none, tested before it is read."""
+        records = [name for name, type in self.names if type == "P"]
+        if not records:
+            return self.field(depth)
+        name, other = self.chance.choice(records), self.value("int", depth)
+        return self.chance.choice(
+            [
+                Pair(
+                    f"(if {name}.c is none {{ {other.flow} }} else {{ {name}.c + 1 }})",
+                    f"({other.python} if {name}.c is None else {name}.c + 1)",
+                ),
+                Pair(
+                    f"(if {name}.c is not none and {name}.c > {name}.a {{ {name}.c }} else {{ {other.flow} }})",
+                    f"({name}.c if {name}.c is not None and {name}.c > {name}.a else {other.python})",
+                ),
+                Pair(f"({name}.c ?? {other.flow})", f"default({name}.c, lambda: {other.python})"),
+            ]
+        )
+
+    def looked_up(self, depth: int) -> Pair:
+        """A record of a map, or none."""
+        records, key, inner = self.value("map[P]", depth), self.value("str", depth), self.fresh()
+        other = self.value("int", depth)
+        return Pair(
+            f"(match ({records.flow})[{key.flow}] {{ P as {inner} => {{ {inner}.a }} none => {{ {other.flow} }} }})",
+            f"given(({records.python}).get({key.python}), lambda {inner}: {inner}.a, lambda: {other.python})",
+        )
+
+    def widened(self, depth: int) -> Pair:
+        """A whole number that stands for a float."""
+        return self.one_of(
+            depth,
+            (("int",), "wide({0})", None),
+            (("list[float]",), "sum([0.0] + {0})", None),
+            (("int", "float"), "min(wide({0}), {1})", None),
+            (("float",), "({0} % 2.5)", None),
+            (("int", "float"), "wide(if {0} < {1} {{ {0} }} else {{ {1} }})", "wide({0} if {0} < {1} else {1})"),
+        )
+
+    def foremost(self, depth: int) -> Pair:
+        return self.one_of(
+            depth,
+            (("list[P]", "P"), "(first({0}) ?? {1})", "default(next(iter({0}), None), lambda: {1})"),
+            (("P", "list[P]"), 'best([{0}] + {1}, by: "a")', "max([{0}] + {1}, key=lambda item: item.a)"),
+        )
+
+    def sorted_by(self, depth: int) -> Pair:
+        by = self.chance.choice(["a", "b"])
+        return self.one_of(
+            depth,
+            (("list[P]",), f'sort({{0}}, by: "{by}")', f"sorted({{0}}, key=lambda item: item.{by})"),
+            (("list[P]",), f'sort({{0}}, "{by}")', f"sorted({{0}}, key=lambda item: item.{by})"),
+        )
 
     def given(self, depth: int) -> Pair:
         names = [name for name, type in self.names if type == "int?"]
@@ -585,6 +710,8 @@ class _Maker:
         return self.chance.choice(["[1:]", "[:2]", "[-2:]", "[0:1]", "[5:]", "[:-1]", "[1:-1]", "[:]"])
 
     def cut(self, depth: int) -> Pair:
+        if self.chance.random() < 0.3:
+            return self.both(("str", "int", "int"), depth, "({0})[{1}:{2}]")
         return self.both(("str",), depth, f"({{0}}){self.ends()}")
 
     def named(self, depth: int) -> Pair:
@@ -592,11 +719,14 @@ class _Maker:
 
     def shown(self, depth: int) -> Pair:
         return self.one_of(
-            depth, *(((type,), "str({0})", "show({0})") for type in ("int", "bool", "list[int]", "list[str]"))
+            depth, *(((type,), "str({0})", "show({0})") for type in TYPES if type not in ("Pet", "int?", "str?"))
         )
 
     def compared(self, depth: int) -> Pair:
         type = self.chance.choice(["int", "float", "str"])
+        if self.chance.random() < 0.2:
+            mixed = f"(wide({{0}}) {self.chance.choice(['<', '<=', '>', '>=', '==', '!='])} {{1}})"
+            return self.both(("int", "float"), depth, mixed)
         return self.both((type, type), depth, f"({{0}} {self.chance.choice(['<', '<=', '>', '>=', '==', '!='])} {{1}})")
 
     def inside(self, depth: int) -> Pair:
@@ -607,6 +737,9 @@ class _Maker:
             (("int", "list[int]"), f"({{0}} {word} {{1}})", None),
             (("str", "list[str]"), f"({{0}} {word} {{1}})", None),
             (("str", "map[int]"), f"({{0}} {word} {{1}})", None),
+            (("Kind",), f"({{0}} {word} [red, Kind.blue])", f"({{0}} {word} [Kind.red, Kind.blue])"),
+            (("Kind", "list[Kind]"), f"({{0}} {word} {{1}})", None),
+            (("P", "list[P]"), f"({{0}} {word} {{1}})", None),
         )
 
     def logical(self, depth: int) -> Pair:

@@ -6,8 +6,11 @@ import pickle
 import warnings
 from pathlib import Path
 
+import pytest
+
 import alora_flow
 from alora_flow.backends.echo import open_echo
+from alora_flow.errors import BadUsage, BadValue
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 
@@ -15,6 +18,8 @@ FLOW = """
 model base = "mini"
 enum E { mro, name, value, title, _x, __class__ }
 record R { json: str, schema: str, copy: int, model_dump: str, __init__: int, _x: int, self: str, e: E = mro }
+record S { cls: int = 1, _fields_set: int = 2, values: int = 3, type: int = 4 }
+flow construct() -> S { return S() }
 
 flow run(self: R, e: E = mro, cls: int = 1, inputs: int = 2) -> list[R] {
   if self.json == "a" and self._x == 1 and self.e == e and self.__init__ == 2 { return sort([self], "copy") }
@@ -39,6 +44,27 @@ flow del(ünï: int) -> lambda { return lambda(pass(ünï, 1)) }
 flow compilation(x: int) -> int { return x }
 flow runner(x: int) -> int { return x + 1 }
 """
+
+
+def test_no_field_is_an_argument_of_what_makes_records(tmp_path: Path) -> None:
+    path = tmp_path / "run.flow"
+    path.write_text(FLOW)
+    module = Module(Compilation(path), open_echo)
+    made = module.construct().value
+    assert pickle.loads(pickle.dumps(made)) == made == module.S(cls=1, _fields_set=2)
+
+
+def test_people_see_what_a_flow_takes(tmp_path: Path) -> None:
+    path = tmp_path / "run.flow"
+    path.write_text(FLOW)
+    module = Module(Compilation(path), open_echo)
+    assert repr(module.run_) == "<flow run(self: R, e: E, cls: int, inputs: int) -> list[R]>"
+    assert repr(module) == f"<flow file {path}: construct, run, shown>"
+    with pytest.raises(BadUsage, match="by name"):
+        module.run_({"json": "a"})
+    with pytest.raises(BadValue, match="a mapping of inputs by name, got 1"):
+        module.shown.map([{}, 1])
+    assert isinstance(module.shown.map([{}, 1], return_exceptions=True)[1], BadValue)
 
 
 def test_names_that_are_keywords_of_python(tmp_path: Path) -> None:
