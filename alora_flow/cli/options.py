@@ -130,6 +130,8 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         read = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
         path = Path("<stdin>") if path == STDIN else path
+        if not read.strip():
+            raise BadInput(f"{path} is empty", 'write {"name": value, …}')
         content = json.loads(read.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error

@@ -87,5 +87,27 @@ def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
 
 
 def _mistyped(flow: FlowDecl, parameter: Parameter, value: Any, error: ValidationError) -> BadValue:
-    wants = f"input '{parameter.name}' of flow '{flow.name}' wants {parameter.type}"
-    return BadValue(f"{wants}, got {value!r}: {complaint(error)}")
+    wants = f"input '{parameter.name}' of flow '{flow.name}' wants {parameter.type}, got {value!r}"
+    if error.errors()[0]["type"] == "json_invalid":
+        return BadValue(f"{wants}, which is no JSON", f"write it as in '{parameter.name}={_example(parameter.type)}'")
+    return BadValue(f"{wants}: {complaint(error)}")
+
+
+def _example(type: t.Type) -> str:
+    """A value of this type as JSON; of a record or a map, its form."""
+    match type:
+        case t.IntType(low=low):
+            return str(2 if low is None else low)
+        case t.FloatType(low=low):
+            return str(0.5 if low is None else low)
+        case t.BoolType():
+            return "true"
+        case t.ListType(element=element):
+            return f"[{_example(element)}]"
+        case t.OptionalType(inner=inner):
+            return _example(inner)
+        case t.StrType():
+            return '"text"'
+        case t.EnumType(texts=texts):
+            return f'"{texts[0]}"'
+    return "[{…}]" if isinstance(type, t.ChatType) else "{…}"

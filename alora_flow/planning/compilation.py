@@ -80,14 +80,15 @@ class Compilation:
         Raises BadInput with the names that there are.
         """
         flows = self._own
-        if name is None:
-            if len(flows) == 1:
-                return next(iter(flows.values()))
-            name = self.path.stem
+        known = ", ".join(flows) or "none"
+        if name is None and len(flows) == 1:
+            return next(iter(flows.values()))
+        if name is None and len(flows) > 1 and self.path.stem not in flows:
+            raise BadInput(f"{self.path} has several flows, none of them named like the file: {known}", "name one")
+        name = self.path.stem if name is None else name
         if name in flows:
             return flows[name]
         close = get_close_matches(name, flows, n=1)
-        known = ", ".join(flows) or "none"
         raise BadInput(
             f"{self.path} has no flow '{name}'; its flows: {known}", f"did you mean '{close[0]}'?" if close else None
         )

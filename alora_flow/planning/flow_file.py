@@ -39,8 +39,8 @@ def _choice(paths: Iterable[Path]) -> str | None:
 
 
 def _not_found(path: Path, bundled: Mapping[str, Path]) -> BadInput:
-    beside = {str(other): other for other in path.parent.glob("*.flow")} if path.parent.is_dir() else {}
-    known = [*beside, *(found.name for found in bundled.values())]
-    near = get_close_matches(str(path), known, n=1) or get_close_matches(f"{path}.flow", known, n=1)
+    beside = [str(other) for other in path.parent.glob("*.flow")] if path.parent.is_dir() else []
+    known = {name.removesuffix(".flow"): name for name in [*beside, *(found.name for found in bundled.values())]}
+    near = [known[name] for name in get_close_matches(str(path).removesuffix(".flow"), known, n=1)]
     listed = f"bundled flows: {', '.join(found.name for found in bundled.values())}" if bundled else None
     return BadInput(f"there is no file {path}", f"did you mean '{near[0]}'?" if near else listed)

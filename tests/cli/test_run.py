@@ -15,7 +15,7 @@ from alora_flow.errors import BadInput
 from alora_flow.execution.trace import Trace
 from alora_flow.language import load
 from alora_flow.views.result import result_text
-from tests.command import cold, warm
+from tests.command import warm
 
 
 def test_the_main_job(tmp_path: Path) -> None:
@@ -251,36 +251,6 @@ def test_a_string_goes_out_as_it_is_and_data_as_json(tmp_path: Path) -> None:
     items = warm("run", "t.flow", "items", "--input", f"x={strange}", "--echo", cwd=tmp_path)
     assert json.loads(items.stdout) == [strange, strange]
     assert "tool says" in items.stderr
-
-
-LOUD = """\
-import os, subprocess
-from sys import stdout
-print("the module says")
-def noisy(x):
-    print("the tool says")
-    print("the stream says", file=stdout)
-    os.write(1, b"the system says\\n")
-    subprocess.run(["echo", "a program says"])
-    return [x]
-"""
-SAID = ["the module says", "the tool says", "the stream says", "the system says", "a program says"]
-
-
-@pytest.mark.parametrize("command", ["run", "eval"])
-def test_only_the_result_is_on_stdout_whoever_prints(tmp_path: Path, command: str) -> None:
-    (tmp_path / "t.flow").write_text(TEXTS)
-    (tmp_path / "noisy.py").write_text(LOUD)
-    (tmp_path / "rows.jsonl").write_text('{"x": "a", "y": ["a"]}\n')
-    rows = ["--data", "rows.jsonl", "--column", "y", "--json"]
-    arguments = {
-        "run": ["run", "t.flow", "items", "--input", "x=a"],
-        "eval": ["eval", "flow", "t.flow", "items", *rows],
-    }
-    done = cold(*arguments[command], "--echo", cwd=tmp_path)
-    assert done.code == 0, done.stderr
-    assert json.loads(done.stdout)
-    assert [line for line in SAID if line not in done.stderr] == []
 
 
 def test_a_terminal_obeys_no_result() -> None:

@@ -26,6 +26,7 @@ flow tagged(v: str) -> Tagged | map[int] { if v == "" { return map(a: 1) }  retu
 enum Said { yes = "Yes, it is", no }
 const WORDS = ["a", "b", "c", "d"]
 const YS: list[int] = [1, 2, 3]
+flow later(a: int = 1, b: int?, c: int = 2) -> int { return a + (b ?? 10) + c }
 flow for_all(xs: list[int]?) -> list[int] { return xs ?? YS }
 """
 
@@ -86,6 +87,7 @@ BUILTINS: list[Row] = [
     ('return for c in sort([Cat("b"), Cat("a")], "name") { keep c.name }', "list[str]", ["a", "b"]),
     ('let p = P(qs: [])  return if p.s is none { "none" } else { p.s }', "str", "none"),
     ("return sum(for_all())", "int", 6),
+    ("return [later(), later(2, 3), later(c: 0)]", "list[int]", [13, 7, 11]),
     ('let s: Said = yes  return "{s} {[s, Said.no]}"', "str", 'Yes, it is ["Yes, it is","no"]'),
     ("let s: Said = yes  return match s { yes => { 1 } no => { 2 } }", "int", 1),
     ('let s = generate() as Said on user("?")  return s == yes or s == no', "bool", True),

@@ -262,16 +262,17 @@ def _parameters(unit: Unit, items: tuple[nodes.Parameter, ...], data: str | None
         if item.default is not None:
             default = constant(unit, item.default, type, f"'{item.name.text}'", item.type.span)
         found.append(program.Parameter(unit.binding(item.name, "parameter", type), default))
-    _defaults_last(unit, items)
+    _defaults_last(unit, items, found)
     return tuple(found)
 
 
-def _defaults_last(unit: Unit, items: tuple[nodes.Parameter, ...]) -> None:
+def _defaults_last(unit: Unit, items: Iterable[nodes.Parameter], found: Iterable[program.Parameter]) -> None:
+    """What may be none need not be given, so it may stand anywhere behind."""
     earlier: nodes.Parameter | None = None
-    for item in items:
+    for item, parameter in zip(items, found, strict=True):
         if item.default is not None:
             earlier = earlier or item
-        elif earlier is not None:
+        elif earlier is not None and parameter.default is None and parameter.binding.type != ERROR:
             note = Note("this one has a default", earlier.span)
             help = "parameters with defaults stand last"
             unit.report.add(
