@@ -23,6 +23,16 @@ def _mean(numbers: Sequence[float]) -> float:
     return fmean(numbers) if numbers else 0.0
 
 
+MOST_NUMBERS = 10_000_000
+
+
+def _range(count: int) -> list[int]:
+    """Raises ValueError for what would fill the memory."""
+    if count > MOST_NUMBERS:
+        raise ValueError(f"{count} numbers are more than a list of {MOST_NUMBERS}")
+    return list(range(count))
+
+
 def _sort(items: Sequence[Any], name: str | None = None) -> list[Any]:
     return sorted(items) if name is None else sorted(items, key=lambda record: field_of(record, name))
 
@@ -36,7 +46,7 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "clamp": lambda number, low, high: min(max(number, low), high),
     "sum": sum,
     "mean": _mean,
-    "range": lambda count: list(range(count)),
+    "range": _range,
     "first": lambda items: items[0] if items else None,
     "best": _best,
     "enumerate": lambda items: [Numbered(index, value) for index, value in enumerate(items)],

@@ -18,7 +18,17 @@ flow twice(n: int = 2) -> int { return n * 2 }
 test "four" { let r = twice(n: 2)  expect r == 4 }
 """
 HEAVY = {"torch", "transformers"}
-OF_MODELS = {*HEAVY, "networkx", "jinja2", "tokenizers", "llguidance"}
+OF_MODELS = {
+    *HEAVY,
+    "networkx",
+    "jinja2",
+    "tokenizers",
+    "llguidance",
+    "numpy",
+    "huggingface_hub",
+    "yaml",
+    "safetensors",
+}
 """What a run, or a test, without a model does without as well; `graph` and `plan` draw."""
 ALORA_FLOW = """\
 import sys

@@ -180,6 +180,13 @@ def test_no_number_is_infinite(tmp_path: Path, body: str) -> None:
         flows["shown"](x=1e308)
 
 
+def test_no_range_fills_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "many.flow"
+    path.write_text("flow many(n: int) -> int { return len(range(n)) }")
+    with pytest.raises(RunFailed, match="10000000000 numbers are more"):
+        Module(Compilation(path), open_echo).flows["many"](n=10**10)
+
+
 def test_a_tool_takes_floats_where_it_is_declared_to(tmp_path: Path) -> None:
     (tmp_path / "seen.py").write_text("def seen(x, xs): return repr((x, xs))")
     path = tmp_path / "seen.flow"

@@ -44,7 +44,7 @@ from alora_flow.language.meaning.types import (
 )
 from alora_flow.language.report.diagnostics import did_you_mean
 from alora_flow.language.syntax import nodes
-from alora_flow.language.syntax.words import FOREIGN_ARGUMENTS
+from alora_flow.language.syntax.words import FOREIGN_ARGUMENTS, OTHERWISE
 
 ON_THREAD = (*TURNS, "document")
 
@@ -140,14 +140,18 @@ def function_call(checker: Checker, node: nodes.CallNode, function: Function, na
     if not least <= len(node.arguments) <= len(function.parameters):
         code = "E0504" if len(node.arguments) > len(function.parameters) else "E0501"
         span = node.arguments[len(function.parameters)].span if code == "E0504" else node.callee.span
-        checker.report.add(code, f"'{name}' needs {counted(len(function.parameters))}", span, takes)
+        message = f"'{name}' needs {counted(len(function.parameters))}"
+        checker.report.add(code, message, span, OTHERWISE.get(name, takes))
         return ignored(checker, node)
     values = tuple(checker.value(item.value, hint) for item, hint in zip(node.arguments, hints, strict=False))
     type = result_of(function, [item.type for item in values])
     if type is None:
         given = ", ".join(described(item) for item in values)
         optional = next((item.type for item in values if isinstance(item.type, OptionalType)), None)
-        help = takes if optional is None else conversion(optional, optional.inner)
+        numbers = isinstance(values[0].type, ListType) and values[0].type.element != STR
+        help: str | None = OTHERWISE[name] if name == "join" and numbers else takes
+        if optional is not None:
+            help = conversion(optional, optional.inner)
         checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, help)
         return bad(node.span)
     if name in BY_FIELD and len(values) == 2 and not _names_field(checker, values, BY_FIELD[name]):

@@ -100,6 +100,10 @@ class _Place:
         return not self.span.source.text[self.span.start - self.span.column + 1 : self.span.start].strip()
 
     @property
+    def begins_block(self) -> bool:
+        return self.span.source.text[: self.span.start].rstrip().endswith("{")
+
+    @property
     def closer(self) -> str:
         """What would close the innermost bracket, where it may be closed here."""
         innermost = self.opened[-1][1] if self.opened else ""
@@ -240,6 +244,8 @@ def _help(place: _Place) -> str | None:
     word = place.text
     if word == "else" and "LBRACE" in place.accepted:
         return "a value by condition is written 'if c { a } else { b }'"
+    if word in STATEMENTS and "INT" in place.accepted and place.begins_block:
+        return "one value stands here: what it needs is bound before"
     if place.accepted == {"ELSE"}:
         return "a value by condition has both sides: 'if c { a } else { b }'"
     if word == "else" and place.starts_statement:

@@ -120,6 +120,14 @@ FOREIGN_CALLS: dict[str, str] = {
     "concat": "write 'a + b'",
 }
 
+# functions that take more or other arguments elsewhere, and what there is instead
+OTHERWISE: dict[str, str] = {
+    **dict.fromkeys(("min", "max"), "it takes two numbers; of a list, these are 'sort(xs)[0]' and 'sort(xs)[-1]'"),
+    "round": "digits are kept so: 'round(x * 100) / 100'",
+    "range": "it begins with 0; from 1 to 3 is 'range(4)[1:]'",
+    "join": "what is no string is made one: 'for x in xs limit 8 { keep str(x) }'",
+}
+
 # arguments of other languages' `sort`, and what there is instead
 FOREIGN_ARGUMENTS: dict[str, str] = {
     **dict.fromkeys(("reverse", "desc", "descending", "order"), "from large to small is 'reverse(sort(…))'"),
