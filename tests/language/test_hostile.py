@@ -159,3 +159,10 @@ def test_every_beginning_of_a_file() -> None:
 
 def test_a_source_without_text_has_a_place() -> None:
     assert Source("x.flow", "").span(0, 0).line == 1
+
+
+@pytest.mark.parametrize("long", ["a" * 500_000 + " ?", "a(" * 100_000 + " for", '"a" ' * 100_000, "x: int " * 100_000])
+def test_a_wrong_line_of_any_length_is_explained(long: str) -> None:
+    """Patterns that look for what people mean read its ends: else these would take an hour."""
+    found = check(f"flow f() -> str {{ return {long} }}")[1]
+    assert len(found) == 1

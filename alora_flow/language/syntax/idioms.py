@@ -160,7 +160,12 @@ IDIOMS: tuple[tuple[str, str], ...] = (
 )
 
 
+LONGEST = 400
+"""Characters of a line on either side that are looked at: of what a machine wrote, patterns need not read everything."""
+
+
 def idiom(before: str, after: str) -> str | None:
     """What is written here instead. `before` is the line up to the wrong word, `after` begins with it."""
-    text = f"{before}{HERE}{after}"
+    near = before if len(before) <= LONGEST else f"{before[: LONGEST // 2]}…{before[-LONGEST // 2 :]}"
+    text = f"{near}{HERE}{after[:LONGEST]}"
     return next((help for pattern, help in IDIOMS if re.search(pattern, text)), None)
