@@ -480,6 +480,7 @@ class _Maker:
             "list[str]": [self.listed("str"), self.added("str"), self.sliced("str"), self.ordered("str"), self.parted],
             "map[int]": [self.zipped, lambda depth: self.literal("map[int]")],
             "int?": [
+                lambda depth: self.both(("int?", "int?"), depth, "first([{0}, {1}])", "[{0}, {1}][0]"),
                 self.leading,
                 self.found,
                 lambda depth: self.value("int", depth),

@@ -19,6 +19,7 @@ record Q { t: str? }
 record P { s: str?, q: Q?, qs: list[Q] }
 record Cat tag "cat" { name: str }
 record Dog tag "dog" { name: str }
+type Twice = int?
 record Box { size: int }
 record Two { first: Cat | Dog, second: Cat | Dog }
 record Tagged { tags: map[str] = map(k: "v") }
@@ -122,6 +123,9 @@ MEMBERS: list[Row] = [
     ('return for c in sort([Cat("b"), Cat("a")], by: "name") { keep c.name }', "list[str]", ["a", "b"]),
     ('return best([Box(1), Box(3)], by: "size").size', "int", 3),
     ('return match YS[0] - 3 { -1 => { "a" } -2, 0 => { "b" } else => { "c" } }', "str", "b"),
+    ("let x = first([none, 2])  return if x is none { 1 } else { x + 1 }", "int", 1),
+    ('let m = map(a: 2, b: none)  return if m["a"] is none { 1 } else { m["a"] + 1 }', "int", 3),
+    ("let x: Twice? = 3  return (x ?? 1) + 1", "int", 4),
     ("let x: float = 0 - 1.5  match x { -1.5 => { return 1 } else => { return 2 } }", "int", 1),
 ]
 

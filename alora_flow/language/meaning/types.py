@@ -335,7 +335,11 @@ def union(members: Iterable[Type]) -> Type:
     for member in _flat(members):
         if isinstance(member, (NoneType, OptionalType)):
             optional = True
-            member = member.inner if isinstance(member, OptionalType) else NEVER
+            while isinstance(
+                member, OptionalType
+            ):  # the elements of a `list[T?]` may be none, and the first of them too
+                member = member.inner
+            member = NEVER if isinstance(member, NoneType) else member
         for part in _flat([member]):
             if not any(assignable(part, other) for other in kept):
                 kept = [other for other in kept if not assignable(other, part)] + [part]

@@ -51,7 +51,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"^\s*¦union\b", "write 'type name = A | B'"),
     (r"\benum\b[^{]*\{.*¦\"", "members are names; what stands for one as data follows it: 'yes = \"Yes\"'"),
     (r"\benum\b[^{]*\{.*\w¦:|\benum\b[^{]*\{.*= ?¦\d", "what stands for a member as data is a string: 'yes = \"Yes\"'"),
-    (r"\b(enum|record)\b[^{]*\{.*¦;|\benum\b[^{]*\{.*¦[|/]", "write ',' between them"),
+    (r"\b(enum|record)\b[^{]*\{.*¦;|\benum\b[^{]*\{.*(¦[|/]|\w ¦\w)", "write ',' between them"),
     (r"^\s*record \w+ ?¦\(", "fields stand between '{' and '}'"),
     (r"^\s*record \w+ ¦(extends|:|with)", "a record has no parent: write its fields, or a union of records"),
     (r"^\s*record \w+ ?¦<", "a record has no type parameters: declare one for each type"),
@@ -108,6 +108,10 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"[^\W].*¦\?:", "a default for what may be none is written 'x ?? …'"),
     (r"[^\W].*¦\?", _CHOICE),
     (r"\bif .*¦return\b|\bif [^=]*¦\w+$", _BRACES),
+    (r"\bgenerate\([^()]*\) ¦\w", "a thread stands behind 'on': 'generate(…) on user(…)'"),
+    (r"\bon \w+\(.*\)¦,", "turns are joined by '+': '… on (system(…) + user(…))'"),
+    (r"\)\s*¦\|>?|\)\s*\|¦>", "calls are not chained: write 'generate(…) on user(…)'"),
+    (r"\bkeep .*\bif .*¦\}", "what is left out is said so: 'keep x when condition'"),
     (r"¦(elsif|elseif|elsunless)\b", "write 'else if'"),
     (r"¦(try|catch|except|finally|rescue)\b|\btry ¦", _HANDLING),
     (r"¦(throw|raise)\b", _FAILURE),
@@ -136,7 +140,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"\blambda ¦|[({=,] ?\(?[\w, ]*\)? ?¦=>", "functions are not values: declare a flow and call it by its name"),
     (r"\b[A-Z]\w* ?¦\{", _RECORD),
     (r"^(?!\s*(flow|tool|intrinsic)\b[^{]*¦).*[=(,:] ?¦\{", _MAP),
-    (r"\b(int|float)\[[^\]]*¦,", "a range is written 'int[0..9]'"),
+    (r"\b(int|float)\[[^\]]*¦[,)]|[:>] ?(int|float)¦\(", "a range is written 'int[0..9]'"),
     (
         r"\((?:[^()\[\]]|\([^()]*\)|\[[^\[\]]*\])*¦,",
         "values that stand together are a list, as in '[1, 2]', or a record",
@@ -161,7 +165,7 @@ IDIOMS: tuple[tuple[str, str], ...] = (
 
 
 LONGEST = 400
-"""Characters of a line on either side that are looked at: of what a machine wrote, patterns need not read everything."""
+"""Characters of a line on either side that are looked at: patterns need not read all of what a machine wrote."""
 
 
 def idiom(before: str, after: str) -> str | None:
