@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from alora_flow.errors import BadInput
+from alora_flow.language.checking import check
 from alora_flow.language.checking.check import read
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.source import Source
@@ -40,16 +41,13 @@ def _hidden(path: Path) -> bool:
 
 def read_source(path: Path) -> tuple[Source, Diagnostic | None]:
     """A file's text, or that of standard input; an unreadable one gives a diagnostic."""
-    if path != STDIN:
-        return read(path)
-    source, problem = read(Path("/dev/stdin"), "<stdin>")
-    return Source("<stdin>", source.text), problem
+    return read(check.STDIN if path == STDIN else path)
 
 
 def find_flow_file(text: str, tell: bool = True) -> Path:
     """As planning's, and `-` for standard input; `tell` says on stderr where a bundled flow lies."""
     if text == "-":
-        return Path("/dev/stdin")
+        return check.STDIN
     path, bundled = flow_file.find_flow_file(text)
     if bundled and tell:
         click.echo(f"bundled flow: {path}", err=True)

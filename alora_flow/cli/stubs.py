@@ -28,7 +28,7 @@ def command(file: str, output: Path | None) -> None:
     """Write FILE's enums, records and flows as Python's type checkers see them, to NAME_flow.pyi in this folder."""
     path = find_flow_file(file)
     text = stub_text(Module(Compilation(path), Opener("echo")))
-    output = output or Path(f"{path.stem}_flow.pyi")
+    output = output or Path(f"{path.stem.strip('<>')}_flow.pyi")
     if str(output) == "-":
         click.echo(text, nl=False)
         return

@@ -71,6 +71,23 @@ def test_standard_input_is_a_flow_file(tmp_path: Path) -> None:
     assert cold("run", "-", "-q", stdin=f'model base = "mini"\n{GOOD}') == (0, "2\n", "")
 
 
+NAMES = """\
+import "lib.flow" as lib
+tool twice(n: int) -> int = python "tools:twice"
+flow f(n: int = 2) -> int { return twice(lib.more(n)) }
+"""
+
+
+@pytest.mark.parametrize("command", [("check", "-"), ("run", "-", "-q"), ("plan", "-"), ("list", "-"), ("test", "-")])
+def test_what_standard_input_names_lies_in_this_folder(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "lib.flow").write_text("flow more(n: int) -> int { return n + 1 }")
+    (tmp_path / "tools.py").write_text("def twice(n): return n * 2")
+    done = cold(*command, cwd=tmp_path, stdin=NAMES + 'test "six" { expect f() == 6 }')
+    assert done.code == 0, done.stderr
+    wrong = cold(*command, cwd=tmp_path, stdin=NAMES.replace("(n)) }", "(m)) }"))
+    assert (wrong.code, "<stdin>:3:51" in wrong.stdout + wrong.stderr) == (1, True)
+
+
 def test_inputs_from_standard_input_and_silence(tmp_path: Path) -> None:
     (tmp_path / "f.flow").write_text('model base = "mini"\nflow f(n: int) -> int { return n + 1 }')
     assert cold("run", "f.flow", "--quiet", "--inputs", "-", cwd=tmp_path, stdin='{"n": 3}') == (0, "4\n", "")

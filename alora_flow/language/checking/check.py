@@ -79,12 +79,17 @@ def _check(source: Source) -> Checked:
     return None if wrong else _program(root, loader.order), in_order(found)
 
 
+STDIN = Path("<stdin>")
+"""The file that is standard input: what it names lies in the folder where the command was given."""
+
+
 def read(path: Path, shown: str | None = None) -> tuple[Source, Diagnostic | None]:
     """A file's text as it is, line ends too; an unreadable one gives a diagnostic that calls it `shown`."""
     shown = shown or str(path)
     empty = Source(str(path), "")
     try:
-        return Source(str(path), path.read_bytes().decode("utf-8")), None
+        file = Path("/dev/stdin") if path == STDIN else path
+        return Source(str(path), file.read_bytes().decode("utf-8")), None
     except UnicodeDecodeError as error:
         message = f"cannot read '{shown}': byte {error.start + 1} is not UTF-8"
     except OSError as error:
