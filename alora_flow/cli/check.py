@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from alora_flow.cli.files import flow_files, read_source
+from alora_flow.cli.output import is_terminal
 from alora_flow.language.checking.check import check
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.render import render, render_summary
@@ -45,4 +46,4 @@ def _print(found: list[Diagnostic], files: int) -> None:
 
 
 def wants_color() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")

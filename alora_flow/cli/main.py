@@ -11,6 +11,7 @@ from importlib import import_module
 
 import click
 
+from alora_flow.cli.output import is_terminal
 from alora_flow.errors import FlowError
 from alora_flow.language.report.diagnostics import FlowErrors
 from alora_flow.language.report.render import harmless, render, render_failure
@@ -90,11 +91,13 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except FlowErrors as error:
-        click.echo(render(error.diagnostics, color=sys.stderr.isatty() and not os.environ.get("NO_COLOR")), err=True)
+        click.echo(
+            render(error.diagnostics, color=is_terminal(sys.stderr) and not os.environ.get("NO_COLOR")), err=True
+        )
         sys.exit(1)
     except FlowError as error:
         said = render_failure(error)
-        click.echo(harmless(said) if sys.stderr.isatty() else said, err=True)
+        click.echo(harmless(said) if is_terminal(sys.stderr) else said, err=True)
         sys.exit(error.exit_code)
 
 

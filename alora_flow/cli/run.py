@@ -26,7 +26,7 @@ from alora_flow.cli.options import (
     read_inputs,
     show_advice,
 )
-from alora_flow.cli.output import no_prints_on_stdout
+from alora_flow.cli.output import is_terminal, no_prints_on_stdout
 from alora_flow.errors import BadInput, FlowError, text_of
 from alora_flow.execution.events import Event, Listener, event_json
 from alora_flow.execution.events import quiet as tell_nobody
@@ -83,11 +83,11 @@ def command(
         if not quiet:
             show_advice([warning for warning in advise(schedule) if warning.code != "W0905"])  # the run refuses these
     with _told_as_json(chosen, as_json) as note, _log(trace) as write, no_prints_on_stdout():
-        result = _run(chosen, schedule, _both(note, write), shown=sys.stderr.isatty() and not quiet)
+        result = _run(chosen, schedule, _both(note, write), shown=is_terminal(sys.stderr) and not quiet)
     if as_json:
         click.echo(json.dumps(result_json(chosen.declaration, result), ensure_ascii=False, indent=2))
     else:
-        shown = result_text(chosen.declaration, result.value, sys.stdout.isatty())
+        shown = result_text(chosen.declaration, result.value, is_terminal(sys.stdout))
         click.echo(shown, color=True)  # click would take escape sequences out of what is piped
         if not quiet:
             show_stats(Console(stderr=True), result.trace)

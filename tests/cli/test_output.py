@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,11 @@ def test_only_the_result_is_on_stdout_whoever_prints(tmp_path: Path, command: st
     assert done.code == 0, done.stderr
     assert json.loads(done.stdout)
     assert [line for line in SAID if line not in done.stderr] == []
+
+
+@pytest.mark.parametrize(("closed", "expected"), [("2>&-", "2\n"), (">&-", ""), (">&- 2>&-", "")])
+def test_a_closed_stream_is_no_error(tmp_path: Path, closed: str, expected: str) -> None:
+    (tmp_path / "two.flow").write_text("flow two() -> int { return 2 }")
+    command = f"{Path(sys.executable).parent / 'alora-flow'} run two.flow --quiet {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
