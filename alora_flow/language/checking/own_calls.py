@@ -129,34 +129,47 @@ def _map(checker: Checker, node: nodes.CallNode, expected: Type | None) -> Expre
 
 def function_call(checker: Checker, node: nodes.CallNode, function: Function, name: str) -> Expression:
     takes = f"'{name}' takes ({', '.join(function.parameters)})"
-    for position, item in enumerate(node.arguments):
-        if item.name is not None and (name not in BY_FIELD or item.name.text != "by" or position != 1):
-            message = f"'{name}' has no '{item.name.text}'" if name in BY_FIELD else f"'{name}' has no named arguments"
-            instead = FOREIGN_ARGUMENTS.get(item.name.text, takes) if name == "sort" else takes
-            checker.report.add("E0502", message, item.name.span, instead)
-            return ignored(checker, node)
-    hints = function.hints or (None,) * len(function.parameters)
-    least = len(function.parameters) - function.optional
-    if not least <= len(node.arguments) <= len(function.parameters):
-        code = "E0504" if len(node.arguments) > len(function.parameters) else "E0501"
-        span = node.arguments[len(function.parameters)].span if code == "E0504" else node.callee.span
-        message = f"'{name}' needs {counted(len(function.parameters))}"
-        checker.report.add(code, message, span, OTHERWISE.get(name, takes))
+    if _is_misnamed(checker, node, name, takes) or _is_miscounted(checker, node, function, name, takes):
         return ignored(checker, node)
+    hints = function.hints or (None,) * len(function.parameters)
     values = tuple(checker.value(item.value, hint) for item, hint in zip(node.arguments, hints, strict=False))
     type = result_of(function, [item.type for item in values])
     if type is None:
-        given = ", ".join(described(item) for item in values)
-        optional = next((item.type for item in values if isinstance(item.type, OptionalType)), None)
-        numbers = isinstance(values[0].type, ListType) and values[0].type.element != STR
-        help: str | None = OTHERWISE[name] if name == "join" and numbers else takes
-        if optional is not None:
-            help = conversion(optional, optional.inner)
-        checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, help)
+        _report_values(checker, node, name, values, takes)
         return bad(node.span)
     if name in BY_FIELD and len(values) == 2 and not _names_field(checker, values, BY_FIELD[name]):
         return bad(node.span)
     return Builtin(type, node.span, name, values)
+
+
+def _is_misnamed(checker: Checker, node: nodes.CallNode, name: str, takes: str) -> bool:
+    """Has an argument a name? Only a field may, behind the list: `by: "score"`."""
+    for position, item in enumerate(node.arguments):
+        if item.name is not None and (name not in BY_FIELD or item.name.text != "by" or position != 1):
+            message = f"'{name}' has no '{item.name.text}'" if name in BY_FIELD else f"'{name}' has no named arguments"
+            help = FOREIGN_ARGUMENTS.get(item.name.text, takes) if name == "sort" else takes
+            checker.report.add("E0502", message, item.name.span, help)
+            return True
+    return False
+
+
+def _is_miscounted(checker: Checker, node: nodes.CallNode, function: Function, name: str, takes: str) -> bool:
+    most = len(function.parameters)
+    if most - function.optional <= len(node.arguments) <= most:
+        return False
+    code, span = ("E0504", node.arguments[most].span) if len(node.arguments) > most else ("E0501", node.callee.span)
+    checker.report.add(code, f"'{name}' needs {counted(most)}", span, OTHERWISE.get(name, takes))
+    return True
+
+
+def _report_values(checker: Checker, node: nodes.CallNode, name: str, values: Sequence[Expression], takes: str) -> None:
+    given = ", ".join(described(item) for item in values)
+    optional = next((item.type for item in values if isinstance(item.type, OptionalType)), None)
+    no_strings = isinstance(values[0].type, ListType) and values[0].type.element != STR
+    help: str | None = OTHERWISE[name] if name == "join" and no_strings else takes
+    if optional is not None:
+        help = conversion(optional, optional.inner)
+    checker.report.add("E0401", f"'{name}' does not take ({given})", node.span, help)
 
 
 BY_FIELD: dict[str, tuple[type, ...]] = {"best": (IntType, FloatType), "sort": (IntType, FloatType, StrType)}
