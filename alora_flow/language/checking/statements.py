@@ -25,6 +25,7 @@ from alora_flow.language.meaning.types import (
     STR,
     THREAD,
     ListType,
+    MapType,
     ReplyType,
     Type,
     join,
@@ -181,7 +182,9 @@ def _loop(checker: Checker, node: nodes.For | nodes.Repeat, frame: Frame) -> pro
 def _for(checker: Checker, node: nodes.For, frame: Frame) -> program.For:
     source = checker.value(node.source)
     if not isinstance(source.type, ListType) and source.type != ERROR:
-        checker.report.add("E0401", f"a fan-out needs a list, found {described(source)}", source.span)
+        text = source.span.text
+        help = f"go through 'keys({text})', or 'values({text})'" if isinstance(source.type, MapType) else None
+        checker.report.add("E0401", f"a fan-out needs a list, found {described(source)}", source.span, help)
     element = source.type.element if isinstance(source.type, ListType) else ERROR
     most = limit(checker, node, source)
     inner = checker.inside()

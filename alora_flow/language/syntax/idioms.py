@@ -112,6 +112,8 @@ IDIOMS: tuple[tuple[str, str], ...] = (
     (r"\bon \w+\(.*\)¦,", "turns are joined by '+': '… on (system(…) + user(…))'"),
     (r"\)\s*¦\|>?|\)\s*\|¦>", "calls are not chained: write 'generate(…) on user(…)'"),
     (r"\bkeep .*\bif .*¦\}", "what is left out is said so: 'keep x when condition'"),
+    (r"\bmap\(.*\"¦:", "a key stands without quotes, as in 'map(city: 1)'; others come in by 'map(zip(keys, values))'"),
+    (r"\([^()]*\([^()]*\) ¦else\b", "an 'else' stands behind a whole value: bind this part first, with 'let'"),
     (r"¦(elsif|elseif|elsunless)\b", "write 'else if'"),
     (r"¦(try|catch|except|finally|rescue)\b|\btry ¦", _HANDLING),
     (r"¦(throw|raise)\b", _FAILURE),

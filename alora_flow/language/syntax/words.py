@@ -83,6 +83,7 @@ METHODS: dict[str, str] = {
     **dict.fromkeys(("contains", "includes", "has", "find", "index"), "… in {x}"),
     "get": "{x}[…] ?? …",
     "keys": "keys({x})",
+    "abs": "max({x}, -{x})",
     "values": "values({x})",
     **dict.fromkeys(("items", "entries"), "zip(keys({x}), values({x}))"),
     **dict.fromkeys(("append", "push", "add", "extend", "concat"), "{x} + […]"),
