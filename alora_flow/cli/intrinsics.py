@@ -24,6 +24,7 @@ from alora_flow.intrinsics.io_yaml import IoYaml, read_io_yaml
 from alora_flow.intrinsics.library import ModelFiles, cached, find_adapter, find_model
 from alora_flow.intrinsics.offers import Offer, offers_of
 from alora_flow.intrinsics.shapes import shown
+from alora_flow.planning.answer_form import published_grammar
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.offering import offering
 from alora_flow.prompts.template import ChatTemplate
@@ -211,6 +212,8 @@ def _check_offer(offer: Offer, base: Base | None) -> None:
     io_yaml, calibration = _io_yaml(offer.folder), read_calibration(offer.folder)
     if calibration is not None and io_yaml is not None:
         check_rules(calibration, offer.folder, io_yaml)
+    if io_yaml is not None:
+        published_grammar(io_yaml)
     if base is not None:
         offering(offer.name, offer.folder, io_yaml, base.prompter)
 

@@ -33,13 +33,15 @@ LAST_MESSAGE = "last_message"
 class IoYaml:
     """What the file says.
 
-    schema: JSON Schema of the answer, None for text. rules: what is made of the answer, in order; `shape`: what they
-    make of it, None where that is not known. instruction: a last user's message, its texts and the names of the
-    arguments between them; None for none. settings: of sampling, by the names of `with (…)`. marks: tags of sentences
-    by location. documents: how they become messages. final_channel: read what stands in a `final` channel.
+    schema: JSON Schema of the answer, None for text; `place`: where it stands. rules: what is made of the answer, in
+    order; `shape`: what they make of it, None where that is not known. instruction: a last user's message, its texts
+    and the names of the arguments between them; None for none. settings: of sampling, by the names of `with (…)`.
+    marks: tags of sentences by location. documents: how they become messages. final_channel: read what stands in a
+    `final` channel.
     """
 
     path: Path
+    place: str
     schema: Mapping[str, Any] | None
     rules: tuple[Rule, ...]
     shape: Shape
@@ -99,6 +101,7 @@ def read_io_yaml(folder: Path) -> IoYaml:
     _check_sources(rules, marks)
     return IoYaml(
         path,
+        (given.get("response_format") or root).place,
         schema,
         rules,
         _reshaped(given.get("response_format"), schema, rules),

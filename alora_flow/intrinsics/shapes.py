@@ -6,8 +6,9 @@ A shape is a flow type; `None` stands for JSON of which nothing is known before 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from alora_flow.language.meaning import types as t
 from alora_flow.values.data import Distribution
@@ -40,6 +41,8 @@ class _Reader:
             return None
         if not isinstance(schema, dict):
             raise BadSchema(f"{schema!r} stands where a schema must")
+        if _joins(schema):
+            return None
         if "$ref" in schema:
             name = str(schema["$ref"])
             return None if name in within else self.read(self._found(name), (*within, name))
@@ -58,10 +61,9 @@ class _Reader:
             case "array":
                 return self._list(schema, within)
             case "integer":
-                return t.IntType(_bound(schema, "minimum"), _bound(schema, "maximum"))
+                return t.IntType(*_range(schema))
             case "number":
-                low, high = (_bound(schema, name) for name in ("minimum", "maximum"))
-                return t.FloatType(t.as_float(low), t.as_float(high))
+                return t.FloatType(*map(t.as_float, _range(schema)))
             case None:
                 return None
         if not isinstance(kind, str) or kind not in SIMPLE:
@@ -73,9 +75,9 @@ class _Reader:
         return None if None in members else t.union(member for member in members if member is not None)
 
     def _record(self, schema: Mapping[str, Any], within: tuple[str, ...]) -> Shape:
-        properties = schema.get("properties")
-        if properties is None:
+        if "properties" not in schema:
             return None
+        properties = schema["properties"]
         if not isinstance(properties, dict):
             raise BadSchema("'properties' must be an object")
         required = self._listed(schema, "required") if "required" in schema else []
@@ -95,11 +97,15 @@ class _Reader:
         return list(schema[key])
 
     def _found(self, reference: str) -> Any:
+        """A JSON pointer: `#` is the whole schema, `~1` is "/", `~0` is "~"."""
         place = self._root
-        for step in reference.removeprefix("#/").split("/"):
-            if not isinstance(place, dict) or step not in place:
+        for step in unquote(reference).removeprefix("#").split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            here = dict(enumerate(place)) if isinstance(place, list) else place
+            key = int(name) if isinstance(place, list) and name.isdecimal() else name
+            if not isinstance(here, dict) or key not in here:
                 raise BadSchema(f"the reference {reference!r} leads nowhere")
-            place = place[step]
+            place = here[key]
         return place
 
 
@@ -118,12 +124,18 @@ def _enumeration(options: list[Any], kind: object) -> Shape:
     if odd is not None:
         raise BadSchema(f"'enum' of strings holds {odd!r}, which is none: quote it")
     if all(isinstance(option, str) for option in options):
-        return t.EnumType("", tuple(options))
+        return t.EnumType("", tuple(dict.fromkeys(options)))
     if all(isinstance(option, bool) for option in options):
         return t.BOOL
     if all(isinstance(option, int) and not isinstance(option, bool) for option in options):
         return t.IntType(min(options), max(options))
     return None
+
+
+def _range(schema: Mapping[str, Any]) -> tuple[Any, Any]:
+    for name in ("exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
+        _bound(schema, name)
+    return _bound(schema, "minimum"), _bound(schema, "maximum")
 
 
 def _bound(schema: Mapping[str, Any], name: str) -> Any:
@@ -141,25 +153,46 @@ def _bound(schema: Mapping[str, Any], name: str) -> Any:
 NAMED, OPEN = ("properties", "patternProperties", "$defs", "definitions"), ("allOf", "anyOf", "oneOf", "$ref")
 """Keywords under which schemas stand by name, and those that may name further properties of the same object."""
 
+PLAIN = ("enum", "const", "default", "examples", "required")
+"""Keywords that hold no schemas."""
+
 
 def closed(schema: Any) -> Any:
     """The same, where an object that names its properties has no others unless the schema says so: else a weak model
-    would write further ones for ever."""
+    would write further ones for ever. Where one object is put together of several schemas, none of them is closed."""
+    return schema if any(map(_joins, _schemas(schema))) else _closed(schema)
+
+
+def _joins(schema: Mapping[str, Any]) -> bool:
+    """Does one object have to fit several schemas that name properties?"""
+    parts = schema.get("allOf")
+    named = "properties" in schema and bool(set(OPEN) & set(schema))
+    return named or (isinstance(parts, list) and len(parts) > 1)
+
+
+def _schemas(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """All that may be one, in any order."""
+    if isinstance(schema, dict):
+        yield schema
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    for part in inner:
+        yield from _schemas(part)
+
+
+def _closed(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [closed(part) for part in schema]
+        return [_closed(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     parts = {key: _closed_part(key, part) for key, part in schema.items()}
     named = isinstance(schema.get("properties"), dict) and schema.get("type", "object") == "object"
-    return (
-        {"type": "object", "additionalProperties": False, **parts} if named and not set(OPEN) & set(schema) else parts
-    )
+    return {"type": "object", "additionalProperties": False, **parts} if named else parts
 
 
 def _closed_part(key: str, part: Any) -> Any:
     if key in NAMED and isinstance(part, dict):
-        return {name: closed(inner) for name, inner in part.items()}
-    return part if key in ("enum", "const", "default", "examples", "required") else closed(part)
+        return {name: _closed(inner) for name, inner in part.items()}
+    return part if key in PLAIN else _closed(part)
 
 
 # ------------------------------------------------------------------- what it fits

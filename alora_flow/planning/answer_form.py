@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from functools import partial
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from alora_flow.errors import BadAdapter, RunFailed
 from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.contract import Contract
+from alora_flow.intrinsics.io_yaml import IoYaml
 from alora_flow.intrinsics.likelihood import ALTERNATIVES
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Argument, Expected
@@ -98,9 +98,9 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     own = {name: value for name, value in contract.settings.items() if name not in ("max_tokens", "digits")}
     settings = {_field(name): value for name, value in own.items()}
     retry, io_yaml = settings.pop("retry", 0), contract.io_yaml
-    constraint = None if choices else constraint_for(contract.emits, contract.settings.get("digits"))
-    if io_yaml is not None and io_yaml.schema is not None:
-        constraint = _published(io_yaml.path, io_yaml.schema)
+    constraint = None if io_yaml is None else published_grammar(io_yaml)
+    if constraint is None and not choices:
+        constraint = constraint_for(contract.emits, contract.settings.get("digits"))
     if io_yaml is not None and io_yaml.weighed and not choices:
         settings["logprobs"] = ALTERNATIVES
     read = partial(intrinsic_value, contract, tokenizer)
@@ -110,13 +110,16 @@ def form_of_intrinsic(contract: Contract, tokenizer: Tokenizer) -> AnswerForm:
     return AnswerForm(most, choices, constraint, settings, (), read, texts, _weighed(contract), retry)
 
 
-def _published(path: Path, schema: Mapping[str, Any]) -> Constraint:
-    """A library's grammar, which nobody has tried here. Raises BadAdapter where it does not compile."""
-    constraint = Constraint.json_schema(schema)
+def published_grammar(io_yaml: IoYaml) -> Constraint | None:
+    """A library's grammar, which nobody has tried here; None for text. Raises BadAdapter where it does not compile."""
+    if io_yaml.schema is None:
+        return None
+    constraint = Constraint.json_schema(io_yaml.schema)
     try:
         constraint.check()
     except ConstraintError as error:
-        raise BadAdapter(f"{path}: response_format: {error}") from error
+        help = "say it by other keywords of JSON Schema, as `anyOf` for `oneOf`"
+        raise BadAdapter(f"{io_yaml.place}: 'response_format': {error}", help) from error
     return constraint
 
 

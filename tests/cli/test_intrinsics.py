@@ -215,6 +215,15 @@ def test_check_names_what_is_wrong_and_goes_on(model: Path, spoil: Spoil, said: 
     assert [entry["name"] for entry in told if entry["problem"]] == ["uncertainty"]
 
 
+def test_check_compiles_a_grammar_without_a_base(model: Path) -> None:
+    edited("io.yaml", '"required": ["score"]', '"not": {}')(
+        model.parent / "intrinsics" / "uncertainty" / "tiny" / "alora"
+    )
+    done = warm("intrinsics", "check", str(model.parent / "intrinsics"))
+    assert done.code == 1
+    assert "io.yaml:4:18: 'response_format': the json_schema constraint does not compile: Unimplemented" in done.stderr
+
+
 def test_a_plain_lora_in_the_place_of_an_activated_one_is_told(model: Path) -> None:
     folder = write_intrinsic(model, "uncertainty", activated=False)
     target = folder.parent / "alora"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from llguidance import LLMatcher, LLTokenizer
 
 from alora_flow.errors import BadAdapter
 from alora_flow.intrinsics.io_yaml import IoYaml, Placeholder, read_io_yaml
 from alora_flow.intrinsics.shapes import shown
+from alora_flow.planning.answer_form import published_grammar
 from tests.intrinsics.library import INVENTORY
 
 HEAD = "model: ~\nresponse_format: {type: object, required: [s], properties: {s: {type: string, enum: [a, b]}}}\n"
@@ -87,6 +92,16 @@ def deep(levels: int) -> str:
         (
             "model: ~\nresponse_format: {type: integer, maximum: 0.5}\ntransformations: ~",
             "'maximum' of an integer must be a whole number, not 0.5",
+            None,
+        ),
+        (
+            "model: ~\nresponse_format: {type: integer, exclusiveMinimum: true}\ntransformations: ~",
+            "'exclusiveMinimum' must be a number within",
+            None,
+        ),
+        (
+            "model: ~\nresponse_format: {type: object, properties: ~}\ntransformations: ~",
+            "'properties' must be an object",
             None,
         ),
         (
@@ -240,6 +255,65 @@ def test_a_schema_may_be_text_or_yaml(tmp_path: Path) -> None:
         == {"type": "integer"}
         == read(tmp_path, BARE.replace("format: ~", "format: {type: integer}")).schema
     )
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf constraints are not supported"),
+        ({"type": "array", "uniqueItems": True}, 'Unimplemented keys: ["uniqueItems"]'),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "minimum (3) is greater than maximum (2)"),
+        ({"type": "string", "pattern": "(?=a)b"}, "regex parse error: look-around"),
+        ({"type": "number", "minimum": 0, "maximum": 1e-15}, "is too narrow"),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2], ids=["text", "block"])
+def test_a_grammar_that_does_not_compile_is_named_by_its_line(
+    tmp_path: Path, schema: dict[str, Any], said: str, indent: int | None
+) -> None:
+    written = yaml.safe_dump(json.dumps(schema) if indent is None else schema)
+    file = f"model: ~\nresponse_format:\n{textwrap.indent(written, '  ')}transformations: ~\n"
+    with pytest.raises(BadAdapter) as caught:
+        published_grammar(read(tmp_path, file))
+    assert caught.value.message.startswith(f"{tmp_path / 'io.yaml'}:3:3: 'response_format': ")
+    assert said in caught.value.message
+
+
+JOINED = {
+    "all of": {"allOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"b": {"const": 2}}}]},
+    "beside": {"properties": {"a": {"const": 1}}, "anyOf": [{"properties": {"b": {"const": 2}}, "required": ["b"]}]},
+    "reference": {
+        "$defs": {"b": {"type": "object", "properties": {"b": {"const": 2}}, "required": ["b"]}},
+        "properties": {"a": {"const": 1}},
+        "$ref": "#/$defs/b",
+    },
+}
+
+
+@pytest.mark.parametrize("schema", JOINED.values(), ids=list(JOINED))
+def test_an_object_of_several_schemas_has_the_properties_of_all(tmp_path: Path, schema: dict[str, Any]) -> None:
+    """Closed one by one, each would forbid what the others name."""
+    found = read(tmp_path, json.dumps({"model": None, "response_format": schema, "transformations": None}))
+    assert found.shape is None
+    grammar = published_grammar(found)
+    assert grammar is not None
+    matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_json_schema(grammar.text))
+    assert matcher.try_consume_tokens([*b'{"a":1,"b":2}']) == len('{"a":1,"b":2}')
+
+
+@pytest.mark.parametrize(
+    ("schema", "shape"),
+    [
+        ({"$defs": {"a/b": {"type": "string"}}, "$ref": "#/$defs/a~1b"}, "str"),
+        ({"$defs": {"a b": {"type": "string"}}, "$ref": "#/$defs/a%20b"}, "str"),
+        ({"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#/items/anyOf/0"}]}}, "list[int]"),
+        ({"type": "object", "properties": {"more": {"$ref": "#"}}}, "{more?: {more?: any JSON}}"),
+    ],
+)
+def test_a_reference_is_a_json_pointer(tmp_path: Path, schema: dict[str, Any], shape: str) -> None:
+    found = read(tmp_path, json.dumps({"model": None, "response_format": schema, "transformations": None}))
+    assert shown(found.shape) == shape
+    assert published_grammar(found) is not None
 
 
 def test_an_object_has_only_the_properties_that_it_names(tmp_path: Path) -> None:

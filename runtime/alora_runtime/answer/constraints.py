@@ -150,7 +150,9 @@ class Constraint:
         except ValueError as error:
             said = str(error)
         if said:
-            raise ConstraintError(f"the {self.kind} constraint does not compile: {said.partition(chr(10))[0]}")
+            first, *_, last = [line.strip() for line in said.splitlines()] * 2
+            told = f"{first} {last.removeprefix('error: ')}" if first.endswith(":") else first
+            raise ConstraintError(f"the {self.kind} constraint does not compile: {told}")
 
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
         """Compile. Raises ConstraintError with the compiler's message."""
