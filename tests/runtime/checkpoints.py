@@ -17,6 +17,8 @@ from transformers import (
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
     GptOssConfig,
     GptOssForCausalLM,
     GraniteConfig,
@@ -33,6 +35,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
 VOCABULARY, PADDED, POSITIONS = 260, 272, 256
@@ -102,6 +106,13 @@ ARCHITECTURES = {
         Qwen3Config,
         {"head_dim": 16, "use_sliding_window": True, "sliding_window": WINDOW, "layer_types": ALTERNATING},
     ),
+    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config, {"no_rope_layers": [1, 0, 1]}),
+    "smollm3-window": (
+        SmolLM3ForCausalLM,
+        SmolLM3Config,
+        {"use_sliding_window": True, "sliding_window": WINDOW, "no_rope_layer_interval": 2},
+    ),
+    "gemma": (GemmaForCausalLM, GemmaConfig, {"head_dim": 16}),
     "gemma2": (
         Gemma2ForCausalLM,
         Gemma2Config,

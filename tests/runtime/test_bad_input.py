@@ -131,7 +131,7 @@ def test_broken_weights(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"model_type": "mamba2"}, "model_type 'mamba2'"),
+        ({"model_type": "mamba2"}, "model_type 'mamba2' has recurrent layers"),
         ({"model_type": "granitemoehybrid", "layer_types": ["mamba", "attention"]}, "mamba"),
         ({"model_type": "qwen3", "layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
         ({"model_type": "granitemoehybrid", "layer_types": ["attention", "mamba"]}, "token by token: mamba"),
@@ -140,7 +140,19 @@ def test_broken_weights(tmp_path: Path, damage: str) -> None:
         ({"model_type": "gemma3_text", "layer_types": ["chunked_attention"]}, "chunked_attention"),
         ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "attend to later ones"),
         ({"model_type": "gemma3_text", "rope_parameters": {"full_attention": {"rope_type": "dynamic"}}}, "dynamic"),
-        ({"model_type": "recurrent_gemma"}, "model_type 'recurrent_gemma'"),
+        ({"model_type": "recurrent_gemma"}, "model_type 'recurrent_gemma' has recurrent layers"),
+        ({"model_type": "granitemoehybrid"}, "model_type 'granitemoehybrid' is not supported"),  # some have none
+        ({"model_type": "llama", "head_dim": 7}, "of each head 7 numbers are turned by its rope"),
+        ({"model_type": "llama", "rope_parameters": {"rope_type": "su"}}, "rope_type is 'su'"),  # which was Phi-3's own
+        (
+            {
+                "model_type": "phi3",
+                "hidden_size": 32,
+                "num_attention_heads": 4,
+                "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [1.0] * 3},
+            },
+            "has 3 numbers in long_factor, and 4 pairs to turn",
+        ),
         ({"model_type": "llama", "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic"),
         ({"model_type": "llama", "rope_parameters": {"rope_type": "proportional"}}, "rope_type is 'proportional'"),
         ({"model_type": "llama", "quantization_config": {"bits": 4}}, "quantized"),

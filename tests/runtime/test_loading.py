@@ -131,6 +131,7 @@ NO_SENSE = {
     "tie_word_embeddings": (0, "true", []),
     "hidden_act": ("x", 1, ["silu"], {}),
     "model_type": (1, [], {}),
+    "rope_parameters": tuple({"rope_type": "longrope", "short_factor": value} for value in (1.0, ["a"], [0])),
     "eos_token_id": (-1, "x", 1.5, [1, "x"], {}, True),
 }
 
@@ -140,7 +141,8 @@ def test_every_field_has_to_make_sense(folder: Path) -> None:
     for field, values in NO_SENSE.items():
         for value in values:
             changed(folder, "config.json", json.dumps(kept | {field: value}))
-            word = "factor|rope_theta|attention_factor|rope_scaling" if field == "rope_scaling" else field
+            word = "rope_parameters|short_factor" if field == "rope_parameters" else field
+            word = "factor|rope_theta|attention_factor|rope_scaling" if field == "rope_scaling" else word
             with pytest.raises(ModelError, match=rf"config\.json: ({word}) must be "):
                 Engine.load(folder)
     changed(folder, "config.json", json.dumps(kept | {"num_key_value_heads": 3}))

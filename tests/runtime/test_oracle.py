@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -249,6 +250,21 @@ def test_a_rope_goes_on_beyond_the_length_that_it_stretches(
     assert_close(completion, Oracle(base, {}), runs)
     with pytest.raises(RequestError, match=f"more than the model's {int(LENGTH * rope['factor'])} positions"):  # type: ignore[call-overload]
         engine.submit(Request(runs, max_tokens=200))
+
+
+@pytest.mark.parametrize("name", ["su", "yarn"])
+def test_longrope_by_its_older_names(name: str, tmp_path: Path) -> None:
+    """As Phi-3's first folders have it."""
+    base = make_checkpoint(tmp_path / "base", "phi3-longrope", original_max_position_embeddings=LENGTH)
+    oracle, path = Oracle(base, {}), base / "config.json"
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters")
+    older = {"type": name, "short_factor": rope["short_factor"], "long_factor": rope["long_factor"]}
+    further = {field: rope[field] for field in ("rope_theta", "partial_rotary_factor")}
+    path.write_text(json.dumps({**config, **further, "rope_scaling": older}))
+    engine, runs = Engine.load(base, cache_tokens=512), [Run(range(LENGTH - 4))]
+    assert engine.model.source.max_positions == LENGTH
+    assert_close(engine.generate([Request(runs, max_tokens=5, logprobs=260, ignore_eos=True)])[0], oracle, runs)
 
 
 def test_longrope_ends_where_it_would_turn_otherwise(tmp_path: Path) -> None:

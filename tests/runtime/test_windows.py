@@ -22,7 +22,17 @@ from tests.runtime.conftest import INVOCATION
 from tests.runtime.serving import serve
 from tests.runtime.test_oracle import assert_close, assert_greedy, sound
 
-WINDOWED = ("mistral-window", "ministral", "qwen2-window", "qwen3-window", "gemma2", "gemma3", "phi3", "gpt_oss")
+WINDOWED = (
+    "mistral-window",
+    "ministral",
+    "qwen2-window",
+    "qwen3-window",
+    "smollm3-window",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "gpt_oss",
+)
 
 CONTEXT = [7 * index % 256 for index in range(8 * WINDOW)]
 

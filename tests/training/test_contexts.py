@@ -87,7 +87,8 @@ def float32(kept: Contexts, base: Path, some: list[tuple[int, ...]]) -> Contexts
 
 
 @pytest.mark.parametrize(
-    "architecture", ["llama", "granite", "qwen3", "gemma2", "gemma3", "mistral-window", "gpt_oss", "phi3"]
+    "architecture",
+    ["llama", "granite", "qwen3", "smollm3", "gemma", "gemma2", "gemma3", "mistral-window", "gpt_oss", "phi3"],
 )
 def test_scores_and_gradients_are_those_of_whole_sequences(architecture: str, tmp_path: Path) -> None:
     """Against PEFT's own activated LoRA on the whole sequence, one row at a time, without padding."""

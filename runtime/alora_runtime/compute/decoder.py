@@ -20,7 +20,7 @@ from alora_runtime.compute.batch import Batch
 from alora_runtime.compute.layer import Layer, Norm, misfit
 from alora_runtime.compute.processor import Processor
 from alora_runtime.compute.projection import Head, Projection
-from alora_runtime.compute.rotation import interleaved, rotate, rotations
+from alora_runtime.compute.rotation import UNTURNED, interleaved, kind_of, rotate, rotations
 from alora_runtime.compute.traits import traits_of
 
 
@@ -41,10 +41,11 @@ class Decoder:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.modules = {name: tuple(linear.weight.shape) for name, linear in linears(model)}
         self._rotations = rotations(body.rotary_emb, self.dim, self.heads + self.kv_heads, device)
+        if any(kind_of(layer) == UNTURNED for layer in body.layers):
+            self._rotations[UNTURNED] = next(iter(self._rotations.values())).still()
         self.layers = []
         for index, (source, window) in enumerate(zip(body.layers, traits.windows, strict=True)):
-            kind = getattr(source.self_attn, "layer_type", None)
-            rotation = self._rotations.get(kind) or self._rotations[None]
+            rotation = self._rotations.get(kind_of(source)) or self._rotations[None]
             layer = Layer(processor, f"model.layers.{index}", source, traits, rotation, window)
             self.layers.append(layer)
             for part in source.children():

@@ -9,7 +9,7 @@ import torch
 from transformers.utils import logging
 
 from alora_runtime.compute.reference import NAME, register
-from alora_runtime.compute.support import CLASSES, MODULES, ModelFolder
+from alora_runtime.compute.support import CLASSES, MODULES, ModelFolder, current
 from alora_runtime.compute.weights import check_layers, read_checked, stored_tensors
 from alora_runtime.errors import ModelError
 from alora_runtime.json_file import read_object
@@ -31,7 +31,7 @@ def transformers_model(source: ModelFolder, dtype: torch.dtype) -> Any:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        config = cls.config_class.from_dict({**read_object(path, ModelError), **dict.fromkeys(UNUSED)})
+        config = cls.config_class.from_dict({**current(read_object(path, ModelError)), **dict.fromkeys(UNUSED)})
         tensors = stored_tensors(source.folder)
         check_layers(path, config.num_hidden_layers, tensors)
         with torch.device("meta"):

@@ -30,6 +30,11 @@ class Rotation:
         self._heads = heads
         self._angles = torch.empty(0, dim // 2, dtype=torch.complex64, device=device)
 
+    def still(self) -> Rotation:
+        """One of the same shape that turns nothing."""
+        dim, device = 2 * len(self._frequencies), self._frequencies.device
+        return Rotation(torch.zeros(self.rotated // 2), 1.0, dim, self._heads, device)
+
     def at(self, positions: Tensor, needed: int) -> Tensor:
         """`[rows]` → `[rows, heads * dim / 2]` complex numbers; `needed`: positions that the table must have."""
         if needed > len(self._angles):
@@ -46,6 +51,16 @@ def rotate(sides: Tensor, angles: Tensor) -> None:
     else:
         turned = sides.float().view(torch.complex64).mul_(angles)
         sides.copy_(turned.view(torch.float32))
+
+
+UNTURNED = "no rope"
+"""The kind of layers that know no positions, as some of SmolLM3's."""
+
+
+def kind_of(layer: Any) -> str | None:
+    """By which a decoder layer of transformers finds its rotation; None where all layers have the same."""
+    attention = layer.self_attn
+    return getattr(attention, "layer_type", None) if getattr(attention, "use_rope", True) else UNTURNED
 
 
 def rotations(rotary: Any, dim: int, heads: int, device: torch.device) -> dict[str | None, Rotation]:

@@ -6,13 +6,11 @@ token may look at all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from alora_runtime.compute.fields import KINDS, PART, Raw, read_fields, ropes_of
 from alora_runtime.errors import ModelError
-from alora_runtime.json_file import is_whole, read_object
 from alora_runtime.tokenizer_file import end_token
 
 CLASSES = {
@@ -23,6 +21,8 @@ CLASSES = {
     "mistral": "MistralForCausalLM",
     "ministral": "MinistralForCausalLM",
     "phi3": "Phi3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+    "gemma": "GemmaForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
     "gemma3_text": "Gemma3ForCausalLM",
     "gpt_oss": "GptOssForCausalLM",
@@ -32,109 +32,30 @@ CLASSES = {
 MODULES = {"gemma3_text": "gemma3"}
 """model_type → transformers' module, where that is called otherwise."""
 
-LAYERED = ("qwen2", "qwen3", "ministral", "gemma2", "gemma3_text", "gpt_oss")
+LAYERED = ("qwen2", "qwen3", "smollm3", "ministral", "gemma2", "gemma3_text", "gpt_oss")
 """Those whose layers are of the kinds that `layer_types` names."""
 
-KINDS = ("full_attention", "sliding_attention")
-"""What KV can be shared for token by token: a window is a mask, and KV is kept for all tokens."""
+RECURRENT = (
+    *("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "recurrent_gemma", "jamba", "bamba", "zamba", "zamba2"),
+    *("falcon_h1", "nemotron_h", "olmo_hybrid", "lfm2", "lfm2_moe", "minimax", "kimi_linear"),
+    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"),
+)
+"""Those whose layers, or some of them, carry a state from token to token."""
 
-ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "mish")
-ROPES = ("default", "linear", "llama3", "yarn", "longrope", "su")
-"""The last two are one: `su` is the older name."""
+ROPES = ("default", "linear", "llama3", "yarn", "longrope")
 
 NEEDED = {
     **dict.fromkeys(("linear", "yarn"), ("factor",)),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-    **dict.fromkeys(("longrope", "su"), ("short_factor", "long_factor")),
+    "longrope": ("short_factor", "long_factor"),
 }
 """What these can't do without."""
-
-ROPE_NUMBERS = (
-    *("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-    *("beta_fast", "beta_slow", "mscale", "mscale_all_dim", "partial_rotary_factor", "attention_factor"),
-)
-PART = "partial_rotary_factor"
 
 QUANTIZED = {
     "mxfp4": "write it in full, by transformers' AutoModelForCausalLM.from_pretrained(FOLDER, "
     "quantization_config=Mxfp4Config(dequantize=True)).save_pretrained(OTHER, save_original_format=False)"
 }
 """quant_method → what to do."""
-
-LARGEST, HUGE = 2**31 - 1, 1e15
-
-Raw = Mapping[str, Any]
-Test = Callable[[Any], bool]
-
-
-def _size(value: Any) -> bool:
-    return is_whole(value, 1, LARGEST)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and abs(value) < HUGE
-
-
-def _positive(value: Any) -> bool:
-    return _number(value) and value > 0
-
-
-def _token(value: Any) -> bool:
-    return is_whole(value, 0, LARGEST)
-
-
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-FIELDS: Mapping[str, tuple[str, Test]] = {
-    **dict.fromkeys(("rope_parameters", "rope_scaling"), ("an object", _object)),
-    **dict.fromkeys(
-        (
-            *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
-            *(
-                "head_dim",
-                "vocab_size",
-                "max_position_embeddings",
-                "original_max_position_embeddings",
-                "sliding_window",
-            ),
-            *("num_local_experts", "num_experts_per_tok"),
-        ),
-        (f"an integer from 1 to {LARGEST}", _size),
-    ),
-    **dict.fromkeys(
-        (
-            *("rms_norm_eps", "rope_theta", "rope_local_base_freq", "logits_scaling", "query_pre_attn_scalar"),
-            *("attn_logit_softcapping", "final_logit_softcapping"),
-        ),
-        ("a number above 0", _positive),
-    ),
-    **dict.fromkeys(("embedding_multiplier", "residual_multiplier", "attention_multiplier"), ("a number", _number)),
-    **dict.fromkeys(
-        ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window"), ("true or false", _flag)
-    ),
-    PART: ("a number from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
-    "layer_types": ("a list of names", _names),
-    **dict.fromkeys(
-        ("hidden_act", "hidden_activation"),
-        (f"one of {', '.join(ACTIVATIONS)}", lambda value: isinstance(value, str) and value in ACTIVATIONS),
-    ),
-    "model_type": ("a name", lambda value: isinstance(value, str)),
-    "eos_token_id": (
-        "a token id, or a list of them",
-        lambda value: _token(value) or (isinstance(value, list) and all(map(_token, value))),
-    ),
-}
-"""Fields of config.json and generation_config.json that matter here, where they are given: what each has to be."""
 
 
 @dataclass(frozen=True)
@@ -154,27 +75,14 @@ def read_model_folder(folder: str | Path) -> ModelFolder:
         raise ModelError(f"model folder {folder} does not exist")
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is not a model folder: config.json is missing")
-    raw = _checked(folder / "config.json")
+    raw = current(read_fields(folder / "config.json"))
     reason = refusal(raw)
     if reason:
         raise ModelError(f"{folder} cannot be served: {reason}", _advice(raw))
     generation = folder / "generation_config.json"
-    told = _checked(generation).get("eos_token_id") if generation.is_file() else None
+    told = read_fields(generation).get("eos_token_id") if generation.is_file() else None
     eos = _tokens(raw.get("eos_token_id") if told is None else told) or end_token(folder)
     return ModelFolder(folder, str(raw["model_type"]), _max_positions(raw), eos)
-
-
-def _checked(path: Path) -> Raw:
-    raw = read_object(path, ModelError)
-    for field, (expected, fits) in FIELDS.items():
-        if raw.get(field) is not None and not fits(raw[field]):
-            raise ModelError(f"{path}: {field} must be {expected}, not {raw[field]!r}")
-    for field, value in (item for rope in _ropes(raw) for item in rope.items()):
-        if field in ROPE_NUMBERS and value is not None and not _positive(value):
-            raise ModelError(f"{path}: {field} must be a number above 0, not {value!r}")
-        if field == PART and value is not None and value > 1:
-            raise ModelError(f"{path}: {field} must be {FIELDS[field][0]}, not {value!r}")
-    return raw
 
 
 def refusal(raw: Raw) -> str | None:
@@ -185,6 +93,8 @@ def refusal(raw: Raw) -> str | None:
         return f"its layers are of kinds that cannot share KV token by token: {others}"
     if model_type is None:
         return "config.json does not say its model_type"
+    if model_type in RECURRENT:
+        return f"model_type {model_type!r} has recurrent layers: their state is no token's, so that no KV can be shared"
     if model_type not in CLASSES:
         return f"model_type {model_type!r} is not supported; supported are {', '.join(CLASSES)}"
     if raw.get("quantization_config"):
@@ -198,7 +108,7 @@ def refusal(raw: Raw) -> str | None:
         return "its tokens attend to later ones (use_bidirectional_attention)"
     if "sliding_attention" in kinds and _window(raw) is None:
         return "its layer_types has sliding_attention, and no window is given (sliding_window, use_sliding_window)"
-    for rope in _ropes(raw):
+    for rope in ropes_of(raw):
         kind = _rope_type(rope)
         if kind == "dynamic":
             return "its rope (dynamic) changes with the length of the sequence, and old KV with it"
@@ -212,7 +122,29 @@ def refusal(raw: Raw) -> str | None:
     heads, groups = raw.get("num_attention_heads") or 1, raw.get("num_key_value_heads") or 1
     if heads % groups:
         return f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({groups})"
+    return _odd_rope(raw, heads)
+
+
+def _odd_rope(raw: Raw, heads: int) -> str | None:
+    """Why a head of this size can't be turned so; None where it can, or its size is not told."""
+    dim, parts = raw.get("head_dim") or raw.get("hidden_size", 0) // heads, [raw, *ropes_of(raw)]
+    rotated = int(dim * next((rope[PART] for rope in parts if rope.get(PART) is not None), 1))
+    if rotated % 2:
+        return f"of each head {rotated} numbers are turned by its rope, and they are turned in pairs"
+    for rope in ropes_of(raw) if dim else ():
+        for field in ("short_factor", "long_factor"):
+            if _rope_type(rope) == "longrope" and len(rope[field]) != rotated // 2:
+                return f"its rope has {len(rope[field])} numbers in {field}, and {rotated // 2} pairs to turn"
     return None
+
+
+def current(raw: Raw) -> Raw:
+    """The same in the words of today: Phi-3's longrope was called `su`, and `yarn`, and its type `type`."""
+    for field in ("rope_parameters", "rope_scaling"):
+        rope = raw.get(field)
+        if raw.get("model_type") == "phi3" and isinstance(rope, dict) and _rope_type(rope) in ("su", "yarn"):
+            raw = {**raw, field: {**rope, "type": "longrope", "rope_type": "longrope"}}
+    return raw
 
 
 def _advice(raw: Raw) -> str | None:
@@ -235,32 +167,23 @@ def _max_positions(raw: Raw) -> int:
     """max_position_embeddings, or what the rope stretches the original length to. Longrope turns otherwise in sequences
     beyond its original length, from their first token on: KV means the same up to there only."""
     positions: int = raw.get("max_position_embeddings") or 2048
-    ropes, phi = _ropes(raw), raw["model_type"] == "phi3"
+    ropes, phi = ropes_of(raw), raw["model_type"] == "phi3"
     if len(ropes) != 1:  # none, or by kind of layer: of these not all are stretched
         return positions
     told = raw.get("original_max_position_embeddings") or (4096 if phi else None)  # which transformers prefers
     original: int = told or ropes[0].get("original_max_position_embeddings") or positions
     kind = _rope_type(ropes[0])
-    if kind in ("longrope", "su") or (kind == "yarn" and phi):
+    if kind == "longrope":
         return min(original, positions)
     return max(positions, int(original * (ropes[0].get("factor") or 1))) if kind != "default" else positions
 
 
 def _window(raw: Raw) -> int | None:
     """What transformers takes as the window of layers that have one."""
-    if raw["model_type"] in ("qwen2", "qwen3") and not raw.get("use_sliding_window"):
+    if raw["model_type"] in ("qwen2", "qwen3", "smollm3") and not raw.get("use_sliding_window"):
         return None
     window: int | None = raw.get("sliding_window", 128 if raw["model_type"] == "gpt_oss" else 4096)
     return window
-
-
-def _ropes(raw: Raw) -> list[Raw]:
-    """One for all layers, or one for each kind of them."""
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling")
-    if not isinstance(rope, dict):
-        return []
-    by_kind: list[Raw] = [part for kind, part in rope.items() if kind in KINDS and isinstance(part, dict)]
-    return by_kind or [rope]
 
 
 def _rope_type(rope: Raw) -> object:
