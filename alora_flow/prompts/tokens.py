@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers.models import Unigram
 
@@ -41,8 +42,8 @@ class Tokenizer:
                 error.help or "a model folder holds config.json, model.safetensors, tokenizer.json and a chat template",
             ) from error
         added = self._tokenizer.get_added_tokens_decoder()
-        self._control = {token.content: token_id for token_id, token in added.items()}
-        self._control_ids = frozenset(added) - {_unknown(self._tokenizer)}
+        self._control = {token.content: number for number, token in added.items() if not _is_text(token)}
+        self._control_ids = frozenset(self._control.values()) - {_unknown(self._tokenizer)}
         self.control = frozenset(self._control)
         longest_first = sorted(self._control, key=len, reverse=True)
         self._forgery = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
@@ -116,6 +117,13 @@ class Tokenizer:
     def spell(self, tokens: tuple[int, ...]) -> str:
         """The text of some tokens with control tokens shown: for messages and plans."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _is_text(token: AddedToken) -> bool:
+    """Is it there for a frequent text? Gemma has newlines and blanks among its added tokens, others rare letters. What
+    is made of other signs may mean something to the model, though it is no special token: Qwen's `<tool_call>`, say."""
+    text = token.content.replace("▁", " ")
+    return not token.special and (len(text) == 1 or all(sign.isalnum() or sign.isspace() for sign in text))
 
 
 def _unknown(tokenizer: HuggingFaceTokenizer) -> int | None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as HuggingFaceTokenizer
 from transformers import AutoTokenizer
 
 from alora_flow.prompts.template import ChatTemplate
@@ -104,6 +106,26 @@ def test_data_make_no_control_token(both: dict[str, Any], name: str, text: str) 
     tokenizer, _ = both[name]
     for place in Position:
         assert not any(map(tokenizer.is_control, tokenizer.encode(text, place, control=False)))
+
+
+FREQUENT = ["\n", "\n\n", "  ", "▁▁▁", "é", "mayor of"]
+"""Added tokens that stand for texts, as Gemma (newlines, blanks), DeepSeek Coder (letters) and others have them."""
+
+
+@pytest.mark.parametrize(
+    ("name", "normalized"),  # a normaliser that drops accents and newlines makes several of these the same
+    [(name, normalized) for name in MAKERS for normalized in (False, True) if not (name in WORDWISE and normalized)],
+)
+def test_added_tokens_for_frequent_texts_are_made_by_data(tmp_path: Path, name: str, normalized: bool) -> None:
+    made = HuggingFaceTokenizer.from_str(source(name))
+    made.add_tokens([AddedToken(text, special=False, normalized=normalized) for text in (*FREQUENT, "<call>")])
+    folder = write(tmp_path, name)
+    (folder / "tokenizer.json").write_text(made.to_str(), encoding="utf-8")
+    theirs, ours = AutoTokenizer.from_pretrained(str(folder)), Tokenizer(folder)
+    for text in (*TEXTS, "the mayor of\n\nTarnok", "\n", "Ada\n", "  x1   the", "café", "é"):
+        assert list(ours.encode_data(text)) == theirs.encode(text, add_special_tokens=False)
+    assert ours.control_token("<call>") not in ours.encode_data("the <call> mayor")
+    assert ours.control_token("\n") is None
 
 
 def test_truncation_and_padding_of_the_file_are_off(tmp_path: Path) -> None:
