@@ -152,7 +152,7 @@ class Prompter:
 
     def piece_symbols(self, piece: Content, before: Sequence[Symbol]) -> tuple[Symbol, ...]:
         """A piece of text that stands in no turn, behind these symbols."""
-        return self._symbols(piece, self._place(before))
+        return self._symbols(piece, before)
 
     def generation_tokens(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """The tokens that open the assistant's turn after a thread."""
@@ -185,11 +185,15 @@ class Prompter:
         return found
 
     def _opened(self, thread: Thread) -> tuple[int, ...]:
-        place = self._place(self.writing(thread).end) if self.tokenizer.prefixes else Position.FIRST
-        return self.tokenizer.encode(self._opening(*self._layout(thread)), place, control=True)
+        return self._written_behind(thread, self._opening(*self._layout(thread)))
 
     def _closed(self, thread: Thread) -> tuple[int, ...]:
-        return self.tokenizer.encode_control(self._closing(*self._layout(thread)))
+        return self._written_behind(thread, self._closing(*self._layout(thread)))
+
+    def _written_behind(self, thread: Thread, text: str) -> tuple[int, ...]:
+        end = self.writing(thread).end
+        left = self.tokenizer.left(text, end[-1]) if end else text
+        return self.tokenizer.encode(left, self._place(end), control=True)
 
     def _extended(self, thread: Thread, before: Writing | None = None) -> Writing:
         """What the turns before are, if they stay what they are, and what the last one adds."""
@@ -198,7 +202,7 @@ class Prompter:
             contents, layout = added
             own: list[Symbol] = []
             for content in contents:
-                own += self._symbols(content, self._place(own or before.end))
+                own += self._symbols(content, own or before.end)
             length = before.length + len(own)
             return Writing(before, tuple(own), length, (length,), True, layout)
         symbols, ends = self._written(thread)
@@ -274,7 +278,7 @@ class Prompter:
                 unknown = turns[len(ends)]
                 symbols += (hole for hole in unknown.content if isinstance(hole, Hole) and not unknown.role)
                 ends.append(len(symbols))
-            symbols += self._symbols(content, self._place(symbols))
+            symbols += self._symbols(content, symbols)
         return tuple(symbols), ends
 
     def _pieces(self, messages: Messages) -> Iterator[tuple[int, Content]]:
@@ -331,10 +335,11 @@ class Prompter:
                 return Generated(tokens, text[low:high])
         return KnownText(escaped(text[low:high], escapes))
 
-    def _symbols(self, content: Content, place: Position) -> tuple[Symbol, ...]:
+    def _symbols(self, content: Content, before: Sequence[Symbol]) -> tuple[Symbol, ...]:
         match content:
             case KnownText(text, control):
-                return self.tokenizer.encode(text, place, control)
+                text = self.tokenizer.left(text, before[-1]) if before else text
+                return self.tokenizer.encode(text, self._place(before), control)
             case Generated(tokens):
                 return tokens
         assert isinstance(content, Hole)

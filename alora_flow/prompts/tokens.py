@@ -22,6 +22,9 @@ from alora_runtime.tokenizer_file import load_tokenizer
 MEMORY = 16 << 20
 """Bytes of texts and their tokens that a tokenizer keeps, for the author's texts and for data each."""
 
+BLANKS = re.compile(r"[^\S\x1c-\x1f]+")
+"""What tokenizers take for blanks."""
+
 __all__ = ["Position", "Tokenizer"]
 
 
@@ -45,6 +48,7 @@ class Tokenizer:
         self._control = {token.content: number for number, token in added.items() if not _is_text(token)}
         self._control_ids = frozenset(self._control.values()) - {_unknown(self._tokenizer)}
         self.control = frozenset(self._control)
+        self._swallowing = frozenset(number for number, token in added.items() if token.rstrip)
         longest_first = sorted(self._control, key=len, reverse=True)
         self._forgery = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._at = cache(lambda place: at(self._tokenizer, place))
@@ -60,6 +64,10 @@ class Tokenizer:
     def encode(self, text: str, place: Position, control: bool) -> tuple[int, ...]:
         """Token ids of a piece of a text. `control`: it may spell control tokens; else it is data."""
         return self._memories[place if self.prefixes else Position.FIRST, control](text)
+
+    def left(self, text: str, before: object) -> str:
+        """What of a text is tokenised behind a token: some, as Phi-3's, swallow the blanks that follow."""
+        return text[_blanks(text) :] if before in self._swallowing else text
 
     def _encode_control(self, place: Position, text: str) -> tuple[int, ...]:
         """Token ids of a literal or of template text: `<|role|>` and its like become control tokens."""
@@ -117,6 +125,11 @@ class Tokenizer:
     def spell(self, tokens: tuple[int, ...]) -> str:
         """The text of some tokens with control tokens shown: for messages and plans."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _blanks(text: str) -> int:
+    found = BLANKS.match(text)
+    return found.end() if found else 0
 
 
 def _is_text(token: AddedToken) -> bool:

@@ -99,6 +99,35 @@ def test_a_hole_in_a_text_gets_no_space(tmp_path: Path, name: str) -> None:
     assert tokenizer.decode(symbols).removeprefix(" ") == "see http://a.com/x"  # type: ignore[arg-type]
 
 
+SWALLOWED = [
+    "{% for m in messages %}<|user|>BLANKS{{ m.content }}<|end|>BLANKS{% endfor %}"
+    "{% if add_generation_prompt %}<|user|>BLANKS{% endif %}".replace("BLANKS", blanks)
+    for blanks in ("", "\n", " \n ")
+]
+SWALLOWED += [SWALLOWED[0].replace("%}<|user|>{%", "%} \n<|user|>{%")]
+
+
+@pytest.mark.parametrize("template", SWALLOWED)
+@pytest.mark.parametrize("name", MAKERS)
+def test_blanks_behind_a_control_token_that_swallows_them(tmp_path: Path, name: str, template: str) -> None:
+    """As Phi-3's do, whoever wrote the blanks."""
+    made = MAKERS[name]()
+    marks = ("<s>", "<|user|>", "<|end|>")
+    made.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=True) for text in marks])
+    folder = write(tmp_path, name)
+    (folder / "tokenizer.json").write_text(made.to_str(), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template)
+    theirs, ours = AutoTokenizer.from_pretrained(str(folder)), Tokenizer(folder)
+    prompter = Prompter(ours, ChatTemplate(folder, ours.control))
+    for said in (["the mayor"], [" the mayor "], ["\n\u3000the\n", "  Ada"], [" "], ["the\n", "Ada", " of "]):
+        roles = ["user", "assistant"] * 2
+        messages = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
+        turns = [Turn(role, (KnownText(text),)) for role, text in zip(roles, said, strict=False)]
+        whole = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        tokens = [*prompter.thread_symbols(turns), *prompter.generation_tokens(turns)]
+        assert tokens == theirs.encode(whole, add_special_tokens=False)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 @given(text=st.lists(st.one_of(st.sampled_from(CONTROL), words), max_size=4).map("".join))
 @settings(max_examples=40, deadline=None)

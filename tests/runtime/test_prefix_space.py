@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
-from tokenizers import Tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders
 
 from alora_runtime import Constraint
 from alora_runtime.answer.constraints import Vocabulary
 from alora_runtime.answer.detokenizer import Detokenizer, whole_text
 from alora_runtime.answer.watch import Watch
+from alora_runtime.errors import ConstraintError
 from alora_runtime.requests import TextTrigger
 from tests.prompts.tokenizers_of_tests import MAKERS, source
 
 SPACED = ["prepending", "metaspace always", "metaspace first"]
-FALLS_BACK = [*SPACED, "metaspace never"]
+FALLS_BACK = ["prepending", "metaspace always", "metaspace first", "metaspace never"]
 
 
 def made(name: str) -> Tokenizer:
@@ -45,6 +48,26 @@ def test_an_answer_that_the_tokenizer_writes_fits_its_grammar(name: str, text: s
         matcher.accept(token)
         written += [token, *matcher.forced()]
     assert whole_text(tokenizer, written) == text
+
+
+@pytest.mark.parametrize("decoder", [None, decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])])
+def test_a_grammar_holds_for_tokens_without_bytes(decoder: decoders.Decoder | None) -> None:
+    tokenizer = made("unigram")
+    tokenizer.decoder = decoder or tokenizer.decoder
+    vocabulary = Vocabulary(tokenizer)
+    for text in ("the mayor of Tarnok", "Ada  x1", "é日本"):
+        matcher = Constraint.regex(text).matcher(vocabulary)
+        written: list[int] = list(matcher.forced())
+        while not matcher.done:
+            token = max(allowed(matcher.mask()))
+            matcher.accept(token)
+            written += [token, *matcher.forced()]
+        assert whole_text(tokenizer, written).removeprefix(" ") == text
+
+
+def test_a_tokenizer_whose_tokens_are_no_parts_of_a_text_takes_no_grammar() -> None:
+    with pytest.raises(ConstraintError, match=r"pieces of text, and the tokenizer's decoder is WordPiece"):
+        Constraint.regex("the").matcher(Vocabulary(made("wordpiece")))
 
 
 @pytest.mark.parametrize("name", SPACED)
@@ -83,6 +106,36 @@ def test_characters_beside_a_cut_stay_whole(name: str, text: str) -> None:
         assert text.startswith(words.whole.removesuffix("\ufffd"))
         assert words.whole == whole_text(tokenizer, ids[:count])
     assert words.whole == text
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_tokens_are_told_piece_by_piece(name: str, data: st.DataObject) -> None:
+    tokenizer = made(name)
+    numbers = st.integers(0, tokenizer.get_vocab_size() - 1)
+    bytewise = [*filter(None, map(tokenizer.token_to_id, ("<0x4C>", "<0xC9>", "<0xA9>", "<0xF0>", "<0x0A>")))]
+    some = st.one_of(numbers, st.sampled_from(bytewise)) if bytewise else numbers
+    tokens, words = data.draw(st.lists(some, max_size=12)), Detokenizer(tokenizer)
+    for token in tokens:
+        before = words.text
+        words.push(token)
+        assert words.text.startswith(before)
+        assert words.whole.startswith(words.text)
+    theirs = tokenizer.decode(tokens)
+    assert "\ufffd" in theirs or theirs == words.text == words.whole
+
+
+@pytest.mark.parametrize("name", FALLS_BACK)
+def test_a_byte_that_is_no_character_leaves_the_others(name: str) -> None:
+    """tokenizers gives up all of the row, also what was told already; a newline is such a byte to Llama 2."""
+    tokenizer = made(name)
+    tokens = [
+        tokenizer.token_to_id(text) for text in ("▁the", "<0x0A>", "<0x4C>", "<0xC9>", "▁the", "<0xF0>", "<0x9F>")
+    ]
+    words = Detokenizer(tokenizer, (), tokens)
+    assert words.text.removeprefix(" ") == "the\nL\ufffd the"
+    assert words.whole == whole_text(tokenizer, tokens) == words.text + "\ufffd"
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("wordpiece", "unigram")])

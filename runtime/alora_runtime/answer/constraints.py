@@ -10,7 +10,7 @@ from functools import cached_property
 from math import isinf
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
 from alora_runtime.answer.first_space import behind_a_space, drops_first_space
 from alora_runtime.answer.schema import bounded, most_bytes
@@ -77,7 +77,7 @@ class _PlainText:
     bos_token_id = None
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        known = LLTokenizer(tokenizer.to_str())
+        known = LLTokenizer(_spelling_bytes(tokenizer).to_str())
         self.end = self.eos_token_id = known.vocab_size
         self.tokens = [known.decode_bytes([token]) for token in range(self.end)] + [b"<end of answer>"]
         self.special_token_ids = [*filter(known.is_special_token, range(self.end)), self.end]
@@ -90,6 +90,21 @@ class _PlainText:
     def __call__(self, text: str) -> list[int]:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return tokens
+
+
+def _spelling_bytes(tokenizer: Tokenizer) -> Tokenizer:
+    """The same with a decoder that llguidance knows. Raises ConstraintError where tokens have no text of their own."""
+    state = b"" if tokenizer.decoder is None else tokenizer.decoder.__getstate__()
+    if any(kind in state for kind in (b"ByteLevel", b"ByteFallback")):
+        return tokenizer
+    if "▁".encode() not in state:
+        kind = json.loads(state or "{}").get("type", "none")
+        raise ConstraintError(
+            f"a constraint needs tokens that are pieces of text, and the tokenizer's decoder is {kind}"
+        )
+    made: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return made
 
 
 LIMITS = LLParserLimits(max_items_in_row=1_000_000, step_max_items=10_000_000)

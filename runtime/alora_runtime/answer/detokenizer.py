@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Protocol
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -11,31 +14,81 @@ from tokenizers.decoders import DecodeStream
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 """A token that is a byte, to tokenizers that spell what they don't know so."""
 
+BAD = "\ufffd"
+"""Stands for bytes that are no character."""
+
 
 def whole_text(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
-    """The text of some tokens without special ones; it ends with `�` where it was cut within a character.
-
-    A decoder with byte fallback would give up all characters beside such a cut.
-    """
-    cut = _cut_bytes(tokenizer, tokens)
-    decoded: str = tokenizer.decode(list(tokens[: len(tokens) - cut]), skip_special_tokens=True)
-    return decoded + "\ufffd" * bool(cut)
+    """The text of some tokens without special ones; it ends with `�` where it was cut within a character."""
+    if _special(tokenizer) is None:
+        return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
+    pieces = _Pieces(tokenizer)
+    return str(tokenizer.decoder.decode([*(piece for token in tokens for piece in pieces.of(token)), *pieces.rest()]))
 
 
-def _cut_bytes(tokenizer: Tokenizer, tokens: Sequence[int]) -> int:
-    """How many tokens at the end are bytes of a character that is not whole."""
-    run = bytearray()
-    for token in reversed(tokens):
-        found = BYTE.fullmatch(tokenizer.id_to_token(token) or "")
-        if not found or len(run) == 3:
-            break
-        run.insert(0, int(found[1], 16))
-    for count in range(1, len(run) + 1):
-        lead = run[-count]
-        if lead >= 0xC0:
-            length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-            return count if count < length else 0
-    return 0
+@lru_cache(maxsize=8)
+def _special(tokenizer: Tokenizer) -> frozenset[int] | None:
+    """Its special tokens, where its decoder falls back to bytes; else None."""
+    if tokenizer.decoder is None or b"ByteFallback" not in tokenizer.decoder.__getstate__():
+        return None
+    return frozenset(number for number, added in tokenizer.get_added_tokens_decoder().items() if added.special)
+
+
+class _Stream(Protocol):
+    def push(self, token: int) -> str:
+        """What is certain of the text now, and was not before."""
+
+
+class _Plain:
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._stream = tokenizer, DecodeStream(skip_special_tokens=True)
+
+    def push(self, token: int) -> str:
+        return self._stream.step(self._tokenizer, token) or ""
+
+
+class _Pieces:
+    """Tokens as what a decoder with byte fallback is to see. It gives up all of a row of bytes, the characters in it
+    too, where one is no part of a character: so it sees only that one as `�`."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._special = _special(tokenizer) or frozenset()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def of(self, token: int) -> Iterator[str]:
+        """Those that one more token makes certain."""
+        text = None if token in self._special else self._tokenizer.id_to_token(token)
+        if text is None:
+            return
+        if found := BYTE.fullmatch(text):
+            yield from self._spelled(self._decoder.decode(bytes([int(found[1], 16)])))
+        else:
+            yield from self.rest()
+            yield text
+
+    def rest(self) -> Iterator[str]:
+        """Those of the bytes that are no character yet."""
+        yield from self._spelled(self._decoder.decode(b"", final=True))
+
+    def _spelled(self, text: str) -> Iterator[str]:
+        for sign in text:
+            yield from [sign] if sign == BAD else [f"<0x{byte:02X}>" for byte in sign.encode()]
+
+
+class _WithBytes:
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._decode, self._pieces = tokenizer.decoder.decode, _Pieces(tokenizer)
+        self._last: list[str] = []  # what the next piece is decoded behind
+
+    def push(self, token: int) -> str:
+        pieces = [*self._pieces.of(token)]
+        if not pieces:
+            return ""
+        before = self._decode(self._last) if self._last else ""
+        text = str(self._decode([*self._last, *pieces]))
+        self._last = pieces
+        return text[len(before) :]
 
 
 class Detokenizer:
@@ -52,7 +105,7 @@ class Detokenizer:
         self.cut: int | None = None
         self._tokenizer, self._stops = tokenizer, tuple(stop_strings)
         self._reach = max(map(len, self._stops), default=1)
-        self._stream = DecodeStream(skip_special_tokens=True)
+        self._stream: _Stream = (_Plain if _special(tokenizer) is None else _WithBytes)(tokenizer)
         for token in tokens:
             self.push(token)
 
@@ -64,7 +117,7 @@ class Detokenizer:
         """One more token."""
         searched = max(0, len(self.text) - self._reach + 1)
         self.tokens.append(token)
-        self.text += self._stream.step(self._tokenizer, token) or ""
+        self.text += self._stream.push(token)
         self.ends.append(len(self.text))
         found = [at for stop in self._stops if (at := self.text.find(stop, searched)) >= 0]
         if found and self.cut is None:
