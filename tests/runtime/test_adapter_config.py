@@ -77,6 +77,24 @@ def test_weights_and_scales(base: Path, tmp_path: Path, settings: dict[str, obje
     assert (torch.tensor([row[token] for token in range(260)]) - expected).abs().max() < 1e-4
 
 
+def test_fan_in_fan_out_means_nothing_to_a_linear(base: Path, tmp_path: Path) -> None:
+    """PEFT says so, and goes on."""
+    adapter = change(make_adapter(tmp_path / "made", base, 9), tmp_path / "adapter", fan_in_fan_out=True)
+    tokens = tuple(range(30))
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    with torch.inference_mode():
+        expected = peft(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1, :260].log_softmax(-1)
+    engine = Engine.load(base, {"it": adapter}, cache_tokens=64)
+    row = engine.generate([Request([Run(tokens, "it")], max_tokens=1, logprobs=260)])[0].logprobs[0]
+    assert (torch.tensor([row[token] for token in range(260)]) - expected).abs().max() < 1e-4
+
+
+def test_an_adapter_that_changes_the_base_says_how_it_is_saved(adapters: dict[str, Path], tmp_path: Path) -> None:
+    changed = change(adapters["one"], tmp_path / "copy", init_lora_weights="pissa_niter_4")
+    with pytest.raises(AdapterError, match="path_initial_model_for_weight_conversion"):
+        read_adapter_config(changed)
+
+
 def test_the_digest_is_of_the_content(adapters: dict[str, Path], tmp_path: Path) -> None:
     config = read_adapter_config(adapters["one"])
     assert read_adapter_config(shutil.copytree(adapters["one"], tmp_path / "same")).digest == config.digest

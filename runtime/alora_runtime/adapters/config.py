@@ -24,6 +24,7 @@ KNOWN = {
     *("rank_pattern", "alpha_pattern", "alora_invocation_tokens", "invocation_string"),
     *("peft_type", "bias", "init_lora_weights"),  # see PLAIN
     *("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
+    "fan_in_fan_out",  # of Conv1D; PEFT goes on without it on a Linear
     "eva_config",  # how the weights began: ranks and scales that it changed stand in the patterns
     *("lora_dropout", "megatron_config", "megatron_core", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
 }
@@ -196,7 +197,9 @@ def _refuse(folder: Path, raw: Mapping[str, Any]) -> None:
     for field, value in wrong:
         raise AdapterError(
             f"{folder / CONFIG}: {field} = {json.dumps(value)} is not supported",
-            CHANGED if field == "init_lora_weights" and value in CHANGING else "train the adapter without it",
+            CHANGED
+            if field == "init_lora_weights" and str(value).startswith(CHANGING)
+            else "train the adapter without it",
         )
     for field in ("r", "lora_alpha", "target_modules"):
         if field not in raw:
