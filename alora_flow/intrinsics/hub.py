@@ -99,7 +99,8 @@ def cached_repositories() -> Iterator[CachedRepository]:
     """All repositories of models in the cache, by name."""
     cache = hub_cache()
     for folder in sorted(cache.glob(f"{PREFIX}*")) if cache.is_dir() else ():
-        yield CachedRepository(folder.name.removeprefix(PREFIX).replace("--", "/"), folder)
+        if folder.is_dir():
+            yield CachedRepository(folder.name.removeprefix(PREFIX).replace("--", "/"), folder)
 
 
 def cached_repository(name: str) -> CachedRepository | None:

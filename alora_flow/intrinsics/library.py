@@ -141,7 +141,9 @@ def _not_found(reference: str) -> ModelNotFound:
             f"model '{reference}' is not in the local hub cache, which holds {repository.name} at {', '.join(held)}",
             elsewhere + bring,
         )
-    names = [*BUNDLED, *PACKAGED, *(each.name for each in cached_repositories())]
+    if repository:
+        return ModelNotFound(f"of model '{reference}' the local hub cache holds no snapshot", bring)
+    names = [*BUNDLED, *PACKAGED, *(each.name for each in cached_repositories() if each.commits)]
     close = get_close_matches(reference, names, n=1)
     advice = [f"did you mean '{close[0]}'?" if close else "", bring]
     return ModelNotFound(

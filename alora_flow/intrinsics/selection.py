@@ -53,6 +53,8 @@ def select(files: Sequence[RemoteFile], wanted: HubReference) -> list[RemoteFile
         found = [file for file in files if file.name.startswith(inside) and _wanted(file.name.removeprefix(inside))]
         if not inside and not any(file.is_weights for file in found):
             found += _only_gguf(files, wanted)
+    if any(file.name == wanted.inside for file in files) and not found:
+        raise BadModel(f"{wanted} is one file, and of these only GGUF files are a model", f"leave out /{wanted.inside}")
     if not any(file.is_weights for file in found):
         raise BadModel(f"{wanted} has nothing to fetch: it holds {_held(files)}", "models are *.safetensors or *.gguf")
     names = {file.name for file in found}

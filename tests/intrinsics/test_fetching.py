@@ -185,7 +185,7 @@ def test_what_the_engine_would_refuse_costs_no_weights(hub: Hub) -> None:
     hub.files["org/pickle"] = {"config.json": b"{}", "pytorch_model.bin": b"x"}
     hub.files["org/untokenised"] = {name: content for name, content in files.items() if name != "tokenizer.json"}
     for name, message in (
-        ("org/mamba", "org/mamba cannot be served: model_type 'mamba' is not supported"),
+        ("org/mamba", "org/mamba cannot be served: model_type 'mamba' has recurrent layers"),
         ("org/pickle", "org/pickle has nothing to fetch: it holds config.json, pytorch_model.bin"),
         ("org/untokenised", "org/untokenised has no tokenizer.json"),
     ):
@@ -203,6 +203,14 @@ def test_of_several_gguf_files_the_named_one_is_fetched(hub: Hub) -> None:
     done = pull("org/many/q8.gguf")
     assert (done.code, done.stdout.splitlines()[-1].endswith(f"snapshots/{COMMIT}/q8.gguf")) == (0, True)
     assert len(hub.fetched()) == 1
+
+
+def test_one_file_that_is_no_gguf_is_no_model(hub: Hub) -> None:
+    done = pull("org/name/model.safetensors")
+    assert done.code == 1
+    assert "org/name/model.safetensors is one file, and of these only GGUF files are a model" in done.stderr
+    assert "help: leave out /model.safetensors" in done.stderr
+    assert hub.fetched() == []
 
 
 @pytest.mark.parametrize("wanted", ["org/parts", "org/parts/big/q8-00001-of-00002.gguf"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from alora_flow.errors import AdapterNotFound, BadModel, ModelNotFound
+from alora_flow.intrinsics.at_hand import at_hand
 from alora_flow.intrinsics.hub import HubReference, hub_cache, read_reference
 from alora_flow.intrinsics.library import ModelFiles, find_adapter, find_model
 from tests import tiny
@@ -78,6 +79,22 @@ def test_what_is_not_there_is_said_with_what_is_and_how_to_bring_it(folder: Path
     with pytest.raises(ModelNotFound) as caught:
         find_model("models/x.gguf", ANYWHERE)
     assert "path of a GGUF file" in str(caught.value.help)
+
+
+def test_a_repository_without_a_snapshot_is_not_at_hand(cache: Path) -> None:
+    """What a command leaves that was broken off early, and what else may lie about."""
+    (cache / "models--a--b").mkdir(parents=True)
+    (cache / "models--a--c" / "snapshots").mkdir(parents=True)
+    (cache / "models--a--d").symlink_to(cache / "gone")
+    (cache / "models--a--e").write_text("")
+    for name in ("a/b", "a/c"):
+        with pytest.raises(ModelNotFound, match=f"of model '{name}' the local hub cache holds no snapshot") as caught:
+            find_model(name, ANYWHERE)
+        assert caught.value.help == f"bring it by alora-flow models pull {name}"
+    for name in ("a/d", "a/e"):
+        with pytest.raises(ModelNotFound, match=r"one of those at hand: mini, smollm2$"):
+            find_model(name, ANYWHERE)
+    assert [each.name for each in at_hand() if each.kind == "hub"] == ["a/b", "a/c"]
 
 
 @pytest.mark.parametrize(
