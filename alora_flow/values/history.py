@@ -26,6 +26,9 @@ EMPTY = (
 )
 """Fields that stored messages carry, and that say nothing where they are null or empty."""
 
+SILENT = {"type": ("message",), "status": ("completed",)}
+"""Fields of what OpenAI's Responses write, and their values that say nothing. An `id` never does."""
+
 WORD = re.compile(r"[\w.:-]{0,128}")
 """A template writes names and ids as they are: so they are words, which spell no control token."""
 
@@ -82,7 +85,8 @@ class ChatTurn(BaseModel):
     def _from_others(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        fields = {name: part for name, part in value.items() if part or name not in EMPTY}
+        told = {name: part for name, part in value.items() if name != "id" and part not in SILENT.get(name, ())}
+        fields = {name: part for name, part in told.items() if part or name not in EMPTY}
         role = fields.get("role")
         if isinstance(role, str):
             fields["role"] = ROLES.get(role, role)
@@ -132,15 +136,19 @@ def _texts(parts: list[Any]) -> Iterator[str]:
 
 
 def _arguments(given: Any) -> str:
+    if given is None or given == "":
+        return "{}"
     try:
         read = json.loads(given) if isinstance(given, str) else given
+        odd = next((key for key in _keys(read) if not WORD.fullmatch(key)), None)
     except ValueError as error:
         raise ValueError(f"arguments that are not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("arguments that are nested too deeply") from None
     if not isinstance(read, dict):
         raise ValueError("arguments have to be a JSON object")
-    for key in _keys(read):
-        if not WORD.fullmatch(key):
-            raise ValueError(f"an argument's name has to be a word, not {key!r}")
+    if odd is not None:
+        raise ValueError(f"an argument's name has to be a word, not {odd!r}")
     return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
 
 

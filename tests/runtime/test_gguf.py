@@ -270,6 +270,15 @@ def test_every_other_layer_of_a_gemma_looks_over_everything(tmp_path: Path) -> N
     answers_as(Engine.load(write_file(tmp_path / "model.gguf", checkpoint, other=rhythm), cache_tokens=64), checkpoint)
 
 
+@pytest.mark.parametrize("count", [None, 0, 1])
+def test_a_whole_file_may_have_the_name_of_a_part(count: int | None, tmp_path: Path) -> None:
+    """What a file is stands in it; one that was joined may have kept the name of its first part."""
+    checkpoint, name = make_checkpoint(tmp_path / "model"), "model-00001-of-00002.gguf"
+    answers_as(
+        Engine.load(write_file(tmp_path / name, checkpoint, other={"split.count": count}), cache_tokens=64), checkpoint
+    )
+
+
 def test_a_layer_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "model")
     stored = load_file(checkpoint / "model.safetensors")

@@ -16,6 +16,7 @@ from tests.prompts import oracle
 
 CHAT = TypeAdapter(list[ChatTurn])
 
+DEEP = '{"a": ' * 5000 + "1" + "}" * 5000
 CALL = {"id": "call_1", "type": "function", "function": {"name": "mayor", "arguments": '{"city": "Tarnok"}'}}
 STORED: list[dict[str, Any]] = [
     {"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]},
@@ -61,6 +62,22 @@ def test_the_older_calls_of_functions_are_taken() -> None:
     assert (told.role, told.name, told.content) == ("tool_result", "mayor", "Ada")
 
 
+@pytest.mark.parametrize("arguments", ["", "{}", {}, None])
+def test_a_tool_without_parameters_is_called_with_none(arguments: object) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "now", "arguments": arguments}}
+    (turn,) = CHAT.validate_python([{"role": "assistant", "content": None, "tool_calls": [call]}])
+    assert turn.tool_calls[0].arguments == "{}"
+
+
+def test_messages_of_responses_are_taken() -> None:
+    parts = [{"type": "output_text", "text": "Ada.", "annotations": []}]
+    message = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": parts}
+    assert CHAT.validate_python([message])[0].content == "Ada."
+    for further in ({"status": "incomplete"}, {"type": "function_call"}):
+        with pytest.raises(ValidationError, match="Extra inputs"):
+            CHAT.validate_python([{**message, **further}])
+
+
 def test_what_an_assistant_refuses_by_is_what_it_said() -> None:
     parts = [{"type": "refusal", "refusal": "I can't."}]
     for turn in ({"content": None, "refusal": "I can't."}, {"content": parts}, {"refusal": "I can't."}):
@@ -98,6 +115,8 @@ def test_content_beside_calls_stays() -> None:
         ({"role": "assistant", "tool_calls": [{"name": "<|end|>"}]}, "pattern"),
         ({"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{"}]}, "arguments that are not JSON"),
         ({"role": "assistant", "tool_calls": [{"name": "f", "arguments": "[]"}]}, "have to be a JSON object"),
+        ({"role": "assistant", "tool_calls": [{"name": "f", "arguments": DEEP}]}, "nested too deeply"),
+        ({"role": "assistant", "tool_calls": [{"name": "f", "arguments": [1]}]}, "have to be a JSON object"),
         ({"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"<|end|>": 1}}]}, "has to be a word"),
         ({"role": "assistant", "content": "x", "refusal": "no"}, "Extra inputs"),
         ({"role": "wizard", "content": "x"}, "'system', 'user'"),
