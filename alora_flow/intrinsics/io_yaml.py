@@ -14,7 +14,7 @@ from typing import Any
 
 from alora_flow.errors import BadAdapter
 from alora_flow.frozen import dataclass
-from alora_flow.intrinsics.parameters import read_parameters
+from alora_flow.intrinsics.parameters import read_parameters, schemas
 from alora_flow.intrinsics.paths import BadRule
 from alora_flow.intrinsics.rules import DecodeSentences, Likelihood, Rule
 from alora_flow.intrinsics.rules_file import read_rules
@@ -95,16 +95,17 @@ def read_io_yaml(folder: Path) -> IoYaml:
     for name in ("model", "name"):
         if name in given:
             given[name].text()
-    schema = _schema(given["response_format"]) if "response_format" in given else None
+    said = _schema_entry(given)
+    schema = None if said is None else _schema(said)
     rules = read_rules(given["transformations"]) if "transformations" in given else ()
     marks = _marks(given["sentence_boundaries"]) if "sentence_boundaries" in given else {}
     _check_sources(rules, marks)
     return IoYaml(
         path,
-        (given.get("response_format") or root).place,
+        (said or root).place,
         schema,
         rules,
-        _reshaped(given.get("response_format"), schema, rules),
+        _reshaped(said, schema, rules),
         _instruction(given["instruction"]) if "instruction" in given else None,
         read_parameters(given["parameters"]) if "parameters" in given else {},
         marks,
@@ -113,22 +114,33 @@ def read_io_yaml(folder: Path) -> IoYaml:
     )
 
 
+def _schema_entry(given: Mapping[str, Entry]) -> Entry | None:
+    """What says the schema of the answer: a key of the file, or one of the parameters that a server would get."""
+    among = [*schemas(given["parameters"])] if "parameters" in given else []
+    found = [*filter(None, [given.get("response_format")]), *among]
+    if len(found) > 1:
+        raise found[1].wrong("the answer has a schema already", f"it stands in {found[0].place}: leave out one of them")
+    return found[0] if found else None
+
+
 def _schema(entry: Entry) -> Mapping[str, Any]:
-    """A JSON Schema, as a text of JSON or as YAML."""
+    """A JSON Schema, as a text of JSON or as YAML, bare or as OpenAI wraps one."""
     if entry.kind == "str":
         try:
             read = json.loads(entry.text())
         except (ValueError, RecursionError) as error:
-            raise entry.wrong(f"'response_format' is no JSON: {error}") from error
+            raise entry.wrong(f"'{entry.name}' is no JSON: {error}") from error
     else:
         entry.fields()
         read = entry.plain()
+    if isinstance(read, dict) and read.get("type") == "json_schema" and isinstance(read.get("json_schema"), dict):
+        read = read["json_schema"].get("schema")
     if not isinstance(read, dict) or not read:
-        raise entry.wrong("'response_format' must be a JSON Schema, an object", 'such as {"type": "object", …}')
+        raise entry.wrong(f"'{entry.name}' must be a JSON Schema, an object", 'such as {"type": "object", …}')
     try:
         made: Mapping[str, Any] = closed(read)
     except RecursionError:
-        raise entry.wrong("'response_format' is nested too deeply") from None
+        raise entry.wrong(f"'{entry.name}' is nested too deeply") from None
     return made
 
 
@@ -139,9 +151,9 @@ def _reshaped(entry: Entry | None, schema: Mapping[str, Any] | None, rules: tupl
         try:
             shape = shape_of(schema)
         except BadSchema as error:
-            raise entry.wrong(f"'response_format': {error}") from error
+            raise entry.wrong(f"'{entry.name}': {error}") from error
         except RecursionError:
-            raise entry.wrong("'response_format' is nested too deeply") from None
+            raise entry.wrong(f"'{entry.name}' is nested too deeply") from None
     for number, rule in enumerate(rules):
         try:
             at_root = schema is None and number == 0 and isinstance(rule, Likelihood) and not rule.path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alora_flow.intrinsics.yaml_file import Entry
@@ -16,6 +16,9 @@ SETTINGS: Mapping[str, t.Type] = {
 }
 NAMES = {"max_completion_tokens": "max_tokens", **{name: name for name in SETTINGS}}
 """What has an effect → the setting of `with (…)` that it is."""
+
+SCHEMAS = ("response_format", "guided_json")
+"""Where servers take the schema of an answer, if the file does not say it beside its parameters."""
 
 WITHOUT_EFFECT = {
     "n": (1,),
@@ -34,15 +37,26 @@ def read_parameters(entry: Entry) -> Mapping[str, Any]:
     for name, value in entry.fields().items():
         if name == "extra_body":
             found |= read_parameters(value)
+        elif name in SCHEMAS:
+            continue
         elif name in WITHOUT_EFFECT:
             _check_neutral(value)
         elif name not in NAMES:
-            known = [*NAMES, *WITHOUT_EFFECT]
+            known = [*NAMES, *WITHOUT_EFFECT, *SCHEMAS]
             help = did_you_mean(name, known) or f"known are {', '.join(known)}"
             raise value.wrong(f"parameter '{name}' is not supported", help)
         elif not value.null:
             found[NAMES[name]] = _setting(value, NAMES[name])
     return found
+
+
+def schemas(entry: Entry) -> Iterator[Entry]:
+    """The schemas of the answer that stand among the parameters."""
+    for name, value in entry.fields().items():
+        if name == "extra_body":
+            yield from schemas(value)
+        elif name in SCHEMAS and not value.null:
+            yield value
 
 
 def _setting(entry: Entry, name: str) -> Any:

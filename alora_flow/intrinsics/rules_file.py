@@ -19,6 +19,9 @@ from alora_flow.intrinsics.sentences import LOCATIONS
 from alora_flow.intrinsics.yaml_file import Entry
 from alora_flow.language.report.diagnostics import did_you_mean
 
+UNCHANGED = ("output_name",)
+"""What older libraries write in every rule: null for a value that keeps its name, and nothing else."""
+
 Fields = Mapping[str, Entry]
 
 
@@ -36,7 +39,8 @@ def _rule(entry: Entry) -> Rule:
             f"there is no transformation '{name}'", did_you_mean(name, RULES) or f"known are {', '.join(RULES)}"
         )
     needed, optional, make = RULES[name]
-    fields = entry.fields(("type", "input_path", *needed, *optional))
+    unchanged = [field for field in UNCHANGED if field in fields and fields[field].null]
+    fields = entry.fields(("type", "input_path", *needed, *optional, *unchanged))
     for field in ("input_path", *needed):
         _needed(entry, fields, field)
     return make(entry, _path(fields["input_path"]), fields)

@@ -119,7 +119,7 @@ def published_grammar(io_yaml: IoYaml) -> Constraint | None:
         constraint.check()
     except ConstraintError as error:
         help = "say it by other keywords of JSON Schema, as `anyOf` for `oneOf`"
-        raise BadAdapter(f"{io_yaml.place}: 'response_format': {error}", help) from error
+        raise BadAdapter(f"{io_yaml.place}: the answer's schema: {error}", help) from error
     return constraint
 
 

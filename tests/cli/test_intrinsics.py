@@ -221,7 +221,9 @@ def test_check_compiles_a_grammar_without_a_base(model: Path) -> None:
     )
     done = warm("intrinsics", "check", str(model.parent / "intrinsics"))
     assert done.code == 1
-    assert "io.yaml:4:18: 'response_format': the json_schema constraint does not compile: Unimplemented" in done.stderr
+    assert (
+        "io.yaml:4:18: the answer's schema: the json_schema constraint does not compile: Unimplemented" in done.stderr
+    )
 
 
 def test_a_plain_lora_in_the_place_of_an_activated_one_is_told(model: Path) -> None:

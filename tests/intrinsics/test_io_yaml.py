@@ -180,7 +180,13 @@ def deep(levels: int) -> str:
         (BARE + "parameters: {max_completion_tokens: 1.5}\n", "'max_completion_tokens' must be int", None),
         (BARE + "parameters: {temperature: hot}\n", "'temperature' must be a number, not a text 'hot'", None),
         (BARE + "parameters: {n: 2}\n", "parameter 'n' is not supported with a number '2'", None),
-        (BARE + "parameters: {extra_body: {guided_json: x}}\n", "parameter 'guided_json' is not supported", None),
+        (BARE + "parameters: {extra_body: {guided_json: x}}\n", ":4:40: 'guided_json' is no JSON", None),
+        (
+            HEAD + "transformations: ~\nparameters: {response_format: {type: string}}\n",
+            ":4:31: the answer has a schema already",
+            "io.yaml:2:18",
+        ),
+        (RULES + "{type: nest, input_path: [], field_name: x, output_name: ~, y: ~}", "unknown key 'y'", None),
         (BARE + "instruction: 'a {b.c}'\n", ":4:14: 'instruction': only a plain name", "written twice"),
         (BARE + "instruction: 'a {0}'\n", "only a plain name", None),
         (BARE + "instruction: 'a {'\n", ":4:14: 'instruction': ", "written twice"),
@@ -275,7 +281,7 @@ def test_a_grammar_that_does_not_compile_is_named_by_its_line(
     file = f"model: ~\nresponse_format:\n{textwrap.indent(written, '  ')}transformations: ~\n"
     with pytest.raises(BadAdapter) as caught:
         published_grammar(read(tmp_path, file))
-    assert caught.value.message.startswith(f"{tmp_path / 'io.yaml'}:3:3: 'response_format': ")
+    assert caught.value.message.startswith(f"{tmp_path / 'io.yaml'}:3:3: the answer's schema: ")
     assert said in caught.value.message
 
 
@@ -314,6 +320,25 @@ def test_a_reference_is_a_json_pointer(tmp_path: Path, schema: dict[str, Any], s
     found = read(tmp_path, json.dumps({"model": None, "response_format": schema, "transformations": None}))
     assert shown(found.shape) == shape
     assert published_grammar(found) is not None
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "{response_format: {enum: [a, b], type: string}}",
+        "{extra_body: {guided_json: {enum: [a, b], type: string}}}",
+        """{guided_json: '{"enum": ["a", "b"], "type": "string"}'}""",
+        "{response_format: {type: json_schema, json_schema: {name: x, schema: {enum: [a, b], type: string}}}}",
+    ],
+)
+def test_a_schema_may_stand_among_the_parameters(tmp_path: Path, parameters: str) -> None:
+    """As libraries have it for one server or another; some of their rules name an output, which is null."""
+    rule = "- {type: likelihood, input_path: [], categories_to_values: {a: 1, b: 0}, output_name: ~}"
+    text = f"model: ~\nresponse_format: ~\ntransformations:\n{rule}\nparameters: {parameters}\n"
+    found = read(tmp_path, text)
+    assert found.schema == {"enum": ["a", "b"], "type": "string"}
+    assert shown(found.shape) == "float[0.0..1.0]"
+    assert found.settings == {}
 
 
 def test_an_object_has_only_the_properties_that_it_names(tmp_path: Path) -> None:
