@@ -279,6 +279,17 @@ def test_a_whole_file_may_have_the_name_of_a_part(count: int | None, tmp_path: P
     )
 
 
+def test_a_type_that_cannot_be_read_is_refused_before_any_weights(tmp_path: Path) -> None:
+    checkpoint, told = make_checkpoint(tmp_path / "model", hidden_size=256), []
+    name, (block, size) = "blk.2.ffn_up.weight", gguf.GGML_QUANT_SIZES[Type.Q8_K]
+    raw = {name: (np.zeros((48, 256 // block * size), np.uint8), Type.Q8_K)}
+    with pytest.raises(ModelError, match=rf"{name} is of a type that cannot be read: .*Q8_K"):
+        model_folder(
+            write_file(tmp_path / "model.gguf", checkpoint, raw=raw), lambda done, total: told.append((done, total))
+        )
+    assert told == []
+
+
 def test_a_layer_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "model")
     stored = load_file(checkpoint / "model.safetensors")

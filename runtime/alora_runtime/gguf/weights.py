@@ -10,7 +10,7 @@ from shutil import disk_usage
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, dequantize
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
 from alora_runtime.errors import ModelError
 from alora_runtime.gguf.architecture import Architecture
@@ -47,6 +47,7 @@ def write_weights(
     layer = LAYER | MODULES if architecture.gemma else LAYER
     names = {name: _name(file, name, layer) for name in file.tensors if name != FACTORS}
     _check_layers(file, config["num_hidden_layers"])
+    _check_types(file)
     header, total = _header(file, names)
     _check_room(file, target.parent, total)
     with open(target, "wb") as out:
@@ -86,6 +87,14 @@ def _check_layers(file: GgufFile, count: int) -> None:
             raise ModelError(f"{file.path} lacks the tensor blk.{number}.{min(every - own)}, which other layers have")
 
 
+def _check_types(file: GgufFile) -> None:
+    """Whether each is of a type that can be read: one block of zeros tells."""
+    first = {tensor.tensor_type: name for name, tensor in reversed(file.tensors.items())}
+    for kind, name in first.items():
+        if kind not in KEPT:
+            _dequantized(file, name, np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8))
+
+
 def _header(file: GgufFile, names: dict[str, str]) -> tuple[bytes, int]:
     """That of safetensors, and the bytes of all tensors."""
     entries, end = {}, 0
@@ -113,8 +122,12 @@ def _values(file: GgufFile, name: str) -> np.ndarray:
     shape = [int(length) for length in reversed(tensor.shape)]
     if tensor.tensor_type in KEPT:
         return np.asarray(tensor.data).view(np.uint16).reshape(shape)
+    return _dequantized(file, name, tensor.data).reshape(shape)
+
+
+def _dequantized(file: GgufFile, name: str, data: np.ndarray) -> np.ndarray:
     try:
-        return np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32).reshape(shape)
+        return np.asarray(dequantize(data, file.tensors[name].tensor_type), dtype=np.float32)
     except (NotImplementedError, ValueError) as error:
         raise ModelError(f"{file.path}: {name} is of a type that cannot be read: {error}") from None
 
