@@ -101,11 +101,10 @@ class _Reader:
         place = self._root
         for step in unquote(reference).removeprefix("#").split("/")[1:]:
             name = step.replace("~1", "/").replace("~0", "~")
-            here = dict(enumerate(place)) if isinstance(place, list) else place
-            key = int(name) if isinstance(place, list) and name.isdecimal() else name
-            if not isinstance(here, dict) or key not in here:
+            here = {str(at): part for at, part in enumerate(place)} if isinstance(place, list) else place
+            if not isinstance(here, dict) or name not in here:
                 raise BadSchema(f"the reference {reference!r} leads nowhere")
-            place = here[key]
+            place = here[name]
         return place
 
 
@@ -166,16 +165,15 @@ def closed(schema: Any) -> Any:
 def _joins(schema: Mapping[str, Any]) -> bool:
     """Does one object have to fit several schemas that name properties?"""
     parts = schema.get("allOf")
-    named = "properties" in schema and bool(set(OPEN) & set(schema))
-    return named or (isinstance(parts, list) and len(parts) > 1)
+    return ("properties" in schema and bool(set(OPEN) & set(schema))) or (isinstance(parts, list) and len(parts) > 1)
 
 
 def _schemas(schema: Any) -> Iterator[Mapping[str, Any]]:
     """All that may be one, in any order."""
     if isinstance(schema, dict):
         yield schema
-    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    for part in inner:
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else ():
         yield from _schemas(part)
 
 

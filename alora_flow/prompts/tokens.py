@@ -22,8 +22,8 @@ from alora_runtime.tokenizer_file import load_tokenizer
 MEMORY = 16 << 20
 """Bytes of texts and their tokens that a tokenizer keeps, for the author's texts and for data each."""
 
-BLANKS = re.compile(r"[^\S\x1c-\x1f]+")
-"""What tokenizers take for blanks."""
+BLANKS = re.compile(r"\A[^\S\x1c-\x1f]+")
+"""What tokenizers take for blanks, at the beginning of a text."""
 
 __all__ = ["Position", "Tokenizer"]
 
@@ -67,7 +67,7 @@ class Tokenizer:
 
     def left(self, text: str, before: object) -> str:
         """What of a text is tokenised behind a token: some, as Phi-3's, swallow the blanks that follow."""
-        return text[_blanks(text) :] if before in self._swallowing else text
+        return BLANKS.sub("", text) if before in self._swallowing else text
 
     def _encode_control(self, place: Position, text: str) -> tuple[int, ...]:
         """Token ids of a literal or of template text: `<|role|>` and its like become control tokens."""
@@ -125,11 +125,6 @@ class Tokenizer:
     def spell(self, tokens: tuple[int, ...]) -> str:
         """The text of some tokens with control tokens shown: for messages and plans."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
-
-
-def _blanks(text: str) -> int:
-    found = BLANKS.match(text)
-    return found.end() if found else 0
 
 
 def _is_text(token: AddedToken) -> bool:
