@@ -88,18 +88,20 @@ def text_of(token: object) -> str | None:
 
 def _like_llama(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
     """transformers takes the vocabulary alone from the file of a LlamaTokenizer that is not byte level, and cuts and
-    decodes text as its settings say: a space before the text, and behind every special token where it is `legacy`."""
+    decodes text as its settings say: a space before the text, and behind every special token where it is `legacy`,
+    which means nothing to a CodeLlamaTokenizer."""
     name = str(settings.get("tokenizer_class")).removesuffix("Fast")
     parts = (tokenizer.pre_tokenizer, tokenizer.decoder)
     bytewise = any(b"ByteLevel" in part.__getstate__() for part in parts if part is not None)
-    if name != "LlamaTokenizer" or bytewise or not isinstance(tokenizer.model, BPE):
+    if name not in ("LlamaTokenizer", "CodeLlamaTokenizer") or bytewise or not isinstance(tokenizer.model, BPE):
         return
     prefixed = settings.get("add_prefix_space") is not False
-    scheme = ("always" if settings.get("legacy") else "first") if prefixed else "never"
+    code = name == "CodeLlamaTokenizer"
+    scheme = ("always" if settings.get("legacy") and not code else "first") if prefixed else "never"
     tokenizer.normalizer = None
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if prefixed else [])])
+    tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if prefixed or code else [])])
 
 
 def _added_beside(folder: Path) -> Iterator[AddedToken]:

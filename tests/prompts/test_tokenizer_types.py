@@ -204,6 +204,21 @@ def test_control_tokens_that_only_the_small_files_know(
     assert ours.control_token("<end>") not in ours.encode_data(text)
 
 
+@pytest.mark.parametrize("settings", [{}, {"legacy": True}, {"add_prefix_space": False}], ids=str)
+@pytest.mark.parametrize("name", ["prepending", "metaspace always", "metaspace first", "metaspace never"])
+def test_what_says_to_be_a_code_llama_tokenizer(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    folder = write(tmp_path, name, **special, **settings)
+    read = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**read, "tokenizer_class": "CodeLlamaTokenizer"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    theirs, ours = AutoTokenizer.from_pretrained(str(folder)), Tokenizer(folder)
+    for text in (*TEXTS, "<s>the mayor</s> Ada <|user|>who is", " the", "the"):
+        ids = theirs.encode(text, add_special_tokens=False)
+        assert list(ours.encode_control(text)) == ids
+        assert ours.spell(tuple(ids)) == theirs.decode(ids)
+
+
 @pytest.mark.parametrize("settings", [{}, {"legacy": True}, {"legacy": False}, {"add_prefix_space": False}], ids=str)
 @pytest.mark.parametrize("name", ["byte level", "prepending", "metaspace always", "metaspace first"])
 @pytest.mark.parametrize("model_type", [None, *(kind for kind in CLASSES if kind != "qwen2")])
