@@ -335,9 +335,8 @@ def union(members: Iterable[Type]) -> Type:
     for member in _flat(members):
         if isinstance(member, (NoneType, OptionalType)):
             optional = True
-            while isinstance(
-                member, OptionalType
-            ):  # the elements of a `list[T?]` may be none, and the first of them too
+            # The elements of a `list[T?]` may be none, and the first of them, too.
+            while isinstance(member, OptionalType):
                 member = member.inner
             member = NEVER if isinstance(member, NoneType) else member
         for part in _flat([member]):
