@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from alora_flow.errors import BadUsage, BadValue
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import FlowDecl, Parameter
+from alora_flow.language.meaning.relations import is_data, is_lasting
 from alora_flow.planning.evaluate import evaluate
 from alora_flow.values.models import adapter, complaint
 
@@ -45,11 +46,11 @@ def check_inputs(flow: FlowDecl, given: Mapping[str, Any], complete: bool = True
 
 def _check_runnable(flow: FlowDecl) -> None:
     """Threads and replies hold tokens of one run, and mean nothing outside of it."""
-    if not t.is_lasting(flow.result):
+    if not is_lasting(flow.result):
         said = f"flow '{flow.name}' gives {flow.result}, which cannot leave a run: it is there for other flows to call"
         raise BadUsage(said, "run a flow that gives data, as in '.text' of a reply or '.chat' of a thread")
     for parameter in flow.parameters:
-        if not t.is_lasting(parameter.type):
+        if not is_lasting(parameter.type):
             raise BadUsage(
                 f"flow '{flow.name}' takes {parameter.type} as '{parameter.name}', which cannot come from outside",
                 "run a flow that calls it, or let it take a chat",
@@ -72,7 +73,7 @@ def parse_text(flow: FlowDecl, name: str, text: str) -> Any:
     parameter = next((parameter for parameter in flow.parameters if parameter.name == name), None)
     if parameter is None or isinstance(parameter.type, t.StrType):
         return text  # an unknown name is reported with the rest
-    if not t.is_data(parameter.type):
+    if not is_data(parameter.type):
         raise BadValue(f"input '{name}' of flow '{flow.name}' is {parameter.type}, which cannot be written as text")
     kinds = t.alternatives(parameter.type)
     for kind in kinds:

@@ -7,6 +7,7 @@ from typing import Any
 
 from alora_flow.intrinsics.yaml_file import Entry
 from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.relations import assignable
 from alora_flow.language.meaning.settings import SAMPLING
 from alora_flow.language.report.diagnostics import did_you_mean
 
@@ -69,7 +70,7 @@ def _setting(entry: Entry, name: str) -> Any:
     number = entry.number()
     whole = isinstance(number, int)
     exact: t.Type = t.IntType(int(number), int(number)) if whole else t.FloatType(number, number)
-    if not t.assignable(exact, wanted):
+    if not assignable(exact, wanted):
         raise entry.unlike(str(wanted))
     return number
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from alora_flow.language.meaning import types as t
+from alora_flow.language.meaning.relations import assignable, union
 from alora_flow.values.data import Distribution
 
 Shape: TypeAlias = t.Type | None
@@ -72,7 +73,7 @@ class _Reader:
 
     def _union(self, schemas: list[Any], within: tuple[str, ...]) -> Shape:
         members = [self.read(schema, within) for schema in schemas]
-        return None if None in members else t.union(member for member in members if member is not None)
+        return None if None in members else union(member for member in members if member is not None)
 
     def _record(self, schema: Mapping[str, Any], within: tuple[str, ...]) -> Shape:
         if "properties" not in schema:
@@ -242,12 +243,12 @@ def misfit(shape: Shape, declared: t.Type) -> str | None:
 
 
 def _plain_misfit(kind: t.Type, shape: t.Type, declared: t.Type) -> str | None:
-    share = isinstance(kind, t.FloatType) and t.assignable(kind, t.UNIT_FLOAT)
+    share = isinstance(kind, t.FloatType) and assignable(kind, t.UNIT_FLOAT)
     if share and declared in (t.BOOL, t.ProbType(t.BOOL)):
         return None
     if isinstance(shape, t.EnumType) and isinstance(declared, t.EnumType):
         return None
-    return None if t.assignable(kind, declared) else _unlike(shape, declared)
+    return None if assignable(kind, declared) else _unlike(shape, declared)
 
 
 def _unlike(shape: Shape, declared: t.Type) -> str:

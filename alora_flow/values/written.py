@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from alora_flow.errors import RunFailed
 from alora_flow.language.meaning import types as t
 from alora_flow.language.meaning.program import Choices
+from alora_flow.language.meaning.relations import MOST_CHOICES
 from alora_flow.values.models import adapter, complaint, python_type
 
 
@@ -24,7 +25,7 @@ def choices_of(emits: Choices | t.Type) -> tuple[tuple[str, Any], ...] | None:
             return ("true", True), ("false", False)
         case t.EnumType(texts=texts):
             return tuple((text, python_type(emits)(text)) for text in texts)
-        case t.IntType(low=int() as low, high=int() as high) if high - low < t.MOST_CHOICES:
+        case t.IntType(low=int() as low, high=int() as high) if high - low < MOST_CHOICES:
             return tuple((str(number), number) for number in range(low, high + 1))
     return None
 

@@ -5,6 +5,7 @@ import pytest
 from alora_flow.language.meaning.builtins import FUNCTIONS, result_of
 from alora_flow.language.meaning.narrowing import narrowed
 from alora_flow.language.meaning.operators import binary_type, negative_type
+from alora_flow.language.meaning.relations import assignable, is_data, union
 from alora_flow.language.meaning.types import (
     BOOL,
     CHAT,
@@ -28,10 +29,7 @@ from alora_flow.language.meaning.types import (
     RecordType,
     Type,
     UnionType,
-    assignable,
     fields_of,
-    is_data,
-    union,
 )
 
 STAGE = EnumType("Stage", ("input", "output"))

@@ -29,16 +29,7 @@ from alora_flow.language.meaning.program import (
     ToolDecl,
 )
 from alora_flow.language.meaning.settings import GENERATE, SAMPLES
-from alora_flow.language.meaning.types import (
-    ERROR,
-    REPLY,
-    THREAD,
-    UNIT_FLOAT,
-    IntType,
-    ListType,
-    ProbType,
-    Type,
-)
+from alora_flow.language.meaning.types import ERROR, REPLY, THREAD, UNIT_FLOAT, IntType, ListType, ProbType, Type
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
 from alora_flow.language.syntax.words import FOREIGN_CALLS, METHODS

@@ -9,7 +9,8 @@ from alora_flow.language.checking.fit import condition, wanted
 from alora_flow.language.checking.matches import match_arms
 from alora_flow.language.meaning.narrowing import facts, path_of
 from alora_flow.language.meaning.program import Expression, IfValue, MatchValue, ValueArm
-from alora_flow.language.meaning.types import ERROR, THREAD, Type, assignable, join, union
+from alora_flow.language.meaning.relations import assignable, join, union
+from alora_flow.language.meaning.types import ERROR, THREAD, Type
 from alora_flow.language.syntax import nodes
 
 

@@ -6,6 +6,7 @@ from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.scope import bad
 from alora_flow.language.meaning.operators import widened
 from alora_flow.language.meaning.program import Expression, FieldAccess, IsTest, ListValue, Literal, Text, TurnValue
+from alora_flow.language.meaning.relations import assignable, is_data, union
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,
@@ -28,9 +29,6 @@ from alora_flow.language.meaning.types import (
     StrType,
     ThreadType,
     Type,
-    assignable,
-    is_data,
-    union,
 )
 from alora_flow.language.report.diagnostics import Note
 from alora_flow.language.syntax import nodes

@@ -9,10 +9,7 @@ from alora_flow.language.checking.checker import Checker
 from alora_flow.language.checking.fit import condition, described
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.folding import fold
-from alora_flow.language.meaning.types import (
-    ERROR,
-    Type,
-)
+from alora_flow.language.meaning.types import ERROR, Type
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes
 

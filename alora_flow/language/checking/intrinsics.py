@@ -26,8 +26,9 @@ from alora_flow.language.meaning.program import (
     Text,
     every,
 )
+from alora_flow.language.meaning.relations import MOST_CHOICES, assignable, is_choice
 from alora_flow.language.meaning.settings import SAMPLING
-from alora_flow.language.meaning.types import ERROR, MOST_CHOICES, STR, EnumType, ProbType, Type, assignable, is_choice
+from alora_flow.language.meaning.types import ERROR, STR, EnumType, ProbType, Type
 from alora_flow.language.report.diagnostics import Note, did_you_mean, one_of
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes

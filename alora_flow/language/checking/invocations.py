@@ -15,12 +15,8 @@ from alora_flow.language.checking.values import reader
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.failing import CALLS
 from alora_flow.language.meaning.program import Intrinsic, ToolDecl
-from alora_flow.language.meaning.types import (
-    ERROR,
-    ProbType,
-    ReplyType,
-    union,
-)
+from alora_flow.language.meaning.relations import union
+from alora_flow.language.meaning.types import ERROR, ProbType, ReplyType
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes
 

@@ -19,18 +19,8 @@ from alora_flow.language.meaning.program import (
     TypePattern,
     ValuePattern,
 )
-from alora_flow.language.meaning.types import (
-    BOOL,
-    ERROR,
-    BoolType,
-    EnumType,
-    NoneType,
-    Type,
-    alternatives,
-    assignable,
-    may_be,
-    union,
-)
+from alora_flow.language.meaning.relations import assignable, may_be, union
+from alora_flow.language.meaning.types import BOOL, ERROR, BoolType, EnumType, NoneType, Type, alternatives
 from alora_flow.language.report.diagnostics import did_you_mean, one_of
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes

@@ -16,6 +16,7 @@ from alora_flow.language.meaning.program import (
     Literal,
     Unary,
 )
+from alora_flow.language.meaning.relations import assignable, is_data, may_be, union
 from alora_flow.language.meaning.types import (
     BOOL,
     ERROR,
@@ -36,10 +37,6 @@ from alora_flow.language.meaning.types import (
     ThreadType,
     Type,
     alternatives,
-    assignable,
-    is_data,
-    may_be,
-    union,
 )
 from alora_flow.language.report.diagnostics import Note
 from alora_flow.language.syntax import nodes

@@ -22,6 +22,7 @@ from alora_flow.language.meaning.program import (
     Text,
     TurnValue,
 )
+from alora_flow.language.meaning.relations import assignable, union
 from alora_flow.language.meaning.types import (
     DOCUMENT,
     ERROR,
@@ -39,8 +40,6 @@ from alora_flow.language.meaning.types import (
     StrType,
     Type,
     alternatives,
-    assignable,
-    union,
 )
 from alora_flow.language.report.diagnostics import did_you_mean
 from alora_flow.language.syntax import nodes

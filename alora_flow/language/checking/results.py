@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alora_flow.language.checking.scope import Unit
 from alora_flow.language.meaning.program import FlowDecl
-from alora_flow.language.meaning.types import is_data, is_lasting
+from alora_flow.language.meaning.relations import is_data, is_lasting
 from alora_flow.language.syntax import nodes
 
 

@@ -18,18 +18,8 @@ from alora_flow.language.meaning import program
 from alora_flow.language.meaning.failing import may_fail
 from alora_flow.language.meaning.narrowing import facts, path_of
 from alora_flow.language.meaning.operators import widened
-from alora_flow.language.meaning.types import (
-    ERROR,
-    NEVER,
-    NONE,
-    STR,
-    THREAD,
-    ListType,
-    MapType,
-    ReplyType,
-    Type,
-    join,
-)
+from alora_flow.language.meaning.relations import join
+from alora_flow.language.meaning.types import ERROR, NEVER, NONE, STR, THREAD, ListType, MapType, ReplyType, Type
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span
 from alora_flow.language.syntax import nodes

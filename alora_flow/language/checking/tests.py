@@ -14,8 +14,9 @@ from alora_flow.language.checking.frames import Frame, misplaced
 from alora_flow.language.checking.types import resolve_result, written
 from alora_flow.language.meaning import program
 from alora_flow.language.meaning.narrowing import facts
+from alora_flow.language.meaning.relations import assignable, is_lasting, mocked_as
 from alora_flow.language.meaning.settings import SAMPLING
-from alora_flow.language.meaning.types import ERROR, NEVER, STR, Type, assignable, is_lasting, mocked_as
+from alora_flow.language.meaning.types import ERROR, NEVER, STR, Type
 from alora_flow.language.syntax import nodes
 
 Answer: TypeAlias = nodes.Expression | nodes.Failing | nodes.Invoking

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from alora_flow.language.checking.scope import Symbol, Unit, kind_of
 from alora_flow.language.meaning.program import AliasDecl, EnumDecl, RecordDecl
+from alora_flow.language.meaning.relations import assignable, is_data, is_lasting, look_alike, union
 from alora_flow.language.meaning.types import (
     BOOL,
     CHAT,
@@ -27,11 +28,6 @@ from alora_flow.language.meaning.types import (
     ProbType,
     RecordType,
     Type,
-    assignable,
-    is_data,
-    is_lasting,
-    look_alike,
-    union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.report.source import Span

@@ -33,6 +33,7 @@ from alora_flow.language.meaning.program import (
     Text,
     Top,
 )
+from alora_flow.language.meaning.relations import is_data, join, union
 from alora_flow.language.meaning.types import (
     BOOL,
     DURATION,
@@ -55,9 +56,6 @@ from alora_flow.language.meaning.types import (
     UnionType,
     alternatives,
     fields_of,
-    is_data,
-    join,
-    union,
 )
 from alora_flow.language.report.diagnostics import Note, did_you_mean
 from alora_flow.language.syntax import nodes

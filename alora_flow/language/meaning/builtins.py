@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from alora_flow.frozen import dataclass
+from alora_flow.language.meaning.relations import assignable, hull, is_data, union
 from alora_flow.language.meaning.types import (
     BOOL,
     DOCUMENT,
@@ -27,10 +28,6 @@ from alora_flow.language.meaning.types import (
     ThreadType,
     Type,
     as_float,
-    assignable,
-    hull,
-    is_data,
-    union,
 )
 
 TURNS = ("system", "user", "assistant", "documents", "tool_result")

@@ -13,7 +13,8 @@ from alora_flow.language.meaning.program import (
     Text,
     Unary,
 )
-from alora_flow.language.meaning.types import ERROR, NEVER, NONE, ErrorType, Type, alternatives, assignable, union
+from alora_flow.language.meaning.relations import assignable, union
+from alora_flow.language.meaning.types import ERROR, NEVER, NONE, ErrorType, Type, alternatives
 
 Path = tuple[int | str, ...]
 """A value that keeps its type, since nothing changes: a binding by its id, then the fields and elements read of it."""

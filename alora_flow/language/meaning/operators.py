@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from alora_flow.language.meaning.relations import assignable, is_data, join, union
 from alora_flow.language.meaning.types import (
     BOOL,
     FLOAT,
@@ -22,10 +23,6 @@ from alora_flow.language.meaning.types import (
     Type,
     UnionType,
     alternatives,
-    assignable,
-    is_data,
-    join,
-    union,
 )
 
 Number = IntType | FloatType

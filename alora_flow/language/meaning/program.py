@@ -15,13 +15,7 @@ from dataclasses import field, fields
 from typing import Literal as OneOf
 
 from alora_flow.frozen import dataclass
-from alora_flow.language.meaning.types import (
-    EnumType,
-    FloatType,
-    IntType,
-    RecordType,
-    Type,
-)
+from alora_flow.language.meaning.types import EnumType, FloatType, IntType, RecordType, Type
 from alora_flow.language.report.source import Source, Span
 
 BindingKind = OneOf["parameter", "let", "thread", "loop", "state", "pattern", "it"]

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from alora_flow.language.meaning.types import (
-    BOOL,
-    DURATION,
-    INT,
-    STR,
-    UNIT_FLOAT,
-    FloatType,
-    IntType,
-    ListType,
-    Type,
-    union,
-)
+from alora_flow.language.meaning.relations import union
+from alora_flow.language.meaning.types import BOOL, DURATION, INT, STR, UNIT_FLOAT, FloatType, IntType, ListType, Type
 
 POSITIVE = IntType(1)
 

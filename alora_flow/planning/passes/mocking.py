@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alora_flow.language.meaning.program import Intrinsic, ToolDecl
-from alora_flow.language.meaning.types import STR, assignable, mocked_as, union
+from alora_flow.language.meaning.relations import assignable, mocked_as, union
+from alora_flow.language.meaning.types import STR
 from alora_flow.planning.graph import nodes as g
 from alora_flow.planning.graph.nodes import CalleeMock, FlowGraph, Inlined, MockRule, Node, callee_of, permission_of
 
