@@ -53,3 +53,29 @@ def test_its_card_is_made_of_what_was_measured(name: str) -> None:
     own = next(iter(measured["systems"].values()))["figures"]
     if SPEC.one(name).answers:
         assert own["error"]["value"] < measured["systems"]["majority"]["figures"]["error"]["value"]
+
+
+def test_the_readme_shows_what_was_measured() -> None:
+    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in shown.splitlines() if line.startswith("| ")]
+
+    def figures(name: str, part: str | None = None) -> dict[str, str]:
+        own = next(iter(json.loads((folder(name) / "evaluation.json").read_text())["systems"].values()))
+        found = own if part is None else own["parts"][part]
+        values = {key: figure["value"] for key, figure in found["figures"].items()}
+        written = {key: f"{value:.1%}".replace("%", " %") for key, value in values.items() if key == "error"}
+        return {"rows": str(found["rows"]), **{key: f"{value:.3f}" for key, value in values.items()}, **written}
+
+    for name, part, keys in (
+        ("safety", "safety/test.jsonl", ("rows", "error", "auroc")),
+        ("safety", "safety/xstest.jsonl", ("rows", "error", "auroc")),
+        ("answerability", None, ("rows", "error", "auroc")),
+        ("hallucination", "hallucination/test.jsonl", ("rows", "error", "auroc")),
+        ("hallucination", "hallucination_sentences/test.jsonl", ("rows", "error", "auroc")),
+        ("uncertainty", None, ("rows", "brier", "brier_of_constant", "auroc")),
+        ("query_rewrite", None, ("rows", "error")),
+        ("query_rewrite", "names what was named before", ("rows",)),
+    ):
+        wanted = [figures(name, part)[key] for key in keys]
+        title = name.replace("query_rewrite", "query rewriting")
+        assert any(line.startswith(f"| {title} ") and all(map(line.__contains__, wanted)) for line in lines), wanted
