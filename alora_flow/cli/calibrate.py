@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from alora_flow.cli.options import OfSpec
 from alora_flow.cli.progress import Counted
 from alora_flow.training.calibrating import calibrate_temperature, calibrate_threshold
 from alora_flow.training.evaluating import Kind, Split
@@ -14,7 +15,7 @@ from alora_flow.training.spec import read_spec
 Folder = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command("calibrate")
+@click.command("calibrate", cls=OfSpec)
 @click.argument("spec", metavar="SPEC.toml", type=click.Path(path_type=Path))
 @click.option("--only", metavar="NAME", required=True, help="The intrinsic.")
 @click.option(

@@ -13,8 +13,8 @@ import click
 from alora_flow.backends.table import Opener
 from alora_flow.cli.completion import complete_file, complete_flow, complete_input
 from alora_flow.cli.files import find_flow_file
-from alora_flow.cli.flow_rows import FlowRows, read_objects, run_rows
-from alora_flow.cli.options import backend_options, model_option
+from alora_flow.cli.flow_rows import FlowRows, rows_of, run_rows
+from alora_flow.cli.options import OfSpec, backend_options, model_option
 from alora_flow.cli.output import no_prints_on_stdout
 from alora_flow.cli.progress import Counted
 from alora_flow.errors import BadInput
@@ -54,7 +54,7 @@ def command() -> None:
     """
 
 
-@command.command("spec")
+@command.command("spec", cls=OfSpec)
 @click.argument("spec", metavar="SPEC.toml", type=click.Path(path_type=Path))
 @click.option("--only", metavar="NAME", multiple=True, help="Evaluate this intrinsic; may be given again.")
 @click.option("--data", type=Folder, help="The folder of the rows, in the place of the spec's.")
@@ -110,11 +110,14 @@ def spec(
 
 
 def _write_card(draw: Any, found: Evaluation) -> None:
-    """Beside the adapter. Raises BadInput where nobody says how it was trained."""
+    """Beside the adapter. Raises BadInput where nobody says how it was trained, or nobody can read it."""
     facts, measured = found.folder / "training.json", evaluation_json(found)
     if not facts.is_file():
         raise BadInput(f"{found.folder} has no training.json, which says how it was trained", "leave --card out")
-    card = intrinsic_card(json.loads(facts.read_text(encoding="utf-8")), measured)
+    try:
+        card = intrinsic_card(json.loads(facts.read_text(encoding="utf-8")), measured)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadInput(f"{facts} is damaged, or not of a training", "train it again, or leave --card out") from error
     (found.folder / "CARD.md").write_text(card, encoding="utf-8")
     del measured["folder"]
     (found.folder / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
@@ -164,7 +167,7 @@ def flow(
     draw = None if svg is None else _drawing()
     with no_prints_on_stdout():
         module = Module(Compilation(find_flow_file(file), model), Opener(backend), seed=0)
-        rows = FlowRows(module.flow(name), data, read_objects(data), column, inputs, truth)
+        rows = FlowRows(module.flow(name), data, rows_of(data), column, inputs, truth)
     with no_prints_on_stdout(), Counted("rows") as progress:
         results = run_rows(rows, progress)
     found = measure(results.chosen, rows.groups, rows.sources)

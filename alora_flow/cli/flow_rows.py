@@ -18,34 +18,19 @@ from alora_flow.flow import Flow
 from alora_flow.language.meaning import types as t
 from alora_flow.training.measuring import Chosen
 from alora_flow.values.data import Distribution
+from alora_flow.values.json_text import read_objects
 from alora_flow.values.plain import plain
+
+MOST_NAMED = 5
+"""So many values of a column are named."""
 
 AT_ONCE = 128
 """Rows that run side by side."""
 
 
-def read_objects(path: Path) -> list[dict[str, Any]]:
+def rows_of(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, one a line. Raises BadInput with the line of what is none."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8: {error}") from error
-    rows = [_object(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise BadInput(f"{path} has no rows")
-    return rows
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise BadInput(f"{where}: not a JSON object", 'write {"column": value, …}')
-    return {**row, WHERE: where}
+    return [{**row, WHERE: place} for place, row in read_objects(path)]
 
 
 WHERE = ""
@@ -85,6 +70,10 @@ class FlowRows:
         self._columns = {**named, **chosen}
         self.expected = [self._meant(row, column) for row in rows]
         self.inputs = [self._checked(row) for row in rows]
+        said = {value: True for row in rows if isinstance(value := _part(row, column), str)}
+        if self.truthful and truth is not None and said and truth not in said:
+            known = ", ".join([*said][:MOST_NAMED])
+            raise BadInput(f"no row's '{column}' is {truth!r}, which --true names", f"there are {known}")
 
     def _checked(self, row: Mapping[str, Any]) -> dict[str, Any]:
         given = {name: _part(row, column) for name, column in self._columns.items()}

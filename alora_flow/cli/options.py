@@ -20,6 +20,7 @@ from alora_flow.language.meaning.program import FlowDecl
 from alora_flow.language.report.diagnostics import Diagnostic
 from alora_flow.language.report.render import render
 from alora_flow.planning.passes.table import PASSES
+from alora_flow.values.json_text import read_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -132,7 +133,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         path = Path("<stdin>") if path == STDIN else path
         if not read.strip():
             raise BadInput(f"{path} is empty", 'write {"name": value, …}')
-        content = json.loads(read.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
+        content = read_json(read.decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:
@@ -158,18 +159,16 @@ _KINDS = {
 }
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a name that stands twice in it is a mistake that JSON readers hide."""
-    content: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in content:
-            raise ValueError(f"'{name}' is given twice")
-        content[name] = value
-    return content
+class OfSpec(click.Command):
+    """A command on a spec. People name an intrinsic behind it, and are told of the option that does."""
 
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if error.message.startswith("Got unexpected extra argument"):
+                raise click.UsageError(f"{error.message}; name an intrinsic by --only NAME", error.ctx) from error
+            raise
 
 
 def show_advice(warnings: Sequence[Diagnostic]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import W_OK, access
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from alora_flow.cli.train import COLUMNS, Folder, Teller, part
+from alora_flow.errors import BadInput
 
 TABLES = ("figure3", "figure4", "rank", "targets", "invocation", "activation", "rows")
 INTRINSICS = ("safety", "hallucination", "uncertainty")
@@ -79,6 +81,12 @@ def command(
     Plain and activated LoRA, answers of one token and of several, ranks, targets, invocations, where an adapter begins,
     and the number of rows. What was trained before is not trained again: a run that was interrupted goes on.
     """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{out} can't be written: {error.strerror}", "give another file: --out FILE") from error
+    if not access(out if out.exists() else out.parent, W_OK):
+        raise BadInput(f"{out} can't be written", "give another file: --out FILE")
     console = Console(stderr=True)
     with Progress(*COLUMNS, console=console, disable=quiet or not console.is_terminal) as bar:
         told = Teller(bar, console, lines=not quiet and not console.is_terminal)
@@ -90,7 +98,6 @@ def command(
     given = {"--model": read.base, "--rows": rows, "--epochs": epochs, "--seeds": seeds, "--tests": tests}
     options = [f"{name} {value}" for name, value in given.items() if value is not None]
     options += [*(f"--only {name}" for name in only), *(f"--intrinsic {name}" for name in intrinsic)]
-    out.parent.mkdir(parents=True, exist_ok=True)
     command = " ".join(["alora-flow paper --data DIR", *options])
     out.write_text(results.report(made, read, seeds, command), encoding="utf-8")
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from alora_flow.cli.options import OfSpec
 from alora_flow.errors import BadUsage
 
 COLUMNS = (
@@ -35,7 +37,7 @@ def part(name: str) -> Any:
         raise BadUsage(f"training needs {error.name}", "pip install 'alora-flow[train]'") from error
 
 
-@click.command("train")
+@click.command("train", cls=OfSpec)
 @click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--only", metavar="NAME", multiple=True, help="Train this intrinsic; may be given several times.")
 @click.option("--data", type=Folder, help="The folder of the rows, instead of the spec's.")
@@ -70,6 +72,8 @@ def command(
 
     A training that was interrupted or killed goes on where it was when the same command is given again.
     """
+    if not isfinite(memory):
+        raise BadUsage(f"--memory is a number of GB, not {memory}")
     training, read = part("training"), part("spec").read_spec(spec, data=data, library=library, **changed)
     console = Console(stderr=True)
     with Progress(*COLUMNS, console=console, disable=quiet or not console.is_terminal) as bar:

@@ -126,7 +126,7 @@ def _table(shape: tuple[int, ...], memory: int, folder: Path | None) -> Tensor:
     except OSError as error:
         raise RunFailed(
             f"the contexts take {size / 1e9:.1f} GB, and {folder or 'the temporary folder'} has no room: {error}",
-            "give fewer rows, or a --work folder on a larger disk",
+            "give fewer rows, a smaller `longest`, or a --library on a larger disk",
         ) from error
 
 

@@ -10,9 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from alora_flow.errors import BadInput
 from alora_flow.prompts.contents import Thread, Turn
+from alora_flow.training.faults import first_fault
 from alora_flow.training.spec import IntrinsicSpec
 from alora_flow.values.data import Document, passages, thread_of_chat
 from alora_flow.values.history import ChatTurn
+from alora_flow.values.json_text import read_objects
 from alora_flow.values.text import UnicodeText
 
 
@@ -73,32 +75,16 @@ class LabelledRow(BaseModel):
 
 def read_rows(data: Path, names: Iterable[str]) -> list[LabelledRow]:
     """The rows of some files of a folder. Raises BadInput with the file, the line, and what is wrong there."""
-    rows: list[LabelledRow] = []
-    for name in names:
-        path = data / name
-        try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except OSError as error:
-            raise BadInput(
-                f"{path} can't be read: {error.strerror}", "give the folder of the data: --data DIR"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise BadInput(f"{path} is not UTF-8: {error}") from error
-        before = len(rows)
-        rows += [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-        if len(rows) == before:
-            raise BadInput(f"{path} has no rows")
-    return rows
+    missing = "give the folder of the data: --data DIR"
+    return [_row(row, place) for name in names for place, row in read_objects(data / name, missing)]
 
 
-def _row(line: str, where: str) -> LabelledRow:
+def _row(content: Mapping[str, Any], where: str) -> LabelledRow:
     try:
-        row = LabelledRow.model_validate_json(line)
+        row = LabelledRow.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise BadInput(f"{where}: {place + ': ' if place else ''}{said}") from error
+        inside = error.errors()[0]["loc"][:1] == ("documents",)
+        raise first_fault(error, where, Document if inside else LabelledRow) from error
     row._where = where
     return row
 

@@ -17,15 +17,16 @@ What stands under `[all]` holds for every intrinsic that says nothing else.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from alora_flow.errors import BadInput
+from alora_flow.training.faults import first_fault, meant
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -42,6 +43,19 @@ Target = Literal[
 ]
 
 Targets = Annotated[tuple[Target, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise ValueError("a name is a folder's, too: at most 100 letters, digits, '_', '-' and '.'")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_folder_name)]
+"""Of an intrinsic."""
+
+WIDEST, SEEDS = 8192, 1 << 63
+"""More than any base is wide; and how many seeds torch tells apart."""
 
 
 class IntrinsicSpec(BaseModel):
@@ -65,7 +79,7 @@ class IntrinsicSpec(BaseModel):
     have with its answer. seed: of the first weights, and of the rows' order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     kind: Literal["alora", "lora"] = "alora"
     invocation: str = Field(min_length=1)
@@ -82,7 +96,7 @@ class IntrinsicSpec(BaseModel):
     test: Listed = ()
     rows: int | None = Field(default=None, ge=1)
 
-    rank: int = Field(default=32, ge=1)
+    rank: int = Field(default=32, ge=1, le=WIDEST)
     alpha: float = Field(default=32.0, gt=0)
     targets: Targets = ("q_proj", "k_proj", "v_proj")
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -95,12 +109,14 @@ class IntrinsicSpec(BaseModel):
     patience: int = Field(default=4, ge=1)
     start: str = ""
     longest: int = Field(default=2048, ge=2)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=SEEDS)
 
     @model_validator(mode="after")
     def _labels_differ(self) -> IntrinsicSpec:
         if len(self.answers) == 1:
             raise ValueError("one label is no choice: give at least two `answers`, or none for texts")
+        if "" in self.answers:
+            raise ValueError("a label of `answers` is empty: nothing would be learnt from it")
         return self
 
 
@@ -115,13 +131,13 @@ class Spec(BaseModel):
     library: Path = Path("intrinsics")
     data: Path = Path()
     precision: Precision = "auto"
-    intrinsic: dict[str, IntrinsicSpec] = Field(min_length=1)
+    intrinsic: dict[Name, IntrinsicSpec] = Field(min_length=1)
     path: Path
 
     def one(self, name: str) -> IntrinsicSpec:
         """An intrinsic by its name. Raises BadInput with those that there are."""
         if name not in self.intrinsic:
-            raise BadInput(f"{self.path} has no intrinsic '{name}'", _meant(name, self.intrinsic))
+            raise BadInput(f"{self.path} has no intrinsic '{name}'", meant(name, self.intrinsic))
         return self.intrinsic[name]
 
 
@@ -129,14 +145,17 @@ def read_spec(path: Path, *, data: Path | None = None, library: Path | None = No
     """Read a file; its folders are relative to it. data, library: in the place of the file's own, relative to the
     working folder. changed: keys of every intrinsic, in the place of the file's own. Raises BadInput with the key."""
     try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
+        read = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not TOML: {error}") from error
-    shared = read.pop("all", {})
-    own = read.get("intrinsic")
-    if isinstance(shared, Mapping) and isinstance(own, Mapping):
+    shared, own = read.pop("all", {}), read.get("intrinsic")
+    if not isinstance(shared, Mapping):
+        raise BadInput(f"{path}: all is no table", "write [all], and keys of intrinsics below it")
+    if "path" in read:
+        raise BadInput(f"{path}: path is no key that is known here", meant("", Spec.model_fields))
+    if isinstance(own, Mapping):
         given = {key: value for key, value in changed.items() if value is not None}
         read["intrinsic"] = {
             name: {**shared, **one, **given} if isinstance(one, Mapping) else one for name, one in own.items()
@@ -144,26 +163,17 @@ def read_spec(path: Path, *, data: Path | None = None, library: Path | None = No
     try:
         spec = Spec.model_validate({**read, "path": path})
     except ValidationError as error:
-        raise _told(path, error) from error
-    near = path.parent
-    places = {"data": data or near / spec.data.expanduser(), "library": library or near / spec.library.expanduser()}
+        inside = error.errors()[0]["loc"][0] == "intrinsic"
+        raise first_fault(error, str(path), IntrinsicSpec if inside else Spec) from error
+    places = {"data": data or _near(path, spec.data), "library": library or _near(path, spec.library)}
     return spec.model_copy(update=places)
 
 
-def _told(path: Path, error: ValidationError) -> BadInput:
-    """The first thing that is wrong with a file."""
-    first = error.errors(include_url=False)[0]
-    *place, key = [str(part) for part in first["loc"]] or [""]
-    where = f"{path}: {'.'.join([*place, key])}"
-    if first["type"] == "extra_forbidden":
-        known = IntrinsicSpec.model_fields if place[:1] == ["intrinsic"] else Spec.model_fields
-        return BadInput(f"{where} is no key that is known here", _meant(key, known))
-    if first["type"] == "missing":
-        return BadInput(f"{where} is missing")
-    return BadInput(f"{where}: {first['msg'].removeprefix('Value error, ')}, not {first['input']!r}")
-
-
-def _meant(word: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(word, known, n=1)
-    names = [name for name in known if name != "path"]
-    return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
+def _near(path: Path, folder: Path) -> Path:
+    """A folder that a file names. Raises BadInput for one that can't be."""
+    try:
+        found = path.parent / folder.expanduser()
+        found.resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise BadInput(f"{path}: {str(folder)!r} can be no folder: {error}") from error
+    return found

@@ -76,8 +76,7 @@ def train(
     wrong later.
     """
     base = find_model(spec.base, spec.path.parent)
-    # Those that others begin with come first.
-    chosen = sorted(names or spec.intrinsic, key=lambda name: bool(spec.one(name).start))
+    chosen = in_order(spec, names or tuple(spec.intrinsic))
     prepared = [prepare(spec, name, base) for name in chosen]
     for one in prepared:
         if one.spec.start and one.spec.start not in chosen[: chosen.index(one.name)]:
@@ -90,6 +89,23 @@ def train(
         return [_trained(one, base, precision, contexts, starts.get(one.name, 0), told) for one in prepared]
 
 
+def in_order(spec: Spec, names: Sequence[str]) -> list[str]:
+    """The intrinsics, each once and behind the one that it begins with. Raises BadInput for names that there are not,
+    and for those that begin with each other."""
+    chosen: list[str] = []
+    for name in names:
+        line = [name]
+        while start := spec.one(line[-1]).start:
+            if start in line:
+                circle = " → ".join([*line[line.index(start) :], start])
+                raise BadInput(
+                    f"{spec.path}: `start` leads in a circle: {circle}", "one of them has to begin by itself"
+                )
+            line.append(start)
+        chosen += [one for one in reversed(line) if one in names and one not in chosen]
+    return chosen
+
+
 def precision_of(wanted: Precision) -> str:
     """bfloat16 where the processor has instructions for it."""
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -99,8 +115,6 @@ def precision_of(wanted: Precision) -> str:
 def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
     """Read an intrinsic's rows and check all that can be checked before a step. Raises BadInput."""
     one = spec.one(name)
-    if one.start:
-        spec.one(one.start)
     rows = {
         "train": read_rows(spec.data, one.train),
         "validation": read_rows(spec.data, one.validation),
@@ -176,9 +190,10 @@ def _trained(
     if state := work.state:
         fitting.resume(state)
         told(one.name, step=fitting.step, of=fitting.total, resumed=True)
-    fitted = fitting.run()
-    facts = _facts(one, base, precision, fitted, fitting.seconds)
-    return Trained(one.name, _write(one, base, fitted, facts), facts)
+    with work.writing():
+        fitted = fitting.run()
+        facts = _facts(one, base, precision, fitted, fitting.seconds)
+        return Trained(one.name, _write(one, base, fitted, facts), facts)
 
 
 def fitting_of(

@@ -6,14 +6,16 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from alora_flow.errors import BadInput
+from alora_flow.errors import BadInput, RunFailed
 from alora_flow.training.fitting import TrainingState
 
 LOG = "training.jsonl"
@@ -33,12 +35,19 @@ class Work:
         """Nobody else trains this adapter. again: begin anew, whatever is there.
 
         Raises BadInput where another training is under way, where the adapter is there already, and where one with
-        other settings or rows was begun.
+        other settings or rows was begun, and for a folder that can't be written. Where nothing was kept that could be
+        gone on with, nothing is left.
         """
         if self.adapter.exists() and not again:
             raise BadInput(f"{self.adapter} is there already", "train it anew with --again, or move it")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
+        with ExitStack() as opened:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = opened.enter_context((self.folder / "lock").open("w"))
+            except OSError as error:
+                raise BadInput(
+                    f"{self.adapter} can't be written: {error.strerror}", "give another folder: --library DIR"
+                ) from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -51,19 +60,49 @@ class Work:
                     f"a training of {self.adapter} was begun with other settings or other rows",
                     "give these again to go on with it, or begin anew with --again",
                 )
+            try:
+                yield
+            finally:
+                if not self._state.exists():
+                    self._clear()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Raises RunFailed for what can't be written, as on a full disk."""
+        try:
             yield
+        except OSError as error:
+            raise RunFailed(
+                f"{error.filename or self.folder} can't be written: {error.strerror}",
+                "make room, and give the same command again: what was learnt and kept so far is gone on with",
+            ) from error
 
     @property
     def state(self) -> TrainingState | None:
         """What was written last. Nothing but tensors and plain data is read."""
-        path = self.folder / "state.pt"
-        return torch.load(path, weights_only=True) if path.exists() else None
+        if not self._state.exists():
+            return None
+        try:
+            found: TrainingState = torch.load(self._state, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise BadInput(f"{self._state} is damaged, or no state of a training", "begin anew with --again") from error
+        return found
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state.pt"
 
     def keep(self, state: TrainingState) -> None:
         """Write the state; whoever is killed meanwhile leaves the last one."""
+        written = BytesIO()  # torch's own writer says no more than that it failed
+        torch.save({**state, "digest": self.digest}, written)
         new = self.folder / "state.new"
-        torch.save({**state, "digest": self.digest}, new)
-        new.replace(self.folder / "state.pt")
+        try:
+            new.write_bytes(written.getbuffer())
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        new.replace(self._state)
 
     def log(self, **facts: Any) -> None:
         """A line of the log."""
@@ -81,6 +120,15 @@ class Work:
     def finish(self, made: Path) -> None:
         """The adapter's folder is whole: put it in its place, and take this one away."""
         if self.adapter.exists():
-            shutil.rmtree(self.adapter)
+            replaced = self.folder / "replaced"
+            shutil.rmtree(replaced, ignore_errors=True)
+            self.adapter.replace(replaced)
         made.replace(self.adapter)
-        shutil.rmtree(self.folder)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Take the folder away, and those around it that hold nothing else."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            for folder in self.adapter.parents[:2]:
+                folder.rmdir()

@@ -104,6 +104,7 @@ def test_an_input_may_be_a_part_of_a_column(files: tuple[str, str]) -> None:
     [
         (("--column", "nothing"), 1, "line 1 has no column 'nothing'\nhelp: it has n, big, label"),
         (("--column", "label"), 1, "'label' is the text 'N', and the flow gives bool\nhelp: say which text is true"),
+        (("--column", "label", "--true", "y"), 1, "no row's 'label' is 'y', which --true names\nhelp: there are N, Y"),
         (("--column", "big", "--input", "n"), 2, "'n' is not of the form name=column"),
         (("--column", "big", "--input", "m=n"), 2, "flow 'truth' has no input 'm'"),
         (("--column", "big", "--input", "n=label"), 1, "line 1: input 'n' of flow 'truth' wants int, got 'N'"),
@@ -118,7 +119,13 @@ def test_mistakes(files: tuple[str, str], arguments: tuple[str, ...], code: int,
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "line 1: not JSON"), ("[1]", "not a JSON object"), ("\n", "has no rows")]
+    ("text", "said"),
+    [
+        ("{", "line 1, column 2: not JSON"),
+        ("[1]", "not a JSON object"),
+        ("\n", "has no rows"),
+        ('{"n": 1, "n": 2}', "'n' is given twice"),
+    ],
 )
 def test_rows_that_are_none(files: tuple[str, str], text: str, said: str) -> None:
     Path(files[1]).write_text(text)

@@ -23,7 +23,7 @@ from alora_flow.training import fitting
 from alora_flow.training.rows import LabelledRow, read_rows
 from alora_flow.training.samples import SampleEncoder
 from alora_flow.training.spec import read_spec
-from alora_flow.training.training import prepare, train
+from alora_flow.training.training import in_order, prepare, train
 from tests.command import cold
 from tests.training.rows import SPEC, rows, small, write
 
@@ -265,6 +265,22 @@ WRONG = {
         "line 3: the label is 'N', which is none of",
         "Y, M",
     ),
+    "a label that is empty": (SPEC + 'answers = {"" = 1.0, N = 0.0}', "a label of `answers` is empty", ""),
+    "a number that is none": (SPEC + "answers = {Y = nan, N = 0.0}", "even.answers.Y: Input should be a finite", ""),
+    "a text for a number": (SPEC + 'batch = "4"', "intrinsic.even.batch: Input should be a valid integer", ""),
+    "a rank that no base has": (SPEC + "rank = 100000000", "intrinsic.even.rank: Input should be less than", ""),
+    "a seed that torch can't take": (SPEC + f"seed = {1 << 70}", "intrinsic.even.seed: Input should be less than", ""),
+    "a name that leads elsewhere": (SPEC.replace("intrinsic.even", 'intrinsic."../x"'), "../x: a name is a folder", ""),
+    "what holds for all, and is no table": (
+        "all = 3\n" + SPEC.replace("[all]", "[intrinsic.other]"),
+        "all is no table",
+        "write [all]",
+    ),
+    "the file's own path": ('path = "x"\n' + SPEC, "path is no key", "there are base"),
+    "a folder that can be none": ('data = "a\\u0000"\n' + SPEC.replace('data = "data"\n', ""), "can be no folder", ""),
+    "rows in a folder that can be none": (SPEC.replace("train.jsonl", "a\\u0000"), "can't be read", "--data DIR"),
+    "a beginning that is not there": (SPEC + 'start = "odd"', "has no intrinsic 'odd'", "there are even"),
+    "a beginning in itself": (SPEC + 'start = "even"', "`start` leads in a circle: even → even", "by itself"),
     "rows that would be cut": (
         SPEC + "longest = 20",
         "rows have more than 20 tokens with their answer",
@@ -295,11 +311,14 @@ def test_an_invocation_that_grows_together_with_the_text_before_it(tmp_path: Pat
 
 
 LINES = {
-    "{": "line 33: Invalid JSON",
-    '{"messages": [], "completion": "Y"}': "line 33: messages",
-    '{"messages": [{"role": "user", "content": "a"}], "completion": "Y", "lable": 1}': "line 33: lable: Extra inputs",
+    "{": "line 33, column 2: not JSON",
+    '{"messages": [], "completion": "Y"}': "line 33: messages is empty",
+    '{"messages": [{"role": "user", "content": "a"}], "completion": "Y", "lable": 1}': "line 33: lable is no key",
     '{"messages": [{"role": "boss", "content": "a"}], "completion": "Y"}': "line 33: messages.0.role",
-    '{"messages": [{"role": "user", "content": "a"}]}': "line 33: completion: Field required",
+    '{"completion": "Y", "completion": "N"}': "line 33: 'completion' is given twice",
+    '{"outcome": NaN}': "line 33: NaN is no JSON",
+    "[1]": "line 33: not a JSON object",
+    '{"messages": [{"role": "user", "content": "a"}]}': "line 33: completion is missing",
 }
 
 
@@ -311,6 +330,72 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(BadInput) as caught:
         train(read_spec(path))
     assert f"validation.jsonl, {LINES[line]}" in caught.value.message
+
+
+def test_what_other_editors_write_is_read(tmp_path: Path) -> None:
+    path = small(tmp_path)
+    whole = prepare(read_spec(path), "even", find_model("mini", Path()))
+    file = tmp_path / "data" / "train.jsonl"
+    file.write_text("\n" + file.read_text().replace("\n", "\r\n\r\n"), encoding="utf-8-sig")
+    assert prepare(read_spec(path), "even", find_model("mini", Path())).samples == whole.samples
+
+
+def test_each_comes_behind_the_one_that_it_begins_with(tmp_path: Path) -> None:
+    text = SPEC
+    for name, start in (("b", "c"), ("c", "even")):
+        own = SPEC[SPEC.index("[intrinsic.even]") :].replace("[intrinsic.even]", f"\n[intrinsic.{name}]")
+        text += f'{own}\nstart = "{start}"\n'
+    spec = read_spec(small(tmp_path, text))
+    assert in_order(spec, ("b", "c", "even", "b")) == ["even", "c", "b"]
+    assert in_order(spec, ("b", "even")) == ["even", "b"]
+    circle = read_spec(small(tmp_path / "circle", text.replace('start = "even"', 'start = "b"')))
+    with pytest.raises(BadInput, match="in a circle: b → c → b"):
+        in_order(circle, ("b",))
+
+
+def test_a_library_that_can_not_be_written(tmp_path: Path) -> None:
+    path = small(tmp_path)
+    with pytest.raises(BadInput, match="can't be written"):
+        train(read_spec(path, library=path))
+
+
+def test_what_fails_before_it_kept_anything_leaves_nothing(tmp_path: Path) -> None:
+    path = small(tmp_path, SPEC + 'targets = ["qkv_proj"]')
+    with pytest.raises(BadInput, match="the base has no qkv_proj"):
+        train(read_spec(path))
+    assert not [*(tmp_path / "library").rglob("*")]
+
+
+def test_a_disk_that_fills_and_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
+    """The state before it is kept, and is gone on with."""
+    path, kept = small(tmp_path), 0
+
+    def full(self: Path, content: bytes) -> int:
+        nonlocal kept
+        kept += 1
+        if kept > 2:
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunFailed, match=r"alora-training can't be written: No space left"):
+        train(read_spec(path))
+    monkeypatch.undo()
+    assert not (tmp_path / ADAPTER).exists()
+    train(read_spec(path))
+    weights = "adapter_model.safetensors"
+    assert (tmp_path / ADAPTER / weights).read_bytes() == (trained / ADAPTER / weights).read_bytes()
+
+
+def test_a_damaged_state(tmp_path: Path) -> None:
+    path = small(tmp_path)
+    work = (tmp_path / ADAPTER).with_name(".alora-training")
+    work.mkdir(parents=True)
+    (work / "state.pt").write_bytes(b"no state")
+    with pytest.raises(BadInput, match=r"state\.pt is damaged") as caught:
+        train(read_spec(path))
+    assert "--again" in str(caught.value.help)
 
 
 def test_the_ends_of_a_scale_may_be_empty(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""The first thing that is wrong with a spec or a row, in words for who wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from reprlib import repr
+
+from pydantic import BaseModel, ValidationError
+
+from alora_flow.errors import BadInput
+
+
+def first_fault(error: ValidationError, where: str, model: type[BaseModel]) -> BadInput:
+    """where: the file, and the line. model: whose keys are meant where one is not known."""
+    first = error.errors(include_url=False)[0]
+    at = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    said = f"{where}: {at}" if at else where
+    match first["type"]:
+        case "extra_forbidden":
+            return BadInput(f"{said} is no key that is known here", meant(str(first["loc"][-1]), model.model_fields))
+        case "missing":
+            return BadInput(f"{said} is missing")
+        case "too_short" | "string_too_short":
+            return BadInput(f"{said} is empty")
+    return BadInput(f"{said}: {first['msg'].removeprefix('Value error, ')}, not {repr(first['input'])}")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Which of the known words it may be, or all of them."""
+    names = [name for name in known if name != "path"]
+    close = get_close_matches(word, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
