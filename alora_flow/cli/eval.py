@@ -18,6 +18,7 @@ from alora_flow.cli.options import OfSpec, backend_options, model_option
 from alora_flow.cli.output import no_prints_on_stdout
 from alora_flow.cli.progress import Counted
 from alora_flow.errors import BadInput
+from alora_flow.intrinsics.whole_files import write_whole
 from alora_flow.module import Module
 from alora_flow.planning.compilation import Compilation
 from alora_flow.training.evaluating import TRAIN_EXTRA, Evaluation, Kind, Split, evaluate
@@ -118,11 +119,14 @@ def _write_card(draw: Any, found: Evaluation) -> None:
         card = intrinsic_card(json.loads(facts.read_text(encoding="utf-8")), measured)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadInput(f"{facts} is damaged, or not of a training", "train it again, or leave --card out") from error
-    (found.folder / "CARD.md").write_text(card, encoding="utf-8")
     del measured["folder"]
-    (found.folder / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    if found.own.reliability:
-        draw.draw_reliability(found.folder / "reliability.svg", {found.name: found.own.reliability})
+    try:
+        write_whole(found.folder / "CARD.md", card)
+        write_whole(found.folder / "evaluation.json", json.dumps(measured, indent=2) + "\n")
+        if found.own.reliability:
+            draw.draw_reliability(found.folder / "reliability.svg", {found.name: found.own.reliability})
+    except OSError as error:
+        raise BadInput(f"{found.folder} can't be written: {error.strerror}", "leave --card out") from error
     click.echo(f"wrote {found.folder / 'CARD.md'}", err=True)
 
 

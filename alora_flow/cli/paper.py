@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from alora_flow.cli.train import COLUMNS, Folder, Teller, part
 from alora_flow.errors import BadInput
+from alora_flow.intrinsics.whole_files import write_whole
 
 TABLES = ("figure3", "figure4", "rank", "targets", "invocation", "activation", "rows")
 INTRINSICS = ("safety", "hallucination", "uncertainty")
@@ -99,7 +100,7 @@ def command(
     options = [f"{name} {value}" for name, value in given.items() if value is not None]
     options += [*(f"--only {name}" for name in only), *(f"--intrinsic {name}" for name in intrinsic)]
     command = " ".join(["alora-flow paper --data DIR", *options])
-    out.write_text(results.report(made, read, seeds, command), encoding="utf-8")
+    write_whole(out, results.report(made, read, seeds, command))
     if as_json:
         click.echo(json.dumps(results.as_json(made), indent=2))
     else:

@@ -11,7 +11,6 @@ fitted: "false alarms 4.8 %, misses 2.0 %, 400 rows"
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from alora_flow.errors import BadAdapter, BadInput
 from alora_flow.frozen import dataclass
 from alora_flow.intrinsics.io_yaml import IoYaml
 from alora_flow.intrinsics.rules import Likelihood
+from alora_flow.intrinsics.whole_files import write_whole
 from alora_flow.intrinsics.yaml_file import Entry, read_yaml
 
 CALIBRATION = "calibration.yaml"
@@ -99,10 +99,9 @@ def write_calibration(folder: Path, calibration: Calibration) -> Path:
         lines.append(f"threshold: {_yaml(calibration.threshold)}")
     if calibration.fitted:
         lines.append(f"fitted: {_quoted(calibration.fitted)}")
-    path, new = folder / CALIBRATION, folder / f"{CALIBRATION}.new"
+    path = folder / CALIBRATION
     try:
-        new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(new, path)
+        write_whole(path, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise BadInput(
             f"cannot write {path}: {error.strerror}", "calibrate a copy of the library, and name it by --library"

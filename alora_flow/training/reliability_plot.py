@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from alora_flow.intrinsics.whole_files import write_whole
 from alora_flow.training.metrics import Bin
 
 SETTINGS = {"svg.hashsalt": "alora-flow", "svg.fonttype": "none"}
@@ -35,4 +37,6 @@ def draw_reliability(path: Path, curves: Mapping[str, Sequence[Bin]]) -> None:
             xlim=(0, 1), ylim=(0, 1), xlabel="probability that was said", ylabel="share that came true", aspect="equal"
         )
         axes.legend(loc="upper left", frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        drawn = BytesIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_whole(path, drawn.getvalue())

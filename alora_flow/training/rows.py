@@ -89,8 +89,9 @@ def _row(content: Mapping[str, Any], where: str) -> LabelledRow:
     return row
 
 
-def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec, every: bool) -> None:
-    """Raises BadInput for a label that is none of the intrinsic's. every: also for one that no row has."""
+def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec, split: str) -> None:
+    """Raises BadInput for a label that is none of the intrinsic's; of rows that are learnt from, or that choose the best
+    weights, also for one that none has."""
     if not spec.answers:
         return
     known = ", ".join(spec.answers)
@@ -100,18 +101,20 @@ def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec, every: bool) 
     labels = {row.completion for row in rows}
     empty = [label for label in spec.answers if label not in labels]
     scale = len({*spec.answers.values()}) > 2 and len(labels) > 1  # the ends of one may be empty
-    if every and empty and not scale:
-        raise BadInput(f"no training row has the label {empty[0]!r}", f"the answers are {known}")
+    if split != "test" and empty and not scale:
+        raise BadInput(f"no {split} row has the label {empty[0]!r}", f"the answers are {known}")
 
 
 def check_splits(splits: Mapping[str, Sequence[LabelledRow]]) -> None:
-    """Raises BadInput for a group that stands in two splits."""
-    seen: dict[str | int, tuple[str, LabelledRow]] = {}
+    """Raises BadInput for a group that stands in two splits, and for a row of no group that does."""
+    seen: dict[tuple[str | int, str], tuple[str, LabelledRow]] = {}
     for split, rows in splits.items():
         for row in rows:
-            other, first = seen.setdefault(row.group, (split, row)) if row.group != "" else (split, row)
+            alone = row.group == ""
+            other, first = seen.setdefault((row.group, row.where if alone else ""), (split, row))
             if other != split:
+                what = "a row" if alone else f"group {row.group!r}"
                 raise BadInput(
-                    f"group {row.group!r} stands in {other} ({first.where}) and in {split} ({row.where})",
+                    f"{what} stands in {other} ({first.where}) and in {split} ({row.where})",
                     "rows of one group belong into one split: what is measured would have been learnt",
                 )

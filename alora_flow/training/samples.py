@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from random import Random
 
 from alora_flow.errors import BadInput
@@ -32,7 +33,7 @@ class SampleEncoder:
     """Makes the rows of one intrinsic into tokens of one base."""
 
     def __init__(self, base: ModelFiles, spec: IntrinsicSpec) -> None:
-        """Raises BadModel, and BadInput for an invocation that is no tokens, or other tokens in its place."""
+        """Raises BadModel, and BadInput for an invocation that is no tokens, and for a label that begins another."""
         tokenizer = Tokenizer(base.folder)
         self.prompter = Prompter(tokenizer, ChatTemplate(base.folder, tokenizer.control))
         self.spec = spec
@@ -40,6 +41,12 @@ class SampleEncoder:
         if not self.invocation:
             raise BadInput(f"the invocation {spec.invocation!r} is no token of {base.name}")
         self.labels = {label: tokenizer.encode_data(label) for label in spec.answers}
+        for (short, begun), (long, tokens) in permutations(self.labels.items(), 2):
+            if tokens[: len(begun)] == begun:
+                raise BadInput(
+                    f"the label {long!r} begins with all tokens of the label {short!r}, which so is always likelier",
+                    "give labels of which none begins as another",
+                )
 
     def sample(self, row: LabelledRow, after: bool | None = None) -> TrainingSample:
         """One row. An activated adapter is on from the invocation's first token or its last; a plain one always.

@@ -124,7 +124,7 @@ def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
     if one.rows is not None and one.rows < len(rows["train"]):
         rows["train"] = Random(one.seed).sample(rows["train"], one.rows)
     for split, some in rows.items():
-        check_labels(some, one, every=split == "train")
+        check_labels(some, one, {"train": "training"}.get(split, split))
     try:
         positions = read_model_folder(base.folder).max_positions
     except ModelError as error:

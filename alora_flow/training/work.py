@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from alora_flow.errors import BadInput, RunFailed
+from alora_flow.intrinsics.whole_files import write_whole
 from alora_flow.training.fitting import TrainingState
 
 LOG = "training.jsonl"
@@ -96,13 +97,7 @@ class Work:
         """Write the state; whoever is killed meanwhile leaves the last one."""
         written = BytesIO()  # torch's own writer says no more than that it failed
         torch.save({**state, "digest": self.digest}, written)
-        new = self.folder / "state.new"
-        try:
-            new.write_bytes(written.getbuffer())
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
-        new.replace(self._state)
+        write_whole(self._state, written.getvalue())
 
     def log(self, **facts: Any) -> None:
         """A line of the log."""

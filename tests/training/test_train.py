@@ -444,3 +444,24 @@ def test_a_state_that_was_written_halfway_is_the_one_before(tmp_path: Path) -> N
     folder.mkdir(parents=True)
     (folder / "state.new").write_bytes(b"torn")
     assert train(spec)[0].facts["validation_error"] < 0.1
+
+
+def test_a_file_in_two_splits_without_groups(tmp_path: Path) -> None:
+    path = small(tmp_path, SPEC.replace("validation.jsonl", "train.jsonl"))
+    write(tmp_path / "data" / "train.jsonl", [{**row, "group": ""} for row in rows(8, 1)])
+    with pytest.raises(BadInput, match=r"a row stands in train \(.*line 1\) and in validation"):
+        train(read_spec(path))
+
+
+def test_a_label_that_no_validation_row_has(tmp_path: Path) -> None:
+    path = small(tmp_path)
+    write(tmp_path / "data" / "validation.jsonl", [row for row in rows(32, 2) if row["completion"] == "Y"])
+    with pytest.raises(BadInput, match="no validation row has the label 'N'"):
+        train(read_spec(path))
+
+
+def test_a_label_that_begins_another(tmp_path: Path) -> None:
+    """All that follows the shorter one makes the longer one less likely."""
+    spec = read_spec(small(tmp_path, SPEC.replace("Y = 1.0", '"Y Y" = 1.0, Y = 0.5')))
+    with pytest.raises(BadInput, match="the label 'Y Y' begins with all tokens of the label 'Y'"):
+        SampleEncoder(find_model("mini", Path()), spec.one("even"))
