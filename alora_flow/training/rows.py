@@ -90,8 +90,8 @@ def _row(content: Mapping[str, Any], where: str) -> LabelledRow:
 
 
 def check_labels(rows: Sequence[LabelledRow], spec: IntrinsicSpec, split: str) -> None:
-    """Raises BadInput for a label that is none of the intrinsic's; of rows that are learnt from, or that choose the best
-    weights, also for one that none has."""
+    """Raises BadInput for a label that is none of the intrinsic's; of rows that are learnt from, or that choose the
+    best weights, also for one that none has."""
     if not spec.answers:
         return
     known = ", ".join(spec.answers)

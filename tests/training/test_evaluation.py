@@ -283,3 +283,11 @@ def test_the_extra_that_is_missing_is_named(
     said = wrong(spec, option, *(["x.svg"] if option == "--svg" else []))
     assert f"{module} is not installed" in said
     assert "pip install 'alora-flow[train]'" in said
+
+
+@pytest.mark.parametrize("facts", ["{", "[]", "{}"])
+def test_a_training_that_nobody_can_read(spec: Path, facts: str) -> None:
+    (spec.parent / "library/safety/mini/alora/training.json").write_text(facts)
+    done = warm("eval", str(spec), "--only", "safety", "--card")
+    assert done.code == 1
+    assert "training.json is damaged, or not of a training\nhelp: train it again, or leave --card out" in done.stderr
