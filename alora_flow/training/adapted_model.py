@@ -29,7 +29,7 @@ class AdaptedModel:
         for targets that the base does not have."""
         attention = {"attn_implementation": NAME} if over_contexts else {}  # else transformers' own choice
         with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, **attention)
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=precision, use_safetensors=True, **attention)
             _check_targets(model, config)
             self.model: Any = get_peft_model(model, config)
         self.parameters = [value for value in self.model.parameters() if value.requires_grad]

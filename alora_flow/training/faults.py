@@ -23,7 +23,9 @@ def first_fault(error: ValidationError, where: str, model: type[BaseModel]) -> B
             return BadInput(f"{said} is missing")
         case "too_short" | "string_too_short":
             return BadInput(f"{said} is empty")
-    return BadInput(f"{said}: {first['msg'].removeprefix('Value error, ')}, not {repr(first['input'])}")
+        case "value_error":
+            return BadInput(f"{said}: {first['msg'].removeprefix('Value error, ')}")
+    return BadInput(f"{said}: {first['msg']}, not {repr(first['input'])}")
 
 
 def meant(word: str, known: Iterable[str]) -> str:

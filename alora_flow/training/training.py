@@ -30,6 +30,7 @@ from alora_flow.training.spec import IntrinsicSpec, Precision, Spec
 from alora_flow.training.work import LOG, Work
 from alora_runtime import Engine
 from alora_runtime.compute.support import read_model_folder
+from alora_runtime.compute.weights import stored_tensors
 from alora_runtime.errors import ModelError
 
 ARENA = 32_768
@@ -127,6 +128,7 @@ def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
         check_labels(some, one, {"train": "training"}.get(split, split))
     try:
         positions = read_model_folder(base.folder).max_positions
+        stored_tensors(base.folder)  # transformers would read a pickle, too
     except ModelError as error:
         raise BadModel(str(error)) from error
     encoder = SampleEncoder(base, one)
@@ -166,8 +168,12 @@ def contexts_of(
     folder: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Contexts:
-    """Of sequences, read by an engine with the base in that folder; the rest is as `read_contexts` has it."""
-    engine = Engine.load(base, dtype=precision, cache_tokens=ARENA)
+    """Of sequences, read by an engine with the base in that folder; the rest is as `read_contexts` has it. Raises
+    BadModel."""
+    try:
+        engine = Engine.load(base, dtype=precision, cache_tokens=ARENA)
+    except ModelError as error:
+        raise BadModel(str(error)) from error
     return read_contexts(engine, sequences, memory, folder, progress)
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import alora_flow
-from alora_flow.errors import BadInput, FlowError, RunFailed
+from alora_flow.errors import BadInput, BadModel, FlowError, RunFailed
 from alora_flow.intrinsics.library import find_model
 from alora_flow.training import fitting
 from alora_flow.training.rows import LabelledRow, read_rows
@@ -465,3 +465,29 @@ def test_a_label_that_begins_another(tmp_path: Path) -> None:
     spec = read_spec(small(tmp_path, SPEC.replace("Y = 1.0", '"Y Y" = 1.0, Y = 0.5')))
     with pytest.raises(BadInput, match="the label 'Y Y' begins with all tokens of the label 'Y'"):
         SampleEncoder(find_model("mini", Path()), spec.one("even"))
+
+
+@pytest.mark.parametrize("kind", ["alora", "lora"])
+def test_a_base_of_pickles_or_cut_short(tmp_path: Path, kind: str) -> None:
+    path, base = small(tmp_path, SPEC.replace("mini", "base")), tmp_path / "base"
+    shutil.copytree(find_model("mini", Path()).folder, base)
+    weights = load((base / "model.safetensors").read_bytes())
+    (base / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(BadModel, match="it is cut short"):
+        train(read_spec(path, kind=kind))
+    (base / "model.safetensors").unlink()
+    torch.save(weights, base / "pytorch_model.bin")
+    with pytest.raises(BadModel, match="which may run code when it is read"):
+        train(read_spec(path, kind=kind))
+    assert not (tmp_path / "library").exists()
+
+
+def test_a_base_that_is_not_finite(tmp_path: Path) -> None:
+    path, base = small(tmp_path, SPEC.replace("mini", "base")), tmp_path / "base"
+    shutil.copytree(find_model("mini", Path()).folder, base)
+    weights = load((base / "model.safetensors").read_bytes())
+    nothing = {name: torch.full_like(value, torch.nan) for name, value in weights.items()}
+    save_file(nothing, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadModel, match="weights that are not finite"):
+        train(read_spec(path))
+    assert not [*(tmp_path / "library").rglob("*")]
