@@ -10,6 +10,21 @@ from pydantic import BaseModel, ValidationError
 
 from alora_flow.errors import BadInput
 
+WANTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "tuple_type": "a list",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "model_attributes_type": "keys with values",
+}
+"""What a value of another type should have been, by pydantic's names of faults."""
+
 
 def first_fault(error: ValidationError, where: str, model: type[BaseModel]) -> BadInput:
     """where: the file, and the line. model: whose keys are meant where one is not known."""
@@ -25,7 +40,8 @@ def first_fault(error: ValidationError, where: str, model: type[BaseModel]) -> B
             return BadInput(f"{said} is empty")
         case "value_error":
             return BadInput(f"{said}: {first['msg'].removeprefix('Value error, ')}")
-    return BadInput(f"{said}: {first['msg']}, not {repr(first['input'])}")
+    wanted = f"wants {WANTED[first['type']]}" if first["type"] in WANTED else first["msg"]
+    return BadInput(f"{said}: {wanted}, not {repr(first['input'])}")
 
 
 def meant(word: str, known: Iterable[str]) -> str:

@@ -22,6 +22,12 @@ def _document(value: Any) -> Any:
     return {"text": value} if isinstance(value, str) else value
 
 
+def _group(value: Any) -> Any:
+    if not isinstance(value, str | int):
+        raise ValueError(f"wants a text or a whole number, not {value!r}")
+    return value
+
+
 class LabelledRow(BaseModel):
     """One line. documents: texts, or objects with `text` and `title`; where they stand says the spec. source: where the
     row comes from, for figures of each. group: rows of one group never stand in two splits. outcome: what came true,
@@ -33,7 +39,7 @@ class LabelledRow(BaseModel):
     documents: tuple[Annotated[Document, BeforeValidator(_document)], ...] = ()
     completion: UnicodeText
     source: str = ""
-    group: str | int = ""
+    group: Annotated[str | int, BeforeValidator(_group)] = ""
     outcome: float | None = Field(None, ge=0, le=1)
     answer: str | None = None
     answers: tuple[str, ...] = ()

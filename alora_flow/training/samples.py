@@ -83,7 +83,7 @@ class SampleEncoder:
             more = f" and {len(long) - MANY} more" if len(long) > MANY else ""
             rows_have = "1 row has" if len(long) == 1 else f"{len(long)} rows have"
             raise BadInput(
-                f"{rows_have} more than {limit} tokens with their answer: {', '.join(long[:MANY])}{more}",
+                f"{rows_have} more than {limit} tokens with the answer: {', '.join(long[:MANY])}{more}",
                 "leave them out, or give a larger `longest`, as far as the base takes it",
             )
         self._check_place(rows[0])

@@ -266,8 +266,8 @@ WRONG = {
         "Y, M",
     ),
     "a label that is empty": (SPEC + 'answers = {"" = 1.0, N = 0.0}', "a label of `answers` is empty", ""),
-    "a number that is none": (SPEC + "answers = {Y = nan, N = 0.0}", "even.answers.Y: Input should be a finite", ""),
-    "a text for a number": (SPEC + 'batch = "4"', "intrinsic.even.batch: Input should be a valid integer", ""),
+    "a number that is none": (SPEC + "answers = {Y = nan, N = 0.0}", "even.answers.Y: wants a number, not nan", ""),
+    "a text for a number": (SPEC + 'batch = "4"', "intrinsic.even.batch: wants a whole number, not '4'", ""),
     "a rank that no base has": (SPEC + "rank = 100000000", "intrinsic.even.rank: Input should be less than", ""),
     "a seed that torch can't take": (SPEC + f"seed = {1 << 70}", "intrinsic.even.seed: Input should be less than", ""),
     "a name that leads elsewhere": (SPEC.replace("intrinsic.even", 'intrinsic."../x"'), "../x: a name is a folder", ""),
@@ -283,7 +283,7 @@ WRONG = {
     "a beginning in itself": (SPEC + 'start = "even"', "`start` leads in a circle: even → even", "by itself"),
     "rows that would be cut": (
         SPEC + "longest = 20",
-        "rows have more than 20 tokens with their answer",
+        "rows have more than 20 tokens with the answer",
         "train.jsonl, line",
     ),
 }
@@ -318,6 +318,9 @@ LINES = {
     '{"completion": "Y", "completion": "N"}': "line 33: 'completion' is given twice",
     '{"outcome": NaN}': "line 33: NaN is no JSON",
     "[1]": "line 33: not a JSON object",
+    '{"messages": "hi"}': "line 33: messages: wants a list, not 'hi'",
+    '{"messages": [{"role": "user", "content": "a"}], "completion": 1}': "line 33: completion: wants a text, not 1",
+    '{"messages": [{"role": "user", "content": "a"}], "completion": "Y", "group": [1]}': "line 33: group: wants a text",
     '{"messages": [{"role": "user", "content": "a"}]}': "line 33: completion is missing",
 }
 
