@@ -59,9 +59,9 @@ class Admission:
         old, request, listener = task.live, task.request, task.listener
         live = Live(old.ticket, old.runs, old.room, old.trie, old.uses, old.pin, old.retain)
         known = () if old.trie else tuple(old.generated if len(old.generated) > len(task.known) else task.known)
-        begin = partial(Task, request, live, task.stops, task.stop, listener=listener, told=task.told)
+        begin = partial(Task, request, live, task.stops, task.stop, listener=listener, told=task.told, known=known)
         try:
-            return self._begun(partial(begin, known=known), request, listener)
+            return self._begun(begin, request, listener)
         except Exception as error:  # a constraint of one's own that works only once
             return begin(text=self._detokenizer(request, listener), ending=("error", error))
 

@@ -420,7 +420,11 @@ class Engine:
         finish, error = task.ending
         completion = task.result
         if completion is None:
-            completion = task.completion(finish, self.model.text(task.reply), error)
+            try:
+                text = task.whole_text(self.model.text)
+            except ModelError as failed:
+                finish, text, error = "error", task.told_text, error or failed
+            completion = task.completion(finish, text, error)
             raised = self._tell(task, completion)
             if raised is not None:
                 completion = task.result = replace(completion, finish="error", error=error or raised)

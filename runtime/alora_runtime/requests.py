@@ -222,8 +222,9 @@ class Completion:
         from its beginning on, and so is `text`.
     text: the same without special tokens, and without the stop string and what follows it.
     logprobs: one mapping (token id → natural log-probability before any mask, penalty or temperature) per generated
-        token when asked for; empty for tokens that the constraint forced, because no row was computed for them. Those
-        of what a request resumes are with the completion that wrote it.
+        token when asked for; empty for tokens that the constraint forced, because no row was computed for them, and for
+        those of before a torn call, where the request ended before it came to them again. Those of what a request
+        resumes are with the completion that wrote it.
     choice, choice_logprobs: index taken, and for each choice the log-probability of its tokens before any mask.
     reused + prefilled == prompt length: prompt tokens found in the cache, and computed for this request.
     generated + forced: tokens decided by the model, and by the constraint alone; len(tokens) in all, or with "invoked"

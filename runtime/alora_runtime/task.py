@@ -27,7 +27,8 @@ class Task:
     watch: for invocations. suspended: what has been written before and after the one that came. earlier: the reply as
     far as other requests wrote it. begun: where it last wrote what may begin an invocation; row: that of the token
     before, from which a caller goes on that drops its call.
-    known: how the answer begins, where it was begun once before; these tokens are not chosen again.
+    known: how the answer begins, where it was begun once before; these tokens are not chosen again, and are part of it
+    where it ends before it has come to them.
     ending: how it ends, once that is decided, and by which error. result: what was given out at last.
     forced: places of the tokens that the grammar decided.
     finish: decided, but given only when all tokens but the last have their KV.
@@ -175,6 +176,7 @@ class Task:
 
     def _shorten(self, count: int) -> None:
         self.live.cut(count)
+        self.known = ()
         self.forced = [place for place in self.forced if place < count]
 
     def _suspend(self, found: Invoked) -> None:
@@ -201,7 +203,14 @@ class Task:
     @property
     def reply(self) -> tuple[int, ...]:
         """What has been written of the answer, by this request and by those that it resumes."""
-        return tuple(self.suspended.reply) if self.suspended else (*self.earlier, *self.live.generated)
+        if self.suspended:
+            return tuple(self.suspended.reply)
+        return (*self.earlier, *self.live.generated, *self._missed)
+
+    @property
+    def _missed(self) -> Sequence[int]:
+        """What was chosen before a call was torn, where the end has come before it was chosen again."""
+        return self.known[len(self.live.generated) :] if self.ending else ()
 
     def tell(self, completion: Completion | None = None) -> BaseException | None:
         """Let the listener have what is new and certain; what it raises is returned."""
@@ -285,19 +294,30 @@ class Task:
         rows = [self._penalised(row, written) for row, written in zip(logits, above, strict=True)]
         return torch.stack(rows).log_softmax(-1)
 
+    def whole_text(self, decode: Callable[[Sequence[int]], str]) -> str:
+        """That of the reply; `decode` makes it where it was not kept on the way. Raises ModelError."""
+        if self.text is None:
+            return decode(self.reply)
+        return (self.text.of(self.reply) if self._missed else self.text).whole
+
+    @property
+    def told_text(self) -> str:
+        """What has been given out of it."""
+        return self.text.text[: self.told[1]] if self.text else ""
+
     def completion(self, finish: Finish, text: str, error: BaseException | None = None) -> Completion:
-        """What the request's owner gets; `text` is that of the tokens where it was not kept on the way."""
-        live = self.live
+        """What the request's owner gets."""
+        live, missed = self.live, len(self._missed)
         return Completion(
             tokens=self.reply,
-            text=text if self.text is None else self.text.whole,
+            text=text,
             finish=finish,
-            logprobs=tuple(self.logprobs),
+            logprobs=(*self.logprobs, *[{}] * (missed if self.request.logprobs else 0)),
             choice=self.choice,
             choice_logprobs=self.choice_logprobs,
             reused=live.counted - live.prefilled,
             prefilled=live.prefilled,
-            generated=len(live.generated) - len(self.forced),
+            generated=len(live.generated) + missed - len(self.forced),
             forced=len(self.forced),
             suspended=self.suspended,
             error=error,

@@ -223,3 +223,56 @@ def test_a_fault_at_every_line_of_generate(shared: Engine, expected: list[Comple
         judge(shared, under_way, {}, expected)
     answers = shared.generate(REQUESTS)
     assert [answer.tokens for answer in answers] == [answer.tokens for answer in expected]
+
+
+class Once:
+    """A constraint that makes one matcher only."""
+
+    made = False
+
+    def matcher(self, vocabulary: Any) -> Any:
+        if self.made:
+            raise ValueError("only once")
+        self.made = True
+        return Constraint.regex("[a-c]{9}").matcher(vocabulary)
+
+
+@pytest.mark.parametrize("which", [0, 2, 3, 5, None])
+@pytest.mark.parametrize("ending", ["cancelled", "timeout"])
+@pytest.mark.parametrize("later", [0, 1])
+def test_what_was_told_is_part_of_an_answer_that_ends_after_a_torn_call(
+    engine: Engine, which: int | None, ending: str, later: int
+) -> None:
+    """It ends before all that had been chosen is chosen again, or can't be begun again."""
+    request = replace(REQUESTS[0], constraint=Once()) if which is None else REQUESTS[which]
+    deltas: list[Delta] = []
+    ticket = engine.submit(replace(request, max_tokens=12, logprobs=1, timeout=3600.0), deltas.append)
+    other = engine.submit(REQUESTS[1])
+    given = {}
+    for _ in range(3):
+        given |= engine.step()
+    told = sum((delta.tokens for delta in deltas), ())
+    assert told
+    engine._work.scheduler.commit = _interrupt  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        engine.step()
+    for _ in range(later):
+        given |= engine.step()
+    if ending == "cancelled":
+        engine.cancel(ticket)
+    else:
+        engine._deadlines[:] = [(0.0, ticket)]
+    while engine.busy:
+        given |= engine.step()
+    answer = given[ticket]
+    assert (answer.finish, given[other].finish) == ("error" if which is None else ending, "choice")
+    earlier = request.resumes.reply if request.resumes else ()
+    assert answer.tokens[: len(earlier) + len(told)] == (*earlier, *told)
+    assert (*earlier, *sum((delta.tokens for delta in deltas), ())) == answer.tokens
+    assert answer.text.endswith("".join(delta.text for delta in deltas))
+    assert len(answer.logprobs) == answer.generated + answer.forced == len(answer.tokens) - len(earlier)
+    engine.check()
+
+
+def _interrupt(*_: Any) -> Any:
+    raise KeyboardInterrupt

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -167,6 +169,29 @@ def test_a_listener_may_cancel_and_may_fail(engine: Engine) -> None:
     assert isinstance(results[tickets[0]].error, KeyError)
     with contextlib.suppress(KeyError):
         engine.generate([request])
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_decoder_that_panics_ends_its_own_request_alone(
+    base: Path, make_engine: Callable[..., Engine], tmp_path: Path, heard: bool
+) -> None:
+    request = Request(CONTEXT, max_tokens=4, ignore_eos=True)
+    first, *_ = make_engine().generate([request])[0].tokens
+    folder = Path(shutil.copytree(base, tmp_path / "base"))
+    tokenizer = make_tokenizer()
+    empty = decoders.Replace(tokenizer.id_to_token(first), "")
+    tokenizer.decoder = decoders.Sequence([empty, decoders.Strip(" ", 1, 1)])  # which can't strip what is empty
+    tokenizer.save(str(folder / "tokenizer.json"))
+    engine = Engine.load(folder, cache_tokens=200)
+    ticket = engine.submit(request, print if heard else None)
+    other = engine.submit(Request(CONTEXT, choices=[(1, 2), (3,)]))
+    results = {}
+    while engine.busy:
+        results |= engine.step()
+    assert results[other].finish == "choice"
+    assert results[ticket].finish == "error"
+    assert str(results[ticket].error).startswith("the tokenizer's decoder fails: ")
+    engine.check()
 
 
 def test_timeouts(engine: Engine) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
+
+from alora_runtime.errors import ModelError
+
+P = ParamSpec("P")
 
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 """A token that is a byte, to tokenizers that spell what they don't know so."""
@@ -19,11 +23,26 @@ BAD = "\ufffd"
 
 
 def whole_text(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
-    """The text of some tokens without special ones; it ends with `�` where it was cut within a character."""
+    """The text of some tokens without special ones; it ends with `�` where it was cut within a character. Raises
+    ModelError."""
     if _special(tokenizer) is None:
-        return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return _told(tokenizer.decode, list(tokens), skip_special_tokens=True)
     pieces = _Pieces(tokenizer)
-    return str(tokenizer.decoder.decode([*(piece for token in tokens for piece in pieces.of(token)), *pieces.rest()]))
+    every = [*(piece for token in tokens for piece in pieces.of(token)), *pieces.rest()]
+    return _told(tokenizer.decoder.decode, every)
+
+
+def _told(decode: Callable[P, str | None], *args: P.args, **kwargs: P.kwargs) -> str:
+    """What a decoder gives. Raises ModelError where it fails: tokenizers has no types of its own for that, and what it
+    raises of a panic is no Exception."""
+    try:
+        return decode(*args, **kwargs) or ""
+    except BaseException as error:
+        if type(error).__name__ not in ("Exception", "PanicException"):
+            raise
+        raise ModelError(
+            f"the tokenizer's decoder fails: {error}", "look at `decoder` in the model folder's tokenizer.json"
+        ) from error
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +63,7 @@ class _Plain:
         self._tokenizer, self._stream = tokenizer, DecodeStream(skip_special_tokens=True)
 
     def push(self, token: int) -> str:
-        return self._stream.step(self._tokenizer, token) or ""
+        return _told(self._stream.step, self._tokenizer, token)
 
 
 class _Pieces:
@@ -85,8 +104,8 @@ class _WithBytes:
         pieces = [*self._pieces.of(token)]
         if not pieces:
             return ""
-        before = self._decode(self._last) if self._last else ""
-        text = str(self._decode([*self._last, *pieces]))
+        before = _told(self._decode, self._last) if self._last else ""
+        text = _told(self._decode, [*self._last, *pieces])
         self._last = pieces
         return text[len(before) :]
 
