@@ -57,6 +57,9 @@ NOT_FINITE = "the model's output is not a finite number"
 STEP_SECONDS = 0.3
 """What a step may take, where the caller says nothing else."""
 
+SPARE = 64
+"""Time limits of requests that are done which may always be there, so that they are not looked through too often."""
+
 GUESS = 2e10
 """Multiplications and additions a second, until the machine's own are measured."""
 
@@ -208,6 +211,7 @@ class Engine:
         self._work.scheduler.check_pins(task.live)
         torn, self._torn = self._torn, True
         if task.request.timeout is not None and task.request.timeout < inf:
+            self._forget_deadlines()
             heappush(self._deadlines, (monotonic() + task.request.timeout, ticket))
         self._tickets += 1
         self._work.scheduler.add(task.live)
@@ -353,11 +357,19 @@ class Engine:
         self._raise()
 
     def _expire(self) -> None:
-        while self._deadlines and self._deadlines[0][0] <= monotonic():
-            ticket = self._deadlines[0][1]
+        while self._deadlines:
+            moment, ticket = self._deadlines[0]
             if ticket in self._tasks:
+                if moment > monotonic():
+                    break
                 self._end(self._tasks[ticket], "timeout")
             heappop(self._deadlines)
+
+    def _forget_deadlines(self) -> None:
+        """Those of requests that are done, where they have become most."""
+        if len(self._deadlines) > 2 * len(self._tasks) + SPARE:
+            # One line, because a part of a heap is none until it is sorted.
+            self._deadlines = sorted(one for one in self._deadlines if one[1] in self._tasks)
 
     def _decide(self, ready: Sequence[tuple[Live, list[Row]]]) -> None:
         if not ready:

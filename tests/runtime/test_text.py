@@ -202,6 +202,21 @@ def test_timeouts(engine: Engine) -> None:
     engine.check()
 
 
+def test_time_limits_of_requests_that_are_done_are_not_kept(engine: Engine) -> None:
+    """Neither where they are next, nor behind that of one which takes long."""
+    engine.generate([Request(CONTEXT, max_tokens=1, timeout=3600.0)] * 3)
+    engine.submit(Request(CONTEXT, max_tokens=1))
+    engine.step()
+    assert engine.inspect().deadlines == 0
+    slow = engine.submit(Request(CONTEXT, max_tokens=100, timeout=60.0, ignore_eos=True))
+    for _ in range(1000):
+        engine.cancel(engine.submit(Request(CONTEXT, timeout=3600.0)))
+    assert engine.inspect().deadlines < 200
+    assert dict(engine.step()).keys().isdisjoint({slow})
+    engine._deadlines = [(min(engine._deadlines)[0] - 60.0, slow)]
+    assert dict(engine.step())[slow].finish == "timeout"
+
+
 def test_bad_settings(engine: Engine) -> None:
     for settings, message in (({"stop_strings": ("a", "")}, "stop string is empty"), ({"timeout": -1.0}, "timeout")):
         with pytest.raises(RequestError, match=message):

@@ -81,7 +81,7 @@ def _files(folder: Path) -> list[Path]:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise ModelError(f"{folder / INDEX}: weight_map names {name!r}, not a *.safetensors file beside it")
         if not (folder / name).is_file():
-            raise ModelError(f"{folder / INDEX}: weight_map names {name}, which is missing")
+            raise ModelError(f"{folder / INDEX}: weight_map names {name!r}, which is missing")
     return [folder / name for name in sorted(set(names.values()))]
 
 
