@@ -224,10 +224,10 @@ class Engine:
     def cancel(self, ticket: int) -> None:
         """Stop a request; the next step returns what it had, finished as "cancelled". A ticket already done is left.
         Raises RequestError for what is no ticket."""
-        ticket = integer("a ticket", ticket)
-        if ticket in self._tasks:
+        task = self._tasks.get(integer("a ticket", ticket))
+        if task is not None and task.ending is None:
             torn, self._torn = self._torn, True
-            self._end(self._tasks[ticket], "cancelled")
+            self._end(task, "cancelled")
             self._torn = torn
             if not torn:
                 self._raise()

@@ -48,17 +48,18 @@ class Inspection:
 
 
 def inspection(work: Workspace, library: Library, deadlines: int) -> Inspection:
-    """What an engine works on, and its adapters. deadlines: time-outs that it looks at."""
+    """What an engine works on, and its adapters. deadlines: time-outs that it looks at. Another thread may be at work:
+    what it changes is copied before it is looked through."""
     scheduler, tree = work.scheduler, work.scheduler.tree
     return Inspection(
         total=tree.pool.total,
         free=tree.pool.free,
         stored=tree.stored,
         held=tree.held,
-        running=tuple(live.ticket for live in scheduler.running),
-        waiting=tuple(live.ticket for live in scheduler.waiting),
-        pins={name: sum(end.end for end in ends) for name, ends in scheduler.pins.ends.items()},
-        adapters={name: library.number(name) for name in library.configs},
+        running=tuple(live.ticket for live in [*scheduler.running]),
+        waiting=tuple(live.ticket for live in [*scheduler.waiting]),
+        pins={name: sum(end.end for end in ends) for name, ends in [*scheduler.pins.ends.items()]},
+        adapters=library.numbers,
         loaded=frozenset(library.loaded),
         runs=tuple(
             CachedRun(node.depth, node.label, node.tokens, node.ready, node.references) for node in tree.nodes()

@@ -16,17 +16,39 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Turnstile:
-    """Held by the frame of the call that is under way.
+class Turn:
+    """A call's, held by its frame until it is over. A frame that runs no more holds nothing, wherever it was torn out;
+    a lock that an exception kept from being released would be held for ever."""
 
-    A lock that an exception kept from being released would be held for ever. A frame that runs no more holds nothing,
-    wherever it was torn out. `telling`: the thread in which a listener is being told something.
-    """
+    def __init__(self, frame: FrameType | None, thread: int) -> None:
+        self.frame, self.thread = frame, thread
+        self._next: dict[str, Turn] = {}  # of one: a dictionary's own methods can't be interrupted
+
+    @property
+    def over(self) -> bool:
+        """Whether the call is not under way any more. A frame says so itself: to walk through those of another thread
+        while it runs may crash Python."""
+        frame = self.frame
+        if frame is not None:
+            try:
+                frame.clear()
+            except RuntimeError:  # it is executing
+                return False
+        return True
+
+    def followed(self, turn: Turn) -> Turn:
+        """The turn that comes after this one, which is `turn` where there is none yet. So of two threads that both find
+        this one over, one comes next, whichever of them is slow."""
+        return self._next.setdefault("it", turn)
+
+
+class Turnstile:
+    """Who has an engine, and who had it last. `telling`: the thread in which a listener is being told something."""
 
     def __init__(self) -> None:
         self.telling: int | None = None
         self._process = os.getpid()
-        self._holder: dict[str, FrameType] = {}  # by "it": a dictionary's own methods can't be interrupted
+        self._turn = Turn(None, 0)
 
     def take(self, frame: FrameType, by_listeners: bool) -> bool:
         """False for a listener's call inside another, where listeners may make it. Raises BusyError."""
@@ -37,22 +59,21 @@ class Turnstile:
             )
             error.passing = False
             raise error
-        held = self._holder.setdefault("it", frame)
-        if held is frame:
-            self.telling = None
-            return True
         own = threading.get_ident()
-        if by_listeners and self.telling == own:
-            return False
-        for thread, top in sys._current_frames().items():
-            if _stands_on(top, held):
-                raise BusyError(INSIDE if thread == own else ELSEWHERE)
-        self._holder["it"] = frame
+        mine, turn = Turn(frame, own), self._turn
+        while turn is not mine:
+            if not turn.over:
+                inside = turn.thread == own
+                if inside and by_listeners and self.telling == own:
+                    return False
+                raise BusyError(INSIDE if inside else ELSEWHERE)
+            turn = turn.followed(mine)
+        self._turn, self.telling = mine, None
         return True
 
     def give(self) -> None:
         """The call is over."""
-        self._holder.clear()
+        self._turn.frame = None
 
 
 INSIDE = "a listener, or a constraint of one's own, may only submit and cancel while the engine is at work"
@@ -90,11 +111,3 @@ def exclusive(by_listeners: bool = False) -> Callable[[Callable[Concatenate[E, P
         return call
 
     return decorate
-
-
-def _stands_on(frame: FrameType | None, held: FrameType) -> bool:
-    while frame is not None:
-        if frame is held:
-            return True
-        frame = frame.f_back
-    return False

@@ -202,6 +202,22 @@ def test_timeouts(engine: Engine) -> None:
     engine.check()
 
 
+def test_a_listener_may_cancel_what_is_just_ending(engine: Engine) -> None:
+    tickets: list[int] = []
+
+    def cancelling(_: Delta) -> None:
+        for ticket in tickets:
+            engine.cancel(ticket)
+
+    request = Request(CONTEXT, max_tokens=1, ignore_eos=True)
+    tickets += [engine.submit(request, heard) for heard in (cancelling, cancelling, None)]
+    results = {}
+    while engine.busy:
+        results |= engine.step()
+        engine.check()
+    assert [results[ticket].finish for ticket in tickets] == ["length", "cancelled", "cancelled"]
+
+
 def test_time_limits_of_requests_that_are_done_are_not_kept(engine: Engine) -> None:
     """Neither where they are next, nor behind that of one which takes long."""
     engine.generate([Request(CONTEXT, max_tokens=1, timeout=3600.0)] * 3)

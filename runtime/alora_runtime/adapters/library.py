@@ -50,6 +50,11 @@ class Library:
         """0 for the base."""
         return 0 if name is None else self._numbers[self.configs[name].digest]
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """By name; another thread may add and remove some meanwhile."""
+        return {name: self._numbers[config.digest] for name, config in [*self.configs.items()]}
+
     def runs(self, request: Request) -> Runs:
         """A request's, with neighbours under one adapter joined. Only the last may be empty: it says what is generated
         carries."""
