@@ -16,13 +16,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Turn:
-    """A call's, held by its frame until it is over. A frame that runs no more holds nothing, wherever it was torn out;
-    a lock that an exception kept from being released would be held for ever."""
+class Passage:
+    """That of one call, held by its frame until it is over. A frame that runs no more holds nothing, wherever it was
+    torn out; a lock that an exception kept from being released would be held for ever."""
 
     def __init__(self, frame: FrameType | None, thread: int) -> None:
         self.frame, self.thread = frame, thread
-        self._next: dict[str, Turn] = {}  # of one: a dictionary's own methods can't be interrupted
+        self._next: dict[str, Passage] = {}  # of one: a dictionary's own methods can't be interrupted
 
     @property
     def over(self) -> bool:
@@ -36,10 +36,10 @@ class Turn:
                 return False
         return True
 
-    def followed(self, turn: Turn) -> Turn:
-        """The turn that comes after this one, which is `turn` where there is none yet. So of two threads that both find
+    def followed(self, passage: Passage) -> Passage:
+        """The one that comes after this, which is `passage` where there is none yet. So of two threads that both find
         this one over, one comes next, whichever of them is slow."""
-        return self._next.setdefault("it", turn)
+        return self._next.setdefault("it", passage)
 
 
 class Turnstile:
@@ -48,7 +48,7 @@ class Turnstile:
     def __init__(self) -> None:
         self.telling: int | None = None
         self._process = os.getpid()
-        self._turn = Turn(None, 0)
+        self._last = Passage(None, 0)
 
     def take(self, frame: FrameType, by_listeners: bool) -> bool:
         """False for a listener's call inside another, where listeners may make it. Raises BusyError."""
@@ -60,20 +60,20 @@ class Turnstile:
             error.passing = False
             raise error
         own = threading.get_ident()
-        mine, turn = Turn(frame, own), self._turn
-        while turn is not mine:
-            if not turn.over:
-                inside = turn.thread == own
+        mine, passage = Passage(frame, own), self._last
+        while passage is not mine:
+            if not passage.over:
+                inside = passage.thread == own
                 if inside and by_listeners and self.telling == own:
                     return False
                 raise BusyError(INSIDE if inside else ELSEWHERE)
-            turn = turn.followed(mine)
-        self._turn, self.telling = mine, None
+            passage = passage.followed(mine)
+        self._last, self.telling = mine, None
         return True
 
     def give(self) -> None:
         """The call is over."""
-        self._turn.frame = None
+        self._last.frame = None
 
 
 INSIDE = "a listener, or a constraint of one's own, may only submit and cancel while the engine is at work"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from alora_runtime.errors import BusyError
-from alora_runtime.turnstile import Turn, Turnstile, exclusive
+from alora_runtime.turnstile import Passage, Turnstile, exclusive
 
 ROUNDS = 3000
 """Calls of each thread."""
@@ -73,8 +73,8 @@ def test_threads_are_never_inside_together() -> None:
     assert counter.count == sum(added) > 0
 
 
-def test_of_two_who_find_a_turn_over_the_slow_one_does_not_come_next() -> None:
-    over, quick, slow = (Turn(None, 0) for _ in range(3))
+def test_of_two_who_find_a_call_over_the_slow_one_does_not_come_next() -> None:
+    over, quick, slow = (Passage(None, 0) for _ in range(3))
     assert over.followed(quick) is quick
     assert over.followed(slow) is quick
     assert quick.followed(slow) is slow
