@@ -193,11 +193,16 @@ class FlowRun:
         needed, total = self.shared.crowd.needed, self.shared.backend.cache_tokens
         if not self.shared.backend.busy or needed <= total // 8:
             return True
-        if node.id not in self._adding:
-            call = call_of(node, self.state.setup, self.state.values)
-            adds = len(call.prompt) - self.shared.ledger.needed_of(call.prompt) + call.form.most_tokens
-            self._adding[node.id] = adds, 2 * adds <= len(call.prompt)
-        adds, goes_on = self._adding[node.id]
+        if node.id in self._adding and not self._has_room(*self._adding[node.id]):
+            return False
+        # Again, since what it goes on from may have been given up meanwhile.
+        call = call_of(node, self.state.setup, self.state.values)
+        adds = len(call.prompt) - self.shared.ledger.needed_of(call.prompt) + call.form.most_tokens
+        self._adding[node.id] = adds, 2 * adds <= len(call.prompt)
+        return self._has_room(*self._adding[node.id])
+
+    def _has_room(self, adds: int, goes_on: bool) -> bool:
+        needed, total = self.shared.crowd.needed, self.shared.backend.cache_tokens
         return needed + adds <= total - total // 8 and (goes_on or needed <= total // 2)
 
     def tell_text(self) -> None:

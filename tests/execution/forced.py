@@ -79,9 +79,14 @@ class ForcedEngine(TorchEngine):
     called the next one of the `arguments`."""
 
     def __init__(
-        self, setup: Setup, parts: Sequence[Part], within: Sequence[Part] = (), arguments: Sequence[str] = ()
+        self,
+        setup: Setup,
+        parts: Sequence[Part],
+        within: Sequence[Part] = (),
+        arguments: Sequence[str] = (),
+        cache_tokens: int | None = None,
     ) -> None:
-        super().__init__(open_engine(setup).engine)
+        super().__init__(open_engine(setup, cache_tokens).engine)
         self.sent: list[ModelCall] = []
         self.tokenizer = setup.prompter.tokenizer
         self.parts, self.within, self.arguments = self.places(parts), self.places(within), list(arguments)
