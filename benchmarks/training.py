@@ -65,7 +65,9 @@ def real_samples(encoder: SampleEncoder, data: Path, split: str, count: int, con
     some = [row for label in encoder.labels for row in [row for row in short if row.completion == label][: count // 2]]
     out = []
     for row, text in zip(random.sample(some, len(some)), texts, strict=False):
-        system = row.messages[0].model_copy(update={"role": "system", "content": " ".join([text] * 3)})
+        system = row.messages[0].model_copy(
+            update={"role": "system", "content": " ".join([text] * (1 + 8 * context // len(text)))}
+        )
         whole = encoder.sample(row.model_copy(update={"messages": (system, *row.messages)}))
         more = len(whole.context) - context
         out.append(replace(whole, context=(*whole.context[:BEGINNING], *whole.context[BEGINNING + more :])))
