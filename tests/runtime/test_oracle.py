@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,24 @@ def test_weights_in_two_layouts(
         for own, completion in zip(runs, sound(engine, requests), strict=False):
             assert_close(completion, oracle, own)
     assert all("packed" in vars(matrix) for matrix in matrices)
+
+
+def test_no_step_makes_all_of_the_second_layout(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That took as long as several steps, in the middle of whatever was being answered."""
+    monkeypatch.setattr(processor, "TWICE", range(1 << 60))
+    monkeypatch.setattr(processor, "AT_ONCE", 2)
+    engine = make_engine(processor="cpu")
+    matrices = [part.matrix for layer in engine.model.network.layers for part in layer.projections]
+    for index in range(3):
+        engine.submit(Request([Run((index, index + 1))], max_tokens=len(matrices), ignore_eos=True))
+    made = [0]
+    while engine.busy:
+        engine.step()
+        made.append(sum("packed" in vars(matrix) for matrix in matrices))
+    assert max(after - before for before, after in pairwise(made)) == 2
+    assert made[-1] == len(matrices)
 
 
 def test_an_adapter_may_begin_with_the_answer(engine: Engine, oracle: Oracle) -> None:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import pytest
 
 from alora_runtime.cache.tree import RunTree
-from alora_runtime.schedule.pace import FEW, UNHURRIED, Pace
+from alora_runtime.schedule.pace import FEW, KEPT, UNHURRIED, Pace
 from alora_runtime.schedule.scheduler import Scheduler
 from alora_runtime.schedule.sequence import Live
 from tests.runtime.test_counters import Machine
 
 
-def test_the_fastest_step_counts_and_the_guess_until_there_is_one() -> None:
+def test_the_slowest_step_but_one_counts_and_the_guess_until_there_is_one() -> None:
     pace = Pace(0.3, 0.001, 1000)
     assert pace.work == pytest.approx(300)
-    for seconds in (0.5, 0.2, 0.9):
+    for seconds in (0.2, 0.1, 0.9):  # the last one was held up
         pace.note(100, seconds)
+    assert pace.work == pytest.approx(150)
+    for _ in range(KEPT - 3):
+        pace.note(100, 0.1)
+    assert pace.work == pytest.approx(150)
+    pace.note(100, 0.1)  # now the first one is forgotten
+    assert pace.work == pytest.approx(300)
+    pace.note(100, 0.2)
+    pace.note(100, 0.2)
     assert pace.work == pytest.approx(150)
     pace.note(FEW - 1, 1e-9)  # too short to say anything
     assert pace.work == pytest.approx(150)

@@ -10,7 +10,8 @@ FEW = 32
 """A step of fewer tokens says little of the speed; and the first prompt of a step gets so many, so that it gets on."""
 
 KEPT = 8
-"""Steps that are looked at. The fastest of them counts: whatever else the machine does makes them only slower."""
+"""Steps that are looked at. The slowest but one of them counts: a step should hardly ever take longer than it may, and
+one that was held up by something else says nothing of the next."""
 
 
 class Pace:
@@ -29,7 +30,8 @@ class Pace:
     @property
     def work(self) -> float:
         """What fits into a step."""
-        return self._seconds / max(1e-12, min(self._measured, default=self._guess))
+        slowest = sorted(self._measured)[-2:] or [self._guess]
+        return self._seconds / max(1e-12, slowest[0])
 
     def cost(self, start: int, end: int) -> float:
         """Of the tokens at positions `start` … `end - 1`."""

@@ -48,8 +48,14 @@ class Dense:
 class Twice(Dense):
     """Stored in oneDNN's layout as well, which two rows and more take 10 to 40 % less time with.
 
-    That copy is made when a few rows first come: a model is opened sooner, and what writes one answer never needs it.
+    That copy is made when a few rows come: a model is opened sooner, and what writes one answer never needs it. Each
+    matrix lets others go first: to copy all weights takes as long as several steps, and one step must not bear it.
     """
+
+    def __init__(self, weight: Tensor, others: int = 0) -> None:
+        """others: how many times a few rows come before the copy is made."""
+        super().__init__(weight)
+        self._others = others
 
     @cached_property
     def packed(self) -> Tensor | None:
@@ -58,7 +64,13 @@ class Twice(Dense):
 
     def _layout(self, rows: int) -> Tensor | None:
         """The second layout, where so many rows should go through it."""
-        return self.packed if rows in FEW or (rows > 1 and "packed" in vars(self)) else None
+        if "packed" not in vars(self):
+            if rows not in FEW:
+                return None
+            self._others -= 1
+            if self._others >= 0:
+                return None
+        return self.packed if rows > 1 else None
 
     def times(self, hidden: Tensor) -> Tensor:
         """`[rows, inputs]` → `[rows, outputs]`."""

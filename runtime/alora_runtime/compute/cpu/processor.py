@@ -23,6 +23,9 @@ TWICE = range(16_000_000, 400_000_000)
 """Parameters with which the layers' weights are kept in two layouts, one for one row and for many, one for a few. Those
 of smaller models stay in the caches, where either is fast; larger ones would take more than another 1.6 GB."""
 
+AT_ONCE = 8
+"""Of so many matrices, about a layer's or two, the second layout is made in one step."""
+
 LARGE = 1 << 20
 """From so many elements on the output matrix is kept in oneDNN's layout, too: three rows and more take half the time or
 less, because the usual one is read again for every four rows. One and two rows read it as `[inputs, outputs]`, in half
@@ -34,7 +37,8 @@ class Cpu:
 
     def __init__(self, parameters: int) -> None:
         self.device = torch.device("cpu")
-        self._weights = Twice if parameters in TWICE else Dense
+        self._twice = parameters in TWICE
+        self._matrices = 0
 
     def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """They take no memory until they are written, and then by small pages: of large ones an arena would take one
@@ -51,7 +55,10 @@ class Cpu:
         return Batcher(arena, width, window)
 
     def matrix(self, weight: Tensor) -> Dense:
-        return self._weights(weight)
+        if not self._twice:
+            return Dense(weight)
+        self._matrices += 1
+        return Twice(weight, others=(self._matrices - 1) // AT_ONCE)
 
     def output_matrix(self, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
         turned = weight.t().contiguous() if weight.dtype == torch.float32 else weight.t()
