@@ -25,6 +25,7 @@ from alora_flow.language.meaning.program import ToolDecl
 from alora_flow.planning.compilation import Compilation
 from alora_flow.planning.graph.nodes import MODEL_CALLS
 from alora_flow.planning.schedule import Schedule
+from alora_flow.values.models import forget_adapters
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ class Runner:
         self._opening = open_backend, shared
         self._lock = threading.Lock()
         self._host: Host | None = None
-        self._leave: Callable[[], object] | None = None
+        self._leaving = [self._finally(forget_adapters)]
         self._admitted = False
         self.closed = False
 
@@ -93,9 +94,7 @@ class Runner:
             if self.closed:
                 raise self._gone()
             if self._host is None:
-                self._host, leave = find_host(self.compilation.setup, *self._opening)
-                self._leave = finalizer = weakref.finalize(self, leave)
-                finalizer.atexit = False
+                self._host = self._found(*self._opening)
             return self._host
 
     @cached_property
@@ -103,9 +102,18 @@ class Runner:
         """Where runs are performed that call no model, and for which none is looked for."""
         if self.closed:
             raise self._gone()
-        host, leave = find_host(self.compilation.setup, self._opening[0], shared=False)
-        weakref.finalize(self, leave).atexit = False
+        return self._found(self._opening[0], shared=False)
+
+    def _found(self, open_backend: OpenBackend, shared: bool) -> Host:
+        host, leave = find_host(self.compilation.setup, open_backend, shared)
+        self._leaving.append(self._finally(leave))
         return host
+
+    def _finally(self, leave: Callable[[], None]) -> Callable[[], object]:
+        """To be done once: when it is closed, or when nobody has it any more."""
+        finalizer = weakref.finalize(self, leave)
+        finalizer.atexit = False
+        return finalizer
 
     def _gone(self) -> ModuleClosed:
         return ModuleClosed(f"{self.compilation.path} is closed and runs nothing any more", "load it again")
@@ -127,10 +135,9 @@ class Runner:
         """Run nothing any more. What is under way goes on to its end."""
         with self._lock:
             self.closed, self._host = True, None
-            if self._leave is not None:
-                self._leave()
-            if (alone := self.__dict__.pop("_alone", None)) is not None:
-                alone.retire()
+            self.__dict__.pop("_alone", None)
+            while self._leaving:
+                self._leaving.pop()()
 
     def begin(
         self,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
-from functools import cache
+from functools import lru_cache, reduce
+from operator import or_
 from threading import RLock
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, ClassVar, Literal
+from weakref import WeakValueDictionary, finalize
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, model_validator
 
@@ -32,18 +35,39 @@ _PLAIN: dict[type, Any] = {
 }
 
 
-_DEFAULTS: dict[t.RecordType, Mapping[str, Any]] = {}
+class _Declared:
+    """The values of a record's fields that need not be given."""
+
+    def __init__(self, defaults: Mapping[str, Any]) -> None:
+        self.defaults = defaults
+
+
+_DECLARED: WeakValueDictionary[t.RecordType, _Declared] = WeakValueDictionary()
+"""Held by the flow types that they were declared for, and by the classes that were made of them."""
+
+_CLASSES: WeakValueDictionary[t.Type, type] = WeakValueDictionary()
+"""Of records and enums, while a value or anything else refers to them: what a closed module leaves is forgotten."""
 
 
 def declare_defaults(type: t.RecordType, values: Mapping[str, Any]) -> None:
     """The values of a record's fields that need not be given. To be called before the record's class is first wanted.
 
-    A file that was changed and loaded again gets classes of its own.
+    They are kept as long as this very `type`. A file that was changed and loaded again gets classes of its own.
     """
-    if _DEFAULTS.get(type, values) != values:
-        _python_type.cache_clear()
-        adapter.cache_clear()
-    _DEFAULTS[type] = values
+    with _MAKING:
+        declared = _DECLARED.get(type)
+        if declared is None or declared.defaults != values:
+            # The key must not be the one that holds the value.
+            key, declared = replace(type), _Declared(values)
+            _DECLARED.pop(key, None)
+            _DECLARED[key] = declared
+            if _CLASSES.pop(key, None):
+                forget_adapters()
+    finalize(type, _let_go, declared).atexit = False
+
+
+def _let_go(declared: _Declared) -> None:
+    """Until it is called, the interpreter holds what it is to be called with."""
 
 
 def complaint(error: ValidationError) -> str:
@@ -88,12 +112,6 @@ _MAKING = RLock()
 
 def python_type(type: t.Type) -> Any:
     """The Python type of a flow type: equal flow types give the identical class."""
-    with _MAKING:
-        return _python_type(type)
-
-
-@cache
-def _python_type(type: t.Type) -> Any:
     match type:
         case t.IntType(low, high):
             return Annotated[int, Field(strict=True, ge=low, le=high)]
@@ -104,14 +122,23 @@ def _python_type(type: t.Type) -> Any:
         case t.MapType(value):
             return dict[str, python_type(value)]  # type: ignore[misc]
         case t.OptionalType(inner):
-            return Optional[python_type(inner)]  # noqa: UP045 - built from values, not written
+            return python_type(inner) | None
         case t.UnionType(members):
-            return Union[tuple(python_type(member) for member in members)]  # noqa: UP007
-        case t.EnumType():
-            return _enum(type)
-        case t.RecordType():
-            return _record(type)
+            # The module `typing` would keep what it was asked to unite.
+            return reduce(or_, map(python_type, members))
+        case t.EnumType() | t.RecordType():
+            return _class(type)
     return _PLAIN[type.__class__]
+
+
+def _class(type: t.EnumType | t.RecordType) -> type:
+    with _MAKING:
+        made = _CLASSES.get(type)
+        if made is None:
+            # What it was asked for may be what holds the defaults, which the class holds, too.
+            key = replace(type)
+            made = _CLASSES[key] = _enum(key) if isinstance(key, t.EnumType) else _record(key)
+        return made
 
 
 class RecordModel(BaseModel):
@@ -119,30 +146,30 @@ class RecordModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, protected_namespaces=())
 
+    __flow_type__: ClassVar[t.RecordType]
+    __declared__: ClassVar[_Declared | None]
+
     @model_validator(mode="before")
     @classmethod
     def _of_another_load(cls, value: Any) -> Any:
         """A file whose defaults were changed and that was loaded again has a new class for the same record."""
-        if isinstance(value, RecordModel) and type(value) is not cls and _TYPES.get(type(value)) == _TYPES.get(cls):
-            return {**tagged(_TYPES[cls]), **_fields(value)}
+        if isinstance(value, RecordModel) and type(value) is not cls and value.__flow_type__ == cls.__flow_type__:
+            return {**tagged(cls.__flow_type__), **_fields(value)}
         return value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        type = _TYPES[self.__class__]
+        type = self.__flow_type__
         return _revived, (type, _declared_in(type), _fields(self))
-
-
-_TYPES: dict[type, t.RecordType] = {}
-"""The flow types of the records' classes."""
 
 
 def _fields(record: RecordModel) -> dict[str, Any]:
     """By the names that the flow file gives them."""
-    return {field.name: field_of(record, field.name) for field in _TYPES[record.__class__].fields}
+    return {field.name: field_of(record, field.name) for field in record.__flow_type__.fields}
 
 
 def _record(type: t.RecordType) -> type[BaseModel]:
-    defaults = _DEFAULTS.get(type, {})
+    declared = _DECLARED.get(type)
+    defaults = declared.defaults if declared else {}
     names = field_names(field.name for field in type.fields)
     fields: dict[str, Any] = {
         names[field.name]: (
@@ -154,7 +181,7 @@ def _record(type: t.RecordType) -> type[BaseModel]:
     if type.tag:
         fields = {"tag": (Literal[type.tag], ...), **fields}
     made = create_model(type.name, __base__=RecordModel, **fields)
-    _TYPES[made] = type
+    made.__flow_type__, made.__declared__ = type, declared
     alias(made, names)
     return made
 
@@ -175,7 +202,8 @@ def _declared_in(type: t.Type) -> dict[t.RecordType, Mapping[str, Any]]:
     match type:
         case t.RecordType(fields=fields):
             inside = {record: values for field in fields for record, values in _declared_in(field.type).items()}
-            return {**inside, type: _DEFAULTS.get(type, {})}
+            declared = _DECLARED.get(type)
+            return {**inside, type: declared.defaults if declared else {}}
         case t.ListType(inner) | t.MapType(inner) | t.OptionalType(inner) | t.ProbType(inner):
             return _declared_in(inner)
         case t.UnionType(members=members):
@@ -196,10 +224,15 @@ def _member(type: t.EnumType, name: str) -> Any:
     return python_type(type)(name)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def adapter(type: t.Type) -> TypeAdapter[Any]:
     """Validates, parses and prints values of a flow type."""
     return TypeAdapter(python_type(type), config=_adapter_config(type))
+
+
+def forget_adapters() -> None:
+    """They hold the classes of all modules: those that are still wanted are made again."""
+    adapter.cache_clear()
 
 
 def _adapter_config(type: t.Type) -> ConfigDict | None:
@@ -226,7 +259,7 @@ def is_value_of(value: Any, type: t.Type) -> bool:
         case t.StrType():
             return isinstance(value, str)
         case t.RecordType():
-            return _TYPES.get(value.__class__) == type
+            return isinstance(value, RecordModel) and value.__flow_type__ == type
         case t.BoolType():
             return isinstance(value, bool)
         case t.IntType(low, high):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from keyword import iskeyword
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-_ALIASES: dict[type, dict[str, str]] = {}
+_ALIASES: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
 """The names that a record's class has otherwise than the flow file, by the class."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as HuggingFaceTokenizer
@@ -69,13 +70,16 @@ def test_between_control_tokens_the_tokens_are_those_of_transformers(
 @settings(max_examples=80, deadline=None)
 @pytest.mark.parametrize("name", [name for name in MAKERS if name not in WORDWISE])
 @given(texts=st.lists(st.tuples(anything, st.booleans()), min_size=1, max_size=4), mark=st.booleans())
+@example(texts=[("日本", False), ("日本", False)], mark=False)
 def test_pieces_give_the_text_of_the_whole(
     both: dict[str, Any], name: str, texts: list[tuple[str, bool]], mark: bool
 ) -> None:
+    """Some make one unknown token of neighbours that they do not know: of those in two pieces, one each."""
     tokenizer, theirs = both[name]
     pieces = [("<|user|>", True), *texts] if mark else texts
     whole = theirs.encode("".join(text for text, _ in pieces), add_special_tokens=False)
-    assert theirs.decode(joined(tokenizer, pieces)) == theirs.decode(whole)
+    found, wanted = (re.sub("(<unk>)+", "<unk>", theirs.decode(ids)) for ids in (joined(tokenizer, pieces), whole))
+    assert found == wanted
 
 
 @settings(max_examples=40, deadline=None)

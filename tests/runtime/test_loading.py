@@ -199,14 +199,15 @@ def adapter(adapters: dict[str, Path], tmp_path: Path) -> Callable[..., Path]:
 WRONG_FIELDS = {
     "r": (0, -1, 1.5, "4", True, None, 10**30, [4]),
     "lora_alpha": ("much", True, None, [1], 10**30),
-    "use_rslora": ("yes", 1, [1]),
+    "use_rslora": ("yes", 1, [1], 0, "", []),
     "target_modules": ("(", [1], {"a": 1}, 7, ["q_proj", None]),
     "exclude_modules": ("(", [1]),
     "layers_to_transform": (-1, "1", [0, "x"], [1.5], 10**30),
     "layers_pattern": (7, [1], ["("]),
-    "rank_pattern": ({"(": 1}, {"q_proj": 0}, {"q_proj": "x"}, ["q_proj"], 3),
-    "alpha_pattern": ({"(": 1}, {"q_proj": "x"}, ["q_proj"]),
-    "alora_invocation_tokens": (["x"], [-1], [1.5], "ab", [10**30], [True]),
+    "rank_pattern": ({"(": 1}, {"q_proj": 0}, {"q_proj": "x"}, ["q_proj"], 3, 0, False, "", []),
+    "alpha_pattern": ({"(": 1}, {"q_proj": "x"}, ["q_proj"], 0, False, "", []),
+    "invocation_string": (7, ["x"], 0, False, []),
+    "alora_invocation_tokens": (0.0, False, {}, "", ["x"], [-1], [1.5], "ab", [10**30], [True]),
 }
 
 

@@ -126,11 +126,12 @@ class Field:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecordType:
     """`record Refusal { reason: str, stage: Stage }`; a record never contains itself
 
-    A `tag` tells its values from those of other records: as data they have it under the name `tag`.
+    A `tag` tells its values from those of other records: as data they have it under the name `tag`. It has no slots, so
+    that there are weak references to it.
     """
 
     name: str

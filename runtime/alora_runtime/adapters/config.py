@@ -145,7 +145,7 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
     raw = read_object(folder / CONFIG, AdapterError)
     _refuse(folder, raw)
     fields = Fields(folder / CONFIG, raw)
-    tokens = fields.numbers("alora_invocation_tokens")
+    tokens, spelled = fields.numbers("alora_invocation_tokens"), fields.text("invocation_string")
     config = AdapterConfig(
         folder=folder,
         rank=fields.rank("r", raw["r"]),
@@ -158,7 +158,7 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
         rank_pattern=fields.by_pattern("rank_pattern", fields.rank),
         alpha_pattern=fields.by_pattern("alpha_pattern", fields.number),
         invocation_tokens=tokens,
-        invocation_string=None if tokens else fields.text("invocation_string"),
+        invocation_string=None if tokens else spelled,
         digest=sha256(b"".join(bytes.fromhex(digest_of(folder / name)) for name in (CONFIG, WEIGHTS))).hexdigest(),
     )
     _refuse_outside(config)

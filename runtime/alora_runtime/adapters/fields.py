@@ -43,17 +43,17 @@ class Fields:
 
     def flag(self, field: str) -> bool:
         """False where it is not given."""
-        value = self.raw.get(field) or False
-        if not isinstance(value, bool):
+        value = self.raw.get(field)
+        if not isinstance(value, bool | None):
             raise self.wrong(field, "true or false", value)
-        return value
+        return bool(value)
 
     def text(self, field: str) -> str | None:
         """None where it is not given, or empty."""
-        value = self.raw.get(field) or None
+        value = self.raw.get(field)
         if not isinstance(value, str | None):
             raise self.wrong(field, "a string", value)
-        return value
+        return value or None
 
     def numbers(self, field: str) -> tuple[int, ...]:
         """Integers from 0 on: one, a list of them, or none."""
@@ -73,10 +73,14 @@ class Fields:
 
     def by_pattern(self, field: str, read: Callable[[str, object], Value]) -> dict[str, Value]:
         """Values by expression."""
-        values = self.raw.get(field) or {}
-        if not isinstance(values, dict):
+        values = self.raw.get(field)
+        if not isinstance(values, dict | None):
             raise self.wrong(field, "an object", values)
-        return {self.pattern(field, key): read(f"{field}.{key}", value) for key, value in values.items()}
+        return (
+            {}
+            if values is None
+            else {self.pattern(field, key): read(f"{field}.{key}", value) for key, value in values.items()}
+        )
 
     def pattern(self, field: str, text: str) -> str:
         """One expression."""
