@@ -101,20 +101,23 @@ def over_contexts(
     """
     rows, heads, n, dim = query.shape
     kv_heads = key.shape[1]
+    # From here on heads of keys come first, as contexts have them.
+    key, value = key.transpose(0, 1), value.transpose(0, 1)
     before_keys, before_values = past.kv[module.layer_idx].to(query.dtype)
-    grouped = (query * scaling).reshape(rows, kv_heads, heads // kv_heads * n, dim)
+    grouped = (query * scaling).reshape(rows, kv_heads, -1, dim).transpose(0, 1)
     before, own = grouped @ before_keys.transpose(2, 3), grouped @ key.transpose(2, 3)
     if softcap is not None:
         before, own = ((scores / softcap).tanh() * softcap for scores in (before, own))
     seen, causal = _masks(past, n, sliding_window)
-    before = before.view(rows, heads, n, -1).masked_fill(~seen[:, None], -torch.inf)
-    own = own.view(rows, heads, n, n).masked_fill(~causal, -torch.inf)
-    length = before.shape[3]
-    sinks = [] if s_aux is None else [s_aux.to(query.dtype).view(1, heads, 1, 1).expand(rows, heads, n, 1)]
-    weights = torch.cat([before, own, *sinks], 3).float().softmax(3)[..., : length + n].to(query.dtype)
-    weights = weights.reshape(rows, kv_heads, heads // kv_heads * n, length + n)
+    shape = (kv_heads, rows, heads // kv_heads, n)
+    before = before.view(*shape, -1).masked_fill(~seen[:, None], -torch.inf)
+    own = own.view(*shape, n).masked_fill(~causal, -torch.inf)
+    length = before.shape[4]
+    sinks = [] if s_aux is None else [s_aux.to(query.dtype).view(kv_heads, 1, -1, 1, 1).expand(*shape, 1)]
+    weights = torch.cat([before, own, *sinks], 4).float().softmax(4)[..., : length + n].to(query.dtype)
+    weights = weights.reshape(kv_heads, rows, -1, length + n)
     out = weights[..., :length] @ before_values + weights[..., length:] @ value
-    return out.view(rows, heads, n, dim).transpose(1, 2), None
+    return out.transpose(0, 1).reshape(rows, heads, n, dim).transpose(1, 2), None
 
 
 def _masks(past: Past, n: int, window: int | None) -> tuple[Tensor, Tensor]:

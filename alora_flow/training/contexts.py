@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import local
 from typing import IO
 
 import numpy as np
@@ -34,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Past:
-    """Contexts of a batch, padded on the right. kv: `[layers, 2, rows, kv_heads, length, dim]`; lengths: `[rows]`."""
+    """Contexts of a batch, padded on the right. kv: `[layers, 2, kv_heads, rows, length, dim]`; lengths: `[rows]`."""
 
     kv: Tensor
     lengths: Tensor
@@ -46,26 +48,35 @@ class Past:
 
 
 class Contexts:
-    """Keys and values of many sequences. Each is a row of places in one table of tokens, `[tokens, layers, 2, kv_heads,
-    dim]` in bfloat16, whose first line is padding."""
+    """Keys and values of many sequences. Each is a row of places in one table of tokens, `[layers, 2, kv_heads, tokens,
+    dim]` in bfloat16, whose first token is padding."""
 
     def __init__(self, table: Tensor, places: Sequence[Tensor]) -> None:
         self.table = table
         self.places = places
+        self._room = local()
 
     @property
     def tokens(self) -> int:
         """Tokens that are kept, each once."""
-        return len(self.table) - 1
+        return self.table.shape[3] - 1
 
     def of(self, rows: Sequence[int]) -> Past:
-        """The contexts of some sequences, by their numbers."""
+        """The contexts of some sequences, by their numbers. They hold until the same thread calls it again: memory that
+        is new for each batch takes longer to get than to fill."""
         lengths = torch.tensor([len(self.places[row]) for row in rows])
         places = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
         for line, row in zip(places, rows, strict=True):
             line[: len(self.places[row])] = self.places[row]
-        kv = self.table[places]  # [rows, length, layers, 2, kv_heads, dim]
-        return Past(kv.permute(2, 3, 0, 4, 1, 5), lengths)
+        layers, two, heads, _, dim = self.table.shape
+        shape = (layers, two, heads, *places.shape, dim)
+        room = getattr(self._room, "kv", self.table[:0])
+        if room.numel() < prod(shape):
+            room = self._room.kv = self.table.new_empty(prod(shape))
+        kv = room[: prod(shape)].view(shape)
+        for plane, out in zip(self.table.flatten(0, 2), kv.view(-1, places.numel(), dim), strict=True):
+            torch.index_select(plane, 0, places.view(-1), out=out)
+        return Past(kv, lengths)
 
 
 def read_contexts(
@@ -84,9 +95,8 @@ def read_contexts(
     shared = [0, *(common(tuple(sequences[one]), tuple(sequences[next]), 0) for one, next in pairwise(order))]
     new = [len(sequences[row]) - begun for row, begun in zip(order, shared, strict=True)]
     network = engine.model.network
-    shape = (1 + sum(new), len(network.layers), 2, network.kv_heads, network.dim)
-    table = _table(shape, memory, folder)
-    table[0] = 0
+    table = _table((len(network.layers), 2, network.kv_heads, 1 + sum(new), network.dim), memory, folder)
+    table[:, :, :, 0] = 0
     places: list[Tensor] = [torch.empty(0, dtype=torch.long)] * len(sequences)
     end = 1
     before = places[0]
@@ -96,7 +106,7 @@ def read_contexts(
         for index, request in zip(range(first, last), requests, strict=True):
             begun, count = shared[index], new[index]
             if count:
-                table[end : end + count] = engine.kv(request.runs, begun).permute(1, 0, 2, 3, 4)
+                table[:, :, :, end : end + count] = engine.kv(request.runs, begun).permute(0, 2, 3, 1, 4)
             before = torch.cat([before[:begun], torch.arange(end, end + count)])
             places[order[index]] = before
             end += count
@@ -117,7 +127,7 @@ def _portions(new: Sequence[int]) -> list[tuple[int, int]]:
 
 def _table(shape: tuple[int, ...], memory: int, folder: Path | None) -> Tensor:
     """Room for bfloat16 numbers of this shape."""
-    size = 2 * int(np.prod(shape))
+    size = 2 * prod(shape)
     if size <= memory:
         return torch.empty(shape, dtype=torch.bfloat16)
     try:

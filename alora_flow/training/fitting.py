@@ -1,14 +1,18 @@
 """The loop: steps of learning, a look at the validation rows now and then, and the best weights that were seen.
 
-A run is a function of its rows and its settings. Its state is written to disk, so that one that was killed goes on from
-there and comes to the same weights.
+A run is a function of its rows, its settings and the number of threads. Its state is written to disk, so that one that
+was killed goes on from there and comes to the same weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial, reduce
 from math import isfinite
+from operator import add
 from random import Random
 from time import monotonic
 from typing import Any, TypeAlias
@@ -35,6 +39,11 @@ KEPT = 60.0
 
 LONGEST_GRADIENT = 1.0
 """A longer gradient is made so long."""
+
+
+PART = 8
+"""Rows that are worth a thread of their own. To wake several threads for each of ten thousand small operations takes
+longer than one thread takes for all: so each learns of its own rows, and wakes nobody."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,20 @@ class Fitting:
         self.judgements: list[Judgement] = []
         self.best: Weights = {}
         self._losses: list[float] = []
+        self._map: Callable[..., Iterable[Any]] = map
         self._order: list[list[int]] = []  # of the epoch under way
 
     def run(self) -> Fitted:
         """Train to the end, or until `patience` judgements were no better. Raises RunFailed for numbers that are not
         finite, and where nothing is learnt."""
+        with side_by_side(self._parts()) as self._map:
+            return self._run()
+
+    def _parts(self) -> int:
+        """Into how many a batch is divided. What dropout leaves out is drawn row by row, from one source."""
+        return 1 if self.spec.dropout else max(1, min(torch.get_num_threads(), self.spec.batch // PART))
+
+    def _run(self) -> Fitted:
         self.model.model.train()
         every = max(1, self.per_epoch // self.spec.evaluations)
         began, written = monotonic() - self.seconds, monotonic()
@@ -90,7 +108,7 @@ class Fitting:
             epoch, place = divmod(self.step, self.per_epoch)
             if not place or not self._order:
                 self._order = self._order_of(epoch)
-            self._learn(self.train.batch(self._order[place]))
+            self._learn(self._order[place])
             self.step += 1
             self.seconds = monotonic() - began
             if self.step % NOTED == 0:
@@ -116,13 +134,11 @@ class Fitting:
         spec, left = self.spec, self.total - self.step
         return spec.rate * min((self.step + 1) / (spec.warmup + 1), left / max(1, self.total - spec.warmup), 1.0)
 
-    def _learn(self, batch: SampleBatch) -> None:
+    def _learn(self, rows: Sequence[int]) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
-        loss = F.cross_entropy(self._scores(batch).flatten(0, 1), batch.wanted.flatten(), ignore_index=IGNORED)
-        torch.autograd.backward(loss)
+        self._losses.append(self._backward(rows))
         length = float(torch.nn.utils.clip_grad_norm_(self.model.parameters, LONGEST_GRADIENT))
-        self._losses.append(loss.item())
         if not isfinite(length) or not isfinite(self._losses[-1]):
             raise RunFailed(
                 f"step {self.step + 1}: the loss is {self._losses[-1]}, and its gradient {length} long",
@@ -133,6 +149,27 @@ class Fitting:
         self.optimiser.step()
         self.optimiser.zero_grad()
 
+    def _backward(self, rows: Sequence[int]) -> float:
+        """The mean loss of the answers' tokens of some rows, whose gradient the parameters get."""
+        parts = self._parts()
+        tokens = sum(len(self.train.samples[row].answer) for row in rows)
+        shares = [rows[part::parts] for part in range(parts) if rows[part::parts]]
+        losses, gradients = zip(*self._map(partial(self._gradients, tokens), shares), strict=True)
+        for parameter, own in zip(self.model.parameters, zip(*gradients, strict=True), strict=True):
+            found = [gradient for gradient in own if gradient is not None]
+            # In this order always, so that the same run comes to the same weights.
+            parameter.grad = reduce(add, found) if found else None
+        return float(sum(losses))
+
+    def _gradients(self, tokens: int, rows: Sequence[int]) -> tuple[float, Sequence[Tensor | None]]:
+        """The part that some rows have in the mean loss of so many tokens, and its gradients."""
+        batch = self.train.batch(rows)
+        wanted = batch.wanted.flatten()
+        loss = (
+            F.cross_entropy(self._scores(batch).flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum") / tokens
+        )
+        return loss.item(), torch.autograd.grad(loss, self.model.parameters, allow_unused=True)
+
     def _scores(self, batch: SampleBatch) -> Tensor:
         return self.model.scores(batch.tokens, batch.kept, batch.past, batch.seen)
 
@@ -141,25 +178,28 @@ class Fitting:
         self._losses.clear()
         self.told(step=self.step, of=self.total, loss=round(loss, 5), rate=self._rate(), seconds=round(self.seconds, 1))
 
-    @torch.no_grad()
     def _judge(self) -> None:
         """A look at the validation rows."""
         self.model.model.eval()
-        loss, wrong, tokens = 0.0, 0, 0
-        for rows in self.validation.in_order(2 * self.spec.batch):
-            batch = self.validation.batch(rows)
-            scores, learnt = self._scores(batch), batch.wanted != IGNORED
-            loss += float(F.cross_entropy(scores[learnt], batch.wanted[learnt], reduction="sum"))
-            wrong += int(((scores.argmax(-1) != batch.wanted) & learnt).any(1).sum())
-            tokens += int(learnt.sum())
+        batches = self.validation.in_order(2 * self.spec.batch)
+        losses, wrong, tokens = map(sum, zip(*self._map(self._judged, batches), strict=True))
+        loss = losses / tokens
         self.model.model.train()
-        judgement = Judgement(self.step, loss / tokens, wrong / len(self.validation))
+        judgement = Judgement(self.step, loss, wrong / len(self.validation))
         if not isfinite(judgement.loss):
             raise RunFailed(f"step {self.step}: the loss of the validation rows is {judgement.loss}")
         if all(judgement.loss < earlier.loss for earlier in self.judgements):
             self.best = self.model.state()
         self.judgements.append(judgement)
         self.told(step=self.step, of=self.total, validation=round(judgement.loss, 5), error=round(judgement.error, 5))
+
+    @torch.no_grad()
+    def _judged(self, rows: Sequence[int]) -> tuple[float, int, int]:
+        """Of some validation rows: the loss of their tokens together, how many are wrong, and how many tokens."""
+        batch = self.validation.batch(rows)
+        scores, learnt = self._scores(batch), batch.wanted != IGNORED
+        loss = float(F.cross_entropy(scores[learnt], batch.wanted[learnt], reduction="sum"))
+        return loss, int(((scores.argmax(-1) != batch.wanted) & learnt).any(1).sum()), int(learnt.sum())
 
     def state(self) -> TrainingState:
         """Between two steps."""
@@ -184,3 +224,17 @@ class Fitting:
         torch.set_rng_state(state["chance"])
         epoch, place = divmod(self.step, self.per_epoch)
         self._order = self._order_of(epoch) if place else []
+
+
+@contextmanager
+def side_by_side(parts: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` in so many threads, among which torch's own are divided."""
+    threads = torch.get_num_threads()
+    if parts == 1:
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(max(1, threads // parts),)) as pool:
+            yield pool.map
+    finally:  # other threads that use torch for the first time begin with what was set last
+        torch.set_num_threads(threads)

@@ -11,6 +11,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Any
 
 import torch
@@ -86,8 +87,8 @@ def train(
     with ExitStack() as locks:
         for one in prepared:
             locks.enter_context(one.work.locked(again))
-        contexts, starts = _contexts(prepared, base, precision, memory, partial(told, ""))
-        return [_trained(one, base, precision, contexts, starts.get(one.name, 0), told) for one in prepared]
+        reading = _read(prepared, base, precision, memory, partial(told, ""))
+        return [_trained(one, base, precision, reading, told) for one in prepared]
 
 
 def in_order(spec: Spec, names: Sequence[str]) -> list[str]:
@@ -140,24 +141,36 @@ def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
     return Prepared(name, one, encoder, rows, samples, Work(folder, identity), beginning)
 
 
-def _contexts(
-    prepared: Sequence[Prepared], base: ModelFiles, precision: str, memory: int, told: Told
-) -> tuple[Contexts | None, Mapping[str, int]]:
-    """The contexts of all activated adapters, read in one pass, and where each one's begin."""
+@dataclass(frozen=True)
+class Reading:
+    """The contexts of all activated adapters, read in one pass. starts: where each one's begin. seconds: that the pass
+    took for each one, by how many of its tokens are its own."""
+
+    contexts: Contexts | None
+    starts: Mapping[str, int]
+    seconds: Mapping[str, float]
+
+
+def _read(prepared: Sequence[Prepared], base: ModelFiles, precision: str, memory: int, told: Told) -> Reading:
     sequences: list[tuple[int, ...]] = []
-    starts = {}
+    starts: dict[str, int] = {}
+    tokens: dict[str, int] = {}
     for one in prepared:
         if one.spec.kind == "alora":
             starts[one.name] = len(sequences)
             sequences += [sample.context for split in one.samples.values() for sample in split]
+            tokens[one.name] = sum(map(len, sequences[starts[one.name] :]))
     if not sequences:
-        return None, starts
+        return Reading(None, starts, {})
     folder = prepared[0].work.folder
 
     def progress(done: int, of: int) -> None:
         told(tokens=done, of=of)
 
-    return contexts_of(base.folder, sequences, precision, memory, folder, progress), starts
+    began = monotonic()
+    contexts = contexts_of(base.folder, sequences, precision, memory, folder, progress)
+    each = (monotonic() - began) / max(1, sum(tokens.values()))
+    return Reading(contexts, starts, {name: each * count for name, count in tokens.items()})
 
 
 def contexts_of(
@@ -177,12 +190,10 @@ def contexts_of(
     return read_contexts(engine, sequences, memory, folder, progress)
 
 
-def _trained(
-    one: Prepared, base: ModelFiles, precision: str, contexts: Contexts | None, start: int, told: Told
-) -> Trained:
+def _trained(one: Prepared, base: ModelFiles, precision: str, reading: Reading, told: Told) -> Trained:
     """Train one adapter, or go on with it, and write it."""
     spec, work = one.spec, one.work
-    kept = contexts if spec.kind == "alora" else None
+    kept, start = (reading.contexts, reading.starts[one.name]) if spec.kind == "alora" else (None, 0)
     train = Material(one.samples["train"], kept, start)
     validation = Material(one.samples["validation"], kept, start + len(train))
 
@@ -198,7 +209,7 @@ def _trained(
         told(one.name, step=fitting.step, of=fitting.total, resumed=True)
     with work.writing():
         fitted = fitting.run()
-        facts = _facts(one, base, precision, fitted, fitting.seconds)
+        facts = _facts(one, base, precision, fitted, reading.seconds.get(one.name, 0.0), fitting.seconds)
         return Trained(one.name, _write(one, base, fitted, facts), facts)
 
 
@@ -236,8 +247,10 @@ def _stored(folder: Path) -> Path:
     return file
 
 
-def _facts(one: Prepared, base: ModelFiles, precision: str, fitted: Fitted, seconds: float) -> dict[str, Any]:
-    """What a card says of a training."""
+def _facts(
+    one: Prepared, base: ModelFiles, precision: str, fitted: Fitted, reading: float, learning: float
+) -> dict[str, Any]:
+    """What a card says of a training. reading, learning: seconds of both, by the clock."""
     counts = Counter((row.source, row.completion) for row in one.rows["train"])
     return {
         "intrinsic": one.name,
@@ -256,7 +269,8 @@ def _facts(one: Prepared, base: ModelFiles, precision: str, fitted: Fitted, seco
         "best_step": fitted.best.step,
         "validation_loss": round(fitted.best.loss, 5),
         "validation_error": round(fitted.best.error, 5),
-        "minutes": round(seconds / 60, 1),
+        "minutes": round((reading + learning) / 60, 1),
+        "minutes_of_reading": round(reading / 60, 1),
         "versions": {"torch": torch.__version__},
     }
 

@@ -78,8 +78,11 @@ def _cell(name: str, figure: Facts | None) -> str:
 def _training(trained: Facts) -> str:
     settings = trained["settings"]
     told = ", ".join(f"{key} {_short(value)}" for key, value in settings.items())
+    reading = (
+        f" ({trained['minutes_of_reading']} of them for reading contexts)" if trained.get("minutes_of_reading") else ""
+    )
     return (
-        f"{trained['rows']['train']} rows, {trained['steps']} steps in {trained['minutes']} minutes, in "
+        f"{trained['rows']['train']} rows, {trained['steps']} steps in {trained['minutes']} minutes{reading}, in "
         f"{trained['precision']}; the weights of step {trained['best_step']}, with a loss of "
         f"{trained['validation_loss']:.4f} on {trained['rows']['validation']} validation rows. {told}. "
         "`training.json`, `training.jsonl` and `training.svg` beside this card say more."

@@ -5,7 +5,7 @@
 `answerability_more/`, for training: questions whose document has the answer, as flows ask them (behind a system turn,
 with two documents, with broken lines), and questions that look as if it had. Those are made as people made SQuAD's: a
 name or a number of the question is another one of the passage, or a word is its opposite. Some are questions about
-another article.
+another article. All questions of a passage stand behind the same, so that it is read once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -47,15 +48,19 @@ WORD = re.compile(rf"\b({'|'.join(TURNED)})\b")
 
 def made(rows: Sequence[LabelledRow], random: Random) -> Iterator[dict[str, Any]]:
     """Rows with the labels Y and N, of questions whose document has the answer."""
+    places: dict[str, Place] = {}
     for row in rows:
+        if row.group not in places:
+            places[row.group] = placed(row, rows, random)
+        place = places[row.group]
         question = row.messages[-1].content
-        yield placed(row, question, "Y", "asked", rows, random)
+        yield place.asked(question, "Y", "asked")
         ways = [way for way in (swapped(question, row, random), opposite(question)) if way is not None]
         if ways:
-            yield placed(row, random.choice(ways), "N", "looks_answered", rows, random)
+            yield place.asked(random.choice(ways), "N", "looks_answered")
         other = random.choice(rows)
         if random.random() < 0.25 and other.group.partition("#")[0] != row.group.partition("#")[0]:
-            yield placed(row, other.messages[-1].content, "N", "asked_of_another", rows, random)
+            yield place.asked(other.messages[-1].content, "N", "asked_of_another")
 
 
 def swapped(question: str, row: LabelledRow, random: Random) -> str | None:
@@ -80,25 +85,34 @@ def opposite(question: str) -> str | None:
     return made if made != question else None
 
 
-def placed(
-    row: LabelledRow, question: str, label: str, source: str, rows: Sequence[LabelledRow], random: Random
-) -> dict[str, Any]:
-    """A question as flows have it: behind a system turn or none, with one document or two."""
-    messages = [{"role": "user", "content": question}]
-    if random.random() < 0.4:
-        messages.insert(0, {"role": "system", "content": random.choice(SYSTEMS)})
+@dataclass(frozen=True)
+class Place:
+    """What stands before the questions of a passage."""
+
+    group: str
+    turns: Sequence[dict[str, str]]
+    documents: Sequence[str]
+
+    def asked(self, question: str, label: str, source: str) -> dict[str, Any]:
+        """A row."""
+        return {
+            "messages": [*self.turns, {"role": "user", "content": question}],
+            "documents": [*self.documents],
+            "completion": label,
+            "source": source,
+            "group": self.group,
+        }
+
+
+def placed(row: LabelledRow, rows: Sequence[LabelledRow], random: Random) -> Place:
+    """As flows have it: behind a system turn or none, with one document or two."""
+    turns = [{"role": "system", "content": random.choice(SYSTEMS)}] if random.random() < 0.4 else []
     documents = [row.documents[0].text]
     if random.random() < 0.2:
         documents.insert(random.randrange(2), random.choice(rows).documents[0].text)
     if random.random() < 0.15:
         documents = [textwrap.fill(text, 100) for text in documents]
-    return {
-        "messages": messages,
-        "documents": documents,
-        "completion": label,
-        "source": source,
-        "group": row.group,
-    }
+    return Place(row.group, turns, documents)
 
 
 def main() -> None:

@@ -52,8 +52,8 @@ def test_each_shared_token_is_kept_once(llama: Path, at_once: int, monkeypatch: 
         read_contexts(engine, [one])  # alone
         past = kept.of([row, 0])
         assert past.lengths.tolist() == [len(one), len(some[0])]
-        alone = read_contexts(engine, [one]).of([0]).kv[:, :, 0]
-        assert (past.kv[:, :, 0, :, : len(one)].float() - alone.float()).abs().max() < 2e-2  # of bfloat16
+        alone = read_contexts(engine, [one]).of([0]).kv[:, :, :, 0]
+        assert (past.kv[:, :, :, 0, : len(one)].float() - alone.float()).abs().max() < 2e-2  # of bfloat16
 
 
 def test_a_file_holds_the_same(llama: Path, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def float32(kept: Contexts, base: Path, some: list[tuple[int, ...]]) -> Contexts
     table = kept.table.float()
     for one, places in zip(some, kept.places, strict=True):
         read_contexts(engine, [one])
-        table[places] = engine.kv([module.Run(one)]).permute(1, 0, 2, 3, 4)
+        table[:, :, :, places] = engine.kv([module.Run(one)]).permute(0, 2, 3, 1, 4)
     return Contexts(table, kept.places)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch.nn import functional as F
 
 from alora_flow.intrinsics.library import find_model
 from alora_flow.training.adapted_model import AdaptedModel
-from alora_flow.training.batches import IGNORED, Material
+from alora_flow.training.batches import Material
 from alora_flow.training.contexts import Contexts, read_contexts
+from alora_flow.training.fitting import side_by_side
 from alora_flow.training.library_files import lora_config
 from alora_flow.training.samples import TrainingSample
 from alora_flow.training.spec import IntrinsicSpec, read_spec
@@ -40,7 +42,7 @@ def contexts(samples: list[TrainingSample]) -> Contexts:
     table = kept.table.float()
     for one, places in zip(samples, kept.places, strict=True):
         read_contexts(engine, [one.context])
-        table[places] = engine.kv([Run(one.context)]).permute(1, 0, 2, 3, 4)
+        table[:, :, :, places] = engine.kv([Run(one.context)]).permute(0, 2, 3, 1, 4)
     return Contexts(table, kept.places)
 
 
@@ -60,7 +62,10 @@ def whole(spec: IntrinsicSpec, weights: dict[str, Any], samples: list[TrainingSa
 
 @pytest.mark.parametrize("activate", ["start", "end"])
 @pytest.mark.parametrize("texts", [False, True])
-def test_it_is_that_of_whole_sequences(tmp_path: Path, activate: str, texts: bool) -> None:
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_it_is_that_of_whole_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, activate: str, texts: bool, parts: int
+) -> None:
     text = SPEC.replace("<|safety|>", "<|system|>even")
     text = text.replace("answers = { Y = 1.0, N = 0.0 }", "") if texts else text
     place = "after" if activate == "end" else "first"
@@ -74,12 +79,35 @@ def test_it_is_that_of_whole_sequences(tmp_path: Path, activate: str, texts: boo
     torch.manual_seed(5)
     first = {name: torch.randn_like(value) / 8 for name, value in fitting.model.state().items()}  # B begins with zeros
     fitting.model.restore(first)
-    batch = material.batch(range(len(samples)))
-    scores = fitting.model.scores(batch.tokens, batch.kept, batch.past, batch.seen)
-    loss = F.cross_entropy(scores.flatten(0, 1), batch.wanted.flatten(), ignore_index=IGNORED)
-    torch.autograd.backward(loss)
+    monkeypatch.setattr(fitting, "_parts", lambda: parts)
+    with side_by_side(parts) as fitting._map:
+        loss = fitting._backward(range(len(samples)))
     peft = whole(one.spec, first, samples, one.encoder.invocation)
     for ours, theirs in zip(fitting.model.parameters, peft.parameters, strict=True):
         assert ours.grad is not None
         assert theirs.grad is not None
         assert (ours.grad - theirs.grad).norm() <= 1e-3 * theirs.grad.norm() + 1e-6
+    tokens = sum(len(one.answer) for one in samples)
+    assert abs(loss - sum(map(partial(own_loss, peft), samples)) / tokens) < 1e-4
+
+
+@torch.no_grad()
+def own_loss(peft: AdaptedModel, one: TrainingSample) -> float:
+    ids = torch.tensor([[*one.context, *one.adapted, *one.answer[:-1]]])
+    scores = peft.model(input_ids=ids).logits[0, -len(one.answer) :]
+    return float(F.cross_entropy(scores, torch.tensor(one.answer), reduction="sum"))
+
+
+def test_a_batch_is_divided_among_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small(tmp_path)
+    spec = read_spec(path)
+    one = prepare(spec, "even", BASE)
+    material = Material(one.samples["train"])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+
+    def parts(**changed: object) -> int:
+        settings = one.spec.model_copy(update=changed)
+        return fitting_of(BASE, settings, one.encoder.invocation, material, material, "float32")._parts()
+
+    assert [parts(batch=batch) for batch in (1, 8, 16, 32, 64)] == [1, 1, 2, 4, 4]
+    assert parts(batch=32, dropout=0.1) == 1  # what it leaves out would depend on which thread is faster
