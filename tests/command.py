@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 from alora_flow.cli.main import main
 
+HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 
-def hear_interrupts() -> None:
-    """In a process that is about to begin: whoever runs the tests in the background has a shell that lets them, and all
-    that they start, ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+def hearing_interrupts(command: Sequence[str | Path]) -> list[str]:
+    """A command that heeds Ctrl-C: whoever runs the tests in the background has a shell that lets them, and all that
+    they start, ignore it. A `preexec_fn` would copy this whole process first, for which there may be no memory."""
+    return [sys.executable, "-c", HEARING, *map(str, command)]
 
 
 class Done(NamedTuple):

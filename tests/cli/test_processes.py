@@ -14,7 +14,7 @@ import pytest
 from alora_flow.cli.main import COMMANDS
 from alora_flow.execution.events import RunEnded
 from alora_flow.execution.trace import Trace
-from tests.command import cold, hear_interrupts
+from tests.command import cold, hearing_interrupts
 
 FLOW = 'model base = "mini"\nflow two() -> int { return 2 }\ntest "it is two" { let r = two()  expect r == 2 }\n'
 CALLS = {
@@ -59,8 +59,8 @@ def test_an_interrupt_ends_it_with_130_and_the_log_stays(tmp_path: Path) -> None
     )
     log = tmp_path / "log.jsonl"
     command = [Path(sys.executable).parent / "alora-flow", "run", "f.flow", "--echo", "--trace", str(log)]
-    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": hear_interrupts}
-    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(hearing_interrupts(command), cwd=tmp_path, **pipes) as process:
         until = time.monotonic() + 60
         while not (log.exists() and '"node": "w"' in log.read_text()) and time.monotonic() < until:
             time.sleep(0.05)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import hear_interrupts
+from tests.command import hearing_interrupts
 
 FLOW = 'model base = "mini"\nflow told() -> str {\n  let r = generate() on user("all of it")\n  return r.text\n}\n'
 RUN = ["run", "told.flow", "--backend", "tests.cli.waiting_backend:open_waiting"]
@@ -65,8 +65,8 @@ def terminal(folder: Path, *options: str) -> Iterator[Terminal]:
     }
     command = [Path(sys.executable).parent / "alora-flow", *RUN, *options]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": other}
-    given: dict[str, Any] = {"cwd": folder, "env": environment, "text": True, "preexec_fn": hear_interrupts}
-    with subprocess.Popen(command, **given, **pipes) as process:
+    given: dict[str, Any] = {"cwd": folder, "env": environment, "text": True}
+    with subprocess.Popen(hearing_interrupts(command), **given, **pipes) as process:
         os.close(other)
         try:
             yield Terminal(process, screen)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import hear_interrupts, warm
+from tests.command import hearing_interrupts, warm
 
 FLOW = """\
 model base = "mini"
@@ -81,8 +81,8 @@ def test_a_flow_that_calls_no_model_imports_no_torch(tmp_path: Path, arguments: 
 
 
 def test_whoever_interrupts_the_imports_sees_no_traceback() -> None:
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": hear_interrupts}
-    with subprocess.Popen([sys.executable, "-c", SLOW], **pipes) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(hearing_interrupts([sys.executable, "-c", SLOW]), **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"importing\n"
         process.send_signal(signal.SIGINT)

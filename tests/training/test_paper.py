@@ -25,7 +25,7 @@ from alora_flow.training.paper.design import INTRINSICS, Comparison, tables, var
 from alora_flow.training.paper.figures import Answers, Machine, lines
 from alora_flow.training.paper.study import SPEC, Study, read_study_spec
 from alora_flow.training.spec import read_spec
-from tests.command import hear_interrupts
+from tests.command import hearing_interrupts
 from tests.training.rows import rows, write
 
 HERE = Machine("2.13.0", 1)
@@ -117,7 +117,7 @@ def test_processes_end_when_one_is_killed_or_all_are_interrupted(folder: Path, t
     places = ["--data", folder / "data", "--spec", folder / "spec.toml", "--work", tmp_path / "work"]
     options = ["--out", tmp_path / "results.md", "--only", "figure4", "--epochs", "10000", "--jobs", "2", "-q"]
     command = [sys.executable, "-m", "alora_flow.cli.main", "paper", *map(str, places), *map(str, options)]
-    with Popen(command, stderr=PIPE, text=True, start_new_session=True, preexec_fn=hear_interrupts) as process:
+    with Popen(hearing_interrupts(command), stderr=PIPE, text=True, start_new_session=True) as process:
         while len(list(tmp_path.rglob("state.pt"))) < 2:
             assert process.poll() is None
             sleep(0.1)
