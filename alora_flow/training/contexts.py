@@ -70,11 +70,11 @@ class Contexts:
             line[: len(self.places[row])] = self.places[row]
         layers, two, heads, _, dim = self.table.shape
         shape = (layers, two, heads, *places.shape, dim)
-        room = getattr(self._room, "kv", self.table[:0])
+        room = getattr(self._room, "kv", self.table.new_empty(0))
         if room.numel() < prod(shape):
             room = self._room.kv = self.table.new_empty(prod(shape))
         kv = room[: prod(shape)].view(shape)
-        for plane, out in zip(self.table.flatten(0, 2), kv.view(-1, places.numel(), dim), strict=True):
+        for plane, out in zip(self.table.flatten(0, 2), kv.flatten(3, 4).flatten(0, 2), strict=True):
             torch.index_select(plane, 0, places.view(-1), out=out)
         return Past(kv, lengths)
 

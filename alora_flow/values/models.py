@@ -56,13 +56,14 @@ def declare_defaults(type: t.RecordType, values: Mapping[str, Any]) -> None:
     """
     with _MAKING:
         declared = _DECLARED.get(type)
-        if declared is None or declared.defaults != values:
+        if declared is not None and declared.defaults != values:
+            _CLASSES.clear()  # of records that have this one inside, too
+            forget_adapters()
+            del _DECLARED[type]
+            declared = None
+        if declared is None:
             # The key must not be the one that holds the value.
-            key, declared = replace(type), _Declared(values)
-            _DECLARED.pop(key, None)
-            _DECLARED[key] = declared
-            if _CLASSES.pop(key, None):
-                forget_adapters()
+            declared = _DECLARED[replace(type)] = _Declared(values)
     finalize(type, _let_go, declared).atexit = False
 
 

@@ -82,6 +82,22 @@ def test_equal_types_have_one_class_while_anything_refers_to_it(tmp_path: Path) 
         assert third.flow("main")(items=[item]).value is item
 
 
+def test_a_record_has_the_new_defaults_of_those_inside_it(tmp_path: Path) -> None:
+    path = tmp_path / "main.flow"
+    text = (
+        "record Inner {{ size: int = {} }}\nrecord Outer {{ inner: Inner }}\n"
+        "flow main(outer: Outer) -> Outer {{ return outer }}"
+    )
+    path.write_text(text.format(1))
+    with alora_flow.load(path) as old:
+        kept = old.flow("main")(outer={"inner": {}}).value
+        path.write_text(text.format(2))
+        with alora_flow.load(path) as new:
+            assert new.flow("main")(outer={"inner": {}}).value.inner.size == 2
+            assert new.flow("main")(outer=kept).value.inner.size == 1
+        assert kept.inner.size == 1
+
+
 def collect() -> None:
     """What a finalizer lets go, the next collection finds."""
     for _ in range(3):

@@ -76,11 +76,8 @@ class Fields:
         values = self.raw.get(field)
         if not isinstance(values, dict | None):
             raise self.wrong(field, "an object", values)
-        return (
-            {}
-            if values is None
-            else {self.pattern(field, key): read(f"{field}.{key}", value) for key, value in values.items()}
-        )
+        found = (values or {}).items()
+        return {self.pattern(field, key): read(f"{field}.{key}", value) for key, value in found}
 
     def pattern(self, field: str, text: str) -> str:
         """One expression."""
