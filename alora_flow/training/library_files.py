@@ -38,6 +38,10 @@ def write_adapter(folder: Path, config: LoraConfig, weights: Weights, io_yaml: s
     # `save_file` makes a file that nobody but its owner may read, and a library is there to be shared.
     (folder / "adapter_model.safetensors").write_bytes(save(halves, metadata={"format": "pt"}))
     config.save_pretrained(str(folder))
+    # PEFT keeps the names of modules as a set, and writes them in another order each time.
+    written = folder / "adapter_config.json"
+    facts = json.loads(written.read_text(encoding="utf-8"))
+    write_facts(written, {**facts, "target_modules": sorted(facts["target_modules"])})
     (folder / "io.yaml").write_text(io_yaml, encoding="utf-8")
 
 

@@ -68,14 +68,12 @@ class SampleEncoder:
         end = self.prompter.turn_end
         return self.prompter.tokenizer.encode_data(row.completion) + (() if end is None else (end,))
 
-    def samples(
-        self, rows: Sequence[LabelledRow], positions: int | None, training: bool = False
-    ) -> list[TrainingSample]:
+    def samples(self, rows: Sequence[LabelledRow], positions: int | None, drawn: bool = False) -> list[TrainingSample]:
         """All rows. Raises BadInput with the rows that would be cut, and where the tokenizer would join the invocation
-        with what stands before it. positions: what the base takes at most. training: are they learnt from?"""
-        drawn = Random(f"{self.spec.seed} documents")
-        either = training and self.spec.documents == "either"
-        samples = [self.sample(row, drawn.random() < 0.5 if either else None) for row in rows]
+        with what stands before it. positions: what the base takes at most. drawn: do documents that may stand in either
+        place stand in one by chance, or first?"""
+        drawn = drawn and self.spec.documents == "either"
+        samples = [self.sample(row, self._after(row) if drawn else None) for row in rows]
         limit = min(self.spec.longest, positions or self.spec.longest)
         lengths = [len(one.context) + len(one.adapted) + len(one.answer) for one in samples]
         long = [f"{row.where} ({length})" for row, length in zip(rows, lengths, strict=True) if length > limit]
@@ -88,6 +86,10 @@ class SampleEncoder:
             )
         self._check_place(rows[0])
         return samples
+
+    def _after(self, row: LabelledRow) -> bool:
+        """By chance, and the same for all rows of a group, so that what they share is read once."""
+        return Random(f"{self.spec.seed} documents {row.group or row.where}").random() < 0.5
 
     def _check_place(self, row: LabelledRow) -> None:
         """Is the invocation the same tokens where its text stands behind the text of a row?"""

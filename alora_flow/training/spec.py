@@ -68,7 +68,7 @@ class IntrinsicSpec(BaseModel):
     evaluation compares with.
 
     documents: where a row's documents stand: "first", or "after" the last question, as what was retrieved does in a
-    flow, or in "either" place, drawn for each training row; what is measured has them first then.
+    flow, or in "either" place, drawn for each group of training and validation rows; `eval` has them first then.
 
     train, validation, test: files of rows. rows: how many of the training rows are used, drawn by the seed.
 

@@ -133,7 +133,7 @@ def prepare(spec: Spec, name: str, base: ModelFiles) -> Prepared:
     except ModelError as error:
         raise BadModel(str(error)) from error
     encoder = SampleEncoder(base, one)
-    samples = {split: encoder.samples(rows[split], positions, split == "train") for split in ("train", "validation")}
+    samples = {split: encoder.samples(rows[split], positions, drawn=True) for split in ("train", "validation")}
     used = blake2b(repr(samples).encode(), digest_size=16).hexdigest()
     folder = spec.library / name / base.name / one.kind
     identity = json.dumps([one.model_dump(), base.name, spec.precision, used], default=list)

@@ -165,6 +165,7 @@ def test_several_kinds_and_places(tmp_path: Path) -> None:
     base = find_model("mini", Path())
     encode = SampleEncoder(base, read_spec(spec).one("late")).invocation
     assert [config["alora_invocation_tokens"] for config in configs][1:3] == [None, [encode[-1]]]
+    assert configs[2]["target_modules"] == sorted(read_spec(spec).one("late").targets)  # the same file each time
     assert (trained[3].folder / "io.yaml").read_text().count("likelihood") == 0
     out = cold("intrinsics", "check", str(tmp_path / "library"), "--model", "mini")
     assert out == (0, "checked 4 intrinsics: no errors\n", "")
@@ -206,14 +207,15 @@ def test_documents_stand_behind_the_system_turn(roles: tuple[str, ...], first: s
 
 
 def test_documents_stand_where_the_spec_says(tmp_path: Path) -> None:
-    """First, behind the last question, or drawn for each training row, while what is measured has them first."""
-    some = [{**row, "documents": ["Two is even."]} for row in rows(12, 1)]
+    """First, behind the last question, or drawn for each group of rows, which is read once so; what is measured has
+    them first."""
+    some = [{**row, "documents": ["Two is even."], "group": f"p{n // 2}"} for n, row in enumerate(rows(12, 1))]
     base = find_model("mini", Path())
     seen = {}
     for place in ("first", "after", "either"):
         spec = read_spec(small(tmp_path, SPEC + f'documents = "{place}"'))
         write(tmp_path / "data" / "train.jsonl", some)
-        write(tmp_path / "data" / "validation.jsonl", [{**row, "group": ""} for row in some])
+        write(tmp_path / "data" / "validation.jsonl", [{**row, "group": f"v{row['group']}"} for row in some])
         prepared = prepare(spec, "even", base)
         spell = prepared.encoder.prompter.tokenizer.spell
         texts = {split: [spell(one.context) for one in own] for split, own in prepared.samples.items()}
@@ -222,8 +224,11 @@ def test_documents_stand_where_the_spec_says(tmp_path: Path) -> None:
         }
     assert all(map(all, seen["first"].values()))
     assert not any(map(any, seen["after"].values()))
-    assert all(seen["either"]["validation"])
-    assert {True, False} == {*seen["either"]["train"]}
+    for drawn in seen["either"].values():
+        assert {True, False} == {*drawn}
+        assert drawn[::2] == drawn[1::2]
+    measured = [spell(one.context) for one in prepared.encoder.samples(prepared.rows["validation"], None)]
+    assert all(text.index("<|doc") < text.index("<|user") for text in measured)
 
 
 def test_it_stops_where_nothing_gets_better(tmp_path: Path) -> None:
