@@ -271,8 +271,20 @@ def _facts(
         "validation_error": round(fitted.best.error, 5),
         "minutes": round((reading + learning) / 60, 1),
         "minutes_of_reading": round(reading / 60, 1),
+        "beginnings": _beginnings(one),
         "versions": {"torch": torch.__version__},
     }
+
+
+def _beginnings(one: Prepared) -> list[dict[str, Any]]:
+    """The trainings before this one, whose last weights it began with. The folder of one that was trained elsewhere may
+    say nothing of it."""
+    told = one.beginning / "training.json"
+    if not one.spec.start or not told.is_file():
+        return [{"intrinsic": one.spec.start}] if one.spec.start else []
+    facts = json.loads(told.read_text(encoding="utf-8"))
+    own = {key: facts[key] for key in ("intrinsic", "rows", "steps", "minutes", "minutes_of_reading")}
+    return [*facts.get("beginnings", []), own]
 
 
 def _write(one: Prepared, base: ModelFiles, fitted: Fitted, facts: Mapping[str, Any]) -> Path:

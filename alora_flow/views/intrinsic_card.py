@@ -78,15 +78,24 @@ def _cell(name: str, figure: Facts | None) -> str:
 def _training(trained: Facts) -> str:
     settings = trained["settings"]
     told = ", ".join(f"{key} {_short(value)}" for key, value in settings.items())
-    reading = (
-        f" ({trained['minutes_of_reading']} of them for reading contexts)" if trained.get("minutes_of_reading") else ""
-    )
+    beginnings = ", then ".join(_beginning(one) for one in trained.get("beginnings", []))
+    begun = f"It began with the weights of {beginnings}. " if beginnings else ""
     return (
-        f"{trained['rows']['train']} rows, {trained['steps']} steps in {trained['minutes']} minutes{reading}, in "
-        f"{trained['precision']}; the weights of step {trained['best_step']}, with a loss of "
-        f"{trained['validation_loss']:.4f} on {trained['rows']['validation']} validation rows. {told}. "
+        f"{begun}{_amount(trained)}, in {trained['precision']}; the weights of step {trained['best_step']}, with a "
+        f"loss of {trained['validation_loss']:.4f} on {trained['rows']['validation']} validation rows. {told}. "
         "`training.json`, `training.jsonl` and `training.svg` beside this card say more."
     )
+
+
+def _beginning(trained: Facts) -> str:
+    """Another intrinsic, and what it took."""
+    return f"`{trained['intrinsic']}`" + (f" ({_amount(trained)})" if "steps" in trained else "")
+
+
+def _amount(trained: Facts) -> str:
+    reading = trained.get("minutes_of_reading")
+    of_them = f", {reading} of them for reading contexts" if reading else ""
+    return f"{trained['rows']['train']} rows, {trained['steps']} steps in {trained['minutes']} minutes{of_them}"
 
 
 def _short(value: Any) -> str:

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from alora_flow.training.rows import LabelledRow, read_rows
-from recipes.smollm2.hallucination import SYSTEMS, write
+from recipes.smollm2.places import Place, drawn, write
 
 NAME = re.compile(r"(?<=[a-z,] )(?:the )?[A-Z][\w’'-]+(?: (?:of |the |and )*[A-Z][\w’'-]+)*")
 NUMBER = re.compile(r"\b\d[\d,.]*\d\b|\b\d\b")
@@ -48,19 +46,23 @@ WORD = re.compile(rf"\b({'|'.join(TURNED)})\b")
 
 def made(rows: Sequence[LabelledRow], random: Random) -> Iterator[dict[str, Any]]:
     """Rows with the labels Y and N, of questions whose document has the answer."""
-    places: dict[str, Place] = {}
+    places: dict[str | int, Place] = {}
     for row in rows:
         if row.group not in places:
-            places[row.group] = placed(row, rows, random)
+            places[row.group] = drawn(row, rows, random, system=0.4, second=0.2, broken=0.15)
         place = places[row.group]
         question = row.messages[-1].content
-        yield place.asked(question, "Y", "asked")
+        yield place.row([("user", question)], "Y", "asked")
         ways = [way for way in (swapped(question, row, random), opposite(question)) if way is not None]
         if ways:
-            yield place.asked(random.choice(ways), "N", "looks_answered")
+            yield place.row([("user", random.choice(ways))], "N", "looks_answered")
         other = random.choice(rows)
-        if random.random() < 0.25 and other.group.partition("#")[0] != row.group.partition("#")[0]:
-            yield place.asked(other.messages[-1].content, "N", "asked_of_another")
+        if random.random() < 0.25 and _article(other) != _article(row):
+            yield place.row([("user", other.messages[-1].content)], "N", "asked_of_another")
+
+
+def _article(row: LabelledRow) -> str:
+    return str(row.group).partition("#")[0]
 
 
 def swapped(question: str, row: LabelledRow, random: Random) -> str | None:
@@ -83,36 +85,6 @@ def opposite(question: str) -> str | None:
     """With one word turned into its opposite; None without any."""
     made = WORD.sub(lambda found: TURNED[found[0]], question, count=1)
     return made if made != question else None
-
-
-@dataclass(frozen=True)
-class Place:
-    """What stands before the questions of a passage."""
-
-    group: str
-    turns: Sequence[dict[str, str]]
-    documents: Sequence[str]
-
-    def asked(self, question: str, label: str, source: str) -> dict[str, Any]:
-        """A row."""
-        return {
-            "messages": [*self.turns, {"role": "user", "content": question}],
-            "documents": [*self.documents],
-            "completion": label,
-            "source": source,
-            "group": self.group,
-        }
-
-
-def placed(row: LabelledRow, rows: Sequence[LabelledRow], random: Random) -> Place:
-    """As flows have it: behind a system turn or none, with one document or two."""
-    turns = [{"role": "system", "content": random.choice(SYSTEMS)}] if random.random() < 0.4 else []
-    documents = [row.documents[0].text]
-    if random.random() < 0.2:
-        documents.insert(random.randrange(2), random.choice(rows).documents[0].text)
-    if random.random() < 0.15:
-        documents = [textwrap.fill(text, 100) for text in documents]
-    return Place(row.group, turns, documents)
 
 
 def main() -> None:

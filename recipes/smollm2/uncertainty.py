@@ -4,8 +4,9 @@
 
 The questions are the answerable ones of `answerability/`, in their splits. Each is answered with its document, greedily
 and at a temperature of 1, and without any. An answer is right where it holds one of the gold answers, word for word.
-Targets of 5 % to 95 % come of a calibration by context and by the base's own probabilities, which is fitted to the
-training rows alone. `outcome` of a row is what was measured: 1 for right, 0 for wrong.
+Targets of 5 % to 95 % come of a calibration by the way of asking, by the base's own probabilities, and by how many
+words the answer shares with the question and the document. It is fitted to the training rows alone. `outcome` of a row
+is what was measured: 1 for right, 0 for wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log1p
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +71,21 @@ class Answered:
 
     @property
     def features(self) -> list[float]:
-        """What the calibration sees: the mean and the least log-probability of a token, and which way was asked."""
-        own = [sum(self.chances) / len(self.chances), min(self.chances), float(len(self.chances) == LONGEST), 1.0]
-        return [number if kind is self.kind else 0.0 for kind in KINDS for number in own]
+        """What the calibration sees: the mean and the least log-probability of a token, whether the answer was cut, and
+        its words: how many are the document's, how many are not the question's, and how many of the question's it has.
+        """
+        own, asked = normal(self.text).split(), set(normal(self.row.messages[-1].content).split())
+        document = set(normal(" ".join(one.text for one in self.row.documents)).split())
+        new = [word for word in own if word not in asked]
+        return [
+            sum(self.chances) / len(self.chances),
+            min(self.chances),
+            float(len(self.chances) == LONGEST),
+            sum(word in document for word in own) / max(1, len(own)),
+            len(new) / max(1, len(own)),
+            log1p(len(new)),
+            len(asked.intersection(own)) / max(1, len(asked)),
+        ]
 
 
 def normal(text: str) -> str:
@@ -123,20 +137,32 @@ def _chances(completion: Completion) -> list[float]:
 
 
 def calibrated(train: Sequence[Answered]) -> Callable[[Sequence[Answered]], Tensor]:
-    """The probability that an answer is right, by its features: a logistic regression on what was measured."""
+    """The probability that an answer is right, by its features: for each way of asking a logistic regression on what
+    was measured."""
+    fitted = {kind: _fitted([one for one in train if one.kind is kind]) for kind in {one.kind for one in train}}
+    return lambda some: torch.tensor([fitted[one.kind](one) for one in some])
+
+
+def _fitted(train: Sequence[Answered]) -> Callable[[Answered], float]:
     features = torch.tensor([one.features for one in train])
     right = torch.tensor([float(one.right) for one in train])
-    weights = torch.zeros(features.shape[1], requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+    middle, spread = features.mean(0), features.std(0) + 1e-6
+    weights, rest = torch.zeros(features.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights, rest], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> float:
         optimiser.zero_grad()
-        value = F.binary_cross_entropy_with_logits(features @ weights, right) + 1e-4 * weights.square().sum()
+        scores = (features - middle) / spread @ weights + rest
+        value = F.binary_cross_entropy_with_logits(scores, right) + 1e-2 * weights.square().sum()
         torch.autograd.backward(value)
         return float(value.detach())
 
     optimiser.step(loss)
-    return lambda some: (torch.tensor([one.features for one in some]) @ weights.detach()).sigmoid()
+
+    def chance(one: Answered) -> float:
+        return float((((torch.tensor(one.features) - middle) / spread) @ weights + rest).sigmoid().detach())
+
+    return chance
 
 
 def digit(chance: float) -> str:

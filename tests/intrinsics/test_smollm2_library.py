@@ -47,8 +47,12 @@ def test_an_adapter_is_what_its_recipe_says(name: str) -> None:
 def test_its_card_is_made_of_what_was_measured(name: str) -> None:
     trained = json.loads((folder(name) / "training.json").read_text())
     measured = json.loads((folder(name) / "evaluation.json").read_text())
-    assert (folder(name) / "CARD.md").read_text() == intrinsic_card(trained, measured)
+    card = intrinsic_card(trained, measured)
+    assert (folder(name) / "CARD.md").read_text() == card
+    if beginning := SPEC.one(name).start:
+        assert f"It began with the weights of `{beginning}` (" in card
     assert measured["split"] == "test"
+    assert trained["spec"] == SPEC.one(name).model_dump(mode="json", exclude_defaults=True)
     assert trained["rows"]["test"] == next(iter(measured["systems"].values()))["rows"]
     own = next(iter(measured["systems"].values()))["figures"]
     if SPEC.one(name).answers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -164,6 +165,18 @@ def test_a_sentence_that_could_be_right_is_never_called_made_up() -> None:
     assert len({row.messages[-1].content for row in made}) > 6
 
 
+@pytest.mark.parametrize("recipe", [hallucination.sentences, answerability.made])
+def test_a_passage_stands_in_one_place_so_that_it_is_read_once(
+    recipe: Callable[[list[LabelledRow], Random], Iterator[dict[str, Any]]],
+) -> None:
+    for seed in range(40):
+        places: dict[Any, set[str]] = {}
+        for row in recipe(rows(), Random(seed)):
+            systems = [turn for turn in row["messages"] if turn["role"] == "system"]
+            places.setdefault(row["group"], set()).add(json.dumps([systems, row["documents"]]))
+        assert all(len(ways) == 1 for ways in places.values())
+
+
 def test_a_rewritten_question_is_the_one_that_was_hidden() -> None:
     made = validated([one for seed in range(20) for one in query_rewrite.made(rows(), Random(seed))])
     sources = Counter(row.source for row in made)
@@ -188,6 +201,25 @@ def gold_questions() -> set[str]:
 def test_right_is_word_for_word(answer: str, right: bool) -> None:
     said = f" {uncertainty.normal(answer)} "
     assert any(f" {uncertainty.normal(gold)} " in said for gold in rows()[0].answers) is right
+
+
+def test_the_calibration_finds_what_makes_an_answer_right() -> None:
+    """By what the base wrote and how sure it was, for each way of asking by itself."""
+    kinds, question = uncertainty.KINDS, rows()[0]
+    many = [
+        uncertainty.Answered(question, kind, text, [chance])
+        for kind in kinds[:2]
+        for text in ("It was Richard.", "the lake")
+        for chance in (-0.1, -0.2)
+        for _ in range(50)
+    ]
+    told = uncertainty.calibrated(many)(many)
+    right = [one.right for one in many]
+    assert min(p for p, true in zip(told, right, strict=True) if true) > 0.7
+    assert max(p for p, true in zip(told, right, strict=True) if not true) < 0.3
+    assert abs(float(told.mean()) - 0.5) < 0.01
+    from_memory = [one for one in many if one.kind is kinds[1]]
+    assert uncertainty.calibrated(from_memory)(from_memory).tolist() == told[200:].tolist()
 
 
 def test_digits_stand_for_the_middle_of_ten_bins() -> None:

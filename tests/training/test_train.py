@@ -177,7 +177,12 @@ def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
     later = '\n[intrinsic.later]\nstart = "even"\ninvocation = "<|safety|>"\nepochs = 1\nrate = 1e-5\n'
     spec = tmp_path / "copy" / "spec.toml"
     spec.write_text(SPEC + later)
-    assert train(read_spec(spec), ["later"])[0].facts["validation_error"] < 0.1
+    later_facts = train(read_spec(spec), ["later"])[0].facts
+    assert later_facts["validation_error"] < 0.1
+    first = json.loads((trained / ADAPTER / "training.json").read_text())
+    told = ("intrinsic", "rows", "steps", "minutes", "minutes_of_reading")
+    assert later_facts["beginnings"] == [{key: first[key] for key in told}]
+    assert first["beginnings"] == []
     spec.write_text(SPEC + later + "rank = 4\n")
     with pytest.raises(BadInput, match="has other weights than this adapter"):
         train(read_spec(spec), ["later"], again=True)
