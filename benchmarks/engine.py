@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import torch
 import transformers
@@ -28,7 +29,9 @@ from benchmarks import engine_flow as flow
 from benchmarks import engine_growth as growing
 from benchmarks.engine_timing import Row, table
 
-PARTS: dict[str, Callable[[Path, int], list[Row]]] = {
+Part: TypeAlias = Callable[[Path, int], list[Row]]
+
+PARTS: dict[str, Part] = {
     "counters": lambda home, repeats: [figures.prefilled(home)],
     "decode": lambda home, repeats: [
         figures.decoding(home, "1M", 1, 2.0, repeats),
@@ -58,7 +61,7 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(options.threads)
-    parts = {**PARTS, "flow": partial(flow.rows, llama_server=options.llama_server)}
+    parts: dict[str, Part] = {**PARTS, "flow": partial(flow.rows, llama_server=options.llama_server)}
     rows = []
     for name in options.parts or parts:
         with TemporaryDirectory() as home:

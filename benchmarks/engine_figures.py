@@ -11,8 +11,8 @@ from time import perf_counter
 from unittest.mock import patch
 
 from alora_runtime import Engine, Request, Run
-from alora_runtime import engine as engine_module
 from alora_runtime.cache.tree import RunTree
+from alora_runtime.compute.isolation import finite
 from alora_runtime.schedule.scheduler import Scheduler
 from alora_runtime.schedule.sequence import Live
 from benchmarks.engine_models import INVOCATION, SHAPES, make_adapter, make_model
@@ -158,7 +158,7 @@ def bookkeeping(home: Path, repeats: int) -> Row:
     shared = Run(tokens(0, 100, "1M"))
     requests = [Request([shared, Run((seed,))], max_tokens=120, ignore_eos=True) for seed in range(16)]
     found, looked = [], []
-    with patch.object(engine_module, "finite", look.over(engine_module.finite)):
+    with patch("alora_runtime.workspace.finite", look.over(finite)):
         for _ in range(repeats):
             tickets = [engine.submit(request) for request in requests]
             engine.step()

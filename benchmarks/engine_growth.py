@@ -9,7 +9,7 @@ from time import perf_counter
 import torch
 
 from alora_runtime import Engine, Request, Run
-from alora_runtime.compute.attention import stores
+from alora_runtime.compute.attention import Scoring, stores
 from alora_runtime.compute.clusters import Cluster
 from alora_runtime.compute.cpu.attention import attend
 from benchmarks.engine_figures import tokens
@@ -33,7 +33,7 @@ def shared_prefix(repeats: int) -> Row:
     def many(clusters: list[Cluster]) -> None:
         with torch.inference_mode():
             for _ in range(20):
-                attend(query, store, clusters, 0.125)
+                attend(query, store, clusters, Scoring(0.125))
 
     times = side_by_side({"each": lambda: lambda: many(alone), "shared": lambda: lambda: many(together)}, 4 * repeats)
     name = "attention, 8 rows on a shared prefix of 1,024: per sequence / shared"

@@ -28,7 +28,7 @@ class Layout:
 
     def name(self, name: str) -> str:
         """Of the weight `name` of transformers."""
-        found = self.names.get_name(name, try_suffixes=(".weight",))
+        found: str | None = self.names.get_name(name, try_suffixes=(".weight",))
         if found is None:
             raise ValueError(f"no GGUF name for {name}")
         return found

@@ -28,7 +28,7 @@ from alora_flow.intrinsics.library import ModelFiles, find_model
 from alora_flow.training.adapted_model import AdaptedModel
 from alora_flow.training.batches import IGNORED, Material
 from alora_flow.training.contexts import read_contexts
-from alora_flow.training.fitting import Fitting
+from alora_flow.training.fitting import Fitting, side_by_side
 from alora_flow.training.library_files import lora_config
 from alora_flow.training.rows import read_rows
 from alora_flow.training.samples import SampleEncoder, TrainingSample
@@ -139,10 +139,11 @@ def on_contexts(
     reading = time.perf_counter() - began
     material = Material(train, contexts)
     fitting = Fitting(model, spec, material, material)
-    for epoch in range(spec.epochs):
-        for rows in material.shuffled(spec.batch, Random(epoch)):
-            fitting._learn(material.batch(rows))
-            fitting.step += 1
+    with side_by_side(fitting._parts()) as fitting._map:
+        for epoch in range(spec.epochs):
+            for rows in material.shuffled(spec.batch, Random(epoch)):
+                fitting._learn(rows)
+                fitting.step += 1
     return time.perf_counter() - began, reading, model
 
 
@@ -177,8 +178,8 @@ def main() -> None:
     spec = IntrinsicSpec(
         invocation="<|im_start|>safety\n",
         answers={"Y": 1.0, "N": 0.0},
-        train="",
-        validation="",
+        train=("",),
+        validation=("",),
         epochs=given.epochs,
         batch=16,
         warmup=5,

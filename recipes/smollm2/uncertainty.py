@@ -157,7 +157,7 @@ def _fitted(train: Sequence[Answered]) -> Callable[[Answered], float]:
         torch.autograd.backward(value)
         return float(value.detach())
 
-    optimiser.step(loss)
+    optimiser.step(loss)  # type: ignore[no-untyped-call]  # torch gives it no types
 
     def chance(one: Answered) -> float:
         return float((((torch.tensor(one.features) - middle) / spread) @ weights + rest).sigmoid().detach())
