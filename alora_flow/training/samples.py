@@ -73,7 +73,7 @@ class SampleEncoder:
         with what stands before it. positions: what the base takes at most. drawn: do documents that may stand in either
         place stand in one by chance, or first?"""
         drawn = drawn and self.spec.documents == "either"
-        samples = [self.sample(row, self._after(row) if drawn else None) for row in rows]
+        samples = [self.sample(row, self._after(row, number) if drawn else None) for number, row in enumerate(rows)]
         limit = min(self.spec.longest, positions or self.spec.longest)
         lengths = [len(one.context) + len(one.adapted) + len(one.answer) for one in samples]
         long = [f"{row.where} ({length})" for row, length in zip(rows, lengths, strict=True) if length > limit]
@@ -87,9 +87,10 @@ class SampleEncoder:
         self._check_place(rows[0])
         return samples
 
-    def _after(self, row: LabelledRow) -> bool:
-        """By chance, and the same for all rows of a group, so that what they share is read once."""
-        return Random(f"{self.spec.seed} documents {row.group or row.where}").random() < 0.5
+    def _after(self, row: LabelledRow, number: int) -> bool:
+        """By chance, and the same for all rows of a group, so that what they share is read once. Rows of no group go by
+        their numbers."""
+        return Random(f"{self.spec.seed} documents {number if row.group == '' else row.group}").random() < 0.5
 
     def _check_place(self, row: LabelledRow) -> None:
         """Is the invocation the same tokens where its text stands behind the text of a row?"""

@@ -236,6 +236,21 @@ def test_documents_stand_where_the_spec_says(tmp_path: Path) -> None:
     assert all(text.index("<|doc") < text.index("<|user") for text in measured)
 
 
+def test_rows_of_no_group_stand_where_they_did_whatever_their_folder(tmp_path: Path) -> None:
+    """And all rows of group 0 stand in one place."""
+    some = [{**row, "documents": ["Two is even."], "group": ""} for row in rows(12, 1)]
+    encoder, places = SampleEncoder(find_model("mini", Path()), read_spec(small(tmp_path)).one("even")), []
+    encoder.spec = encoder.spec.model_copy(update={"documents": "either"})
+    for folder, group in (("a", ""), ("b", ""), ("c", 0)):
+        write(tmp_path / folder / "train.jsonl", [{**row, "group": group} for row in some])
+        samples = encoder.samples(read_rows(tmp_path / folder, ["train.jsonl"]), None, drawn=True)
+        texts = [encoder.prompter.tokenizer.spell(one.context) for one in samples]
+        places.append([text.index("<|doc") < text.index("<|user") for text in texts])
+    assert {True, False} == {*places[0]}
+    assert places[0] == places[1]
+    assert len({*places[2]}) == 1
+
+
 def test_it_stops_where_nothing_gets_better(tmp_path: Path) -> None:
     spec = small(tmp_path, SPEC.replace("epochs = 6", "epochs = 50\nrate = 1.0\npatience = 2"))
     [one] = train(read_spec(spec))
