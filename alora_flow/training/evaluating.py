@@ -20,7 +20,15 @@ from alora_flow.training.calibration_fitting import least_wrong
 from alora_flow.training.library import adapter_folder, checked_adapter, find_folder
 from alora_flow.training.measuring import Answered, Measured, Written, chosen, groups_of, measure, right_answers
 from alora_flow.training.metrics import once
-from alora_flow.training.predictions import EnginePredictor, Predictions, Progress, TextPredictions, majority, quiet
+from alora_flow.training.predictions import (
+    Asked,
+    EnginePredictor,
+    Predictions,
+    Progress,
+    TextPredictions,
+    majority,
+    quiet,
+)
 from alora_flow.training.rows import LabelledRow, read_rows
 from alora_flow.training.samples import SampleEncoder, TrainingSample
 from alora_flow.training.spec import IntrinsicSpec, Spec
@@ -77,7 +85,8 @@ class Evaluator:
         Raises BadInput for rows, specs, adapters and calibrations that are wrong, with what to do.
         """
         spec = self.spec.one(name)
-        subject = MeasuredAdapter(self, name, spec.model_copy(update={"kind": kind or spec.kind}), split)
+        spec = spec.model_copy(update={"kind": kind or spec.kind})
+        subject = MeasuredAdapter(self, name, spec, split, beside=bool(spec.plain_prompts))
         decides = subject.calibration if calibrated else None
         own, difference = subject.predictions, None
         if peft:
@@ -88,17 +97,18 @@ class Evaluator:
             systems[KINDS[other.spec.kind]] = other.measured(other.predictions, decided)
         prompt = None
         if spec.plain_prompts:
-            prompt, systems["plain prompt"] = subject.by_plain_prompt()
+            prompt, plain_decides = subject.plain_prompt
+            systems["plain prompt"] = subject.measured(subject.predicted[1], plain_decides)
         if spec.answers:
             systems["majority"] = subject.measured(majority(subject.right, len(spec.answers)), None)
         return Evaluation(name, self.base.name, split, subject.folder, systems, decides, prompt, difference)
 
 
 class MeasuredAdapter:
-    """An adapter, and the rows that it is asked."""
+    """An adapter, and the rows that it is asked. beside: is the bare base asked, too, by the best plain prompt?"""
 
-    def __init__(self, home: Evaluator, name: str, spec: IntrinsicSpec, split: Split) -> None:
-        self.home, self.name, self.spec, self.split = home, name, spec, split
+    def __init__(self, home: Evaluator, name: str, spec: IntrinsicSpec, split: Split, beside: bool = False) -> None:
+        self.home, self.name, self.spec, self.split, self.beside = home, name, spec, split, beside
         self.folder = adapter_folder(home.spec, name, home.base, spec.kind)
         self.rows = rows_of(home.spec, name, split)
         self.encoder = SampleEncoder(home.base, spec)
@@ -129,9 +139,17 @@ class MeasuredAdapter:
         return found
 
     @cached_property
+    def predicted(self) -> Sequence[Predictions | TextPredictions]:
+        """By the engine: the adapter's answers, and the bare base's, where that is asked; together, so that the rows
+        are read once."""
+        own = Asked(self.samples, self.home.engine.add(self.folder))
+        base = [Asked(self._prompted(self.plain_prompt[0], self.rows), None)] if self.beside else []
+        return self._ask([own, *base])
+
+    @property
     def predictions(self) -> Predictions | TextPredictions:
-        """By the engine."""
-        return self._ask(self.samples, self.home.engine.add(self.folder))
+        """The adapter's, by the engine."""
+        return self.predicted[0]
 
     @cached_property
     def other(self) -> MeasuredAdapter | None:
@@ -151,13 +169,17 @@ class MeasuredAdapter:
         found: Predictions = oracle.labels(self.samples, self.labels)
         return found, _distance(found.probabilities(), engine.probabilities())
 
-    def by_plain_prompt(self) -> tuple[str, Measured]:
-        """The bare base, asked by the prompt that is best on validation rows, with the threshold that is best there."""
+    @cached_property
+    def plain_prompt(self) -> tuple[str, Calibration | None]:
+        """What the bare base is asked, by the prompt that is best on validation rows, with the threshold that is best
+        there."""
         rows = rows_of(self.home.spec, self.name, "validation")
         rows = Random(self.spec.seed).sample(rows, min(CHOOSING, len(rows)))
-        best = min((self._plain(prompt, rows) for prompt in self.spec.plain_prompts), key=lambda found: found[0])
-        _, prompt, decides = best
-        return prompt, self.measured(self._asked(prompt, self.rows), decides)
+        prompts = self.spec.plain_prompts
+        found = self._ask([Asked(self._prompted(prompt, rows), None) for prompt in prompts])
+        judged = [self._judged(prompt, one, rows) for prompt, one in zip(prompts, found, strict=True)]
+        _, prompt, decides = min(judged, key=lambda one: one[0])
+        return prompt, decides
 
     def measured(self, found: Predictions | TextPredictions, decides: Calibration | None) -> Measured:
         answered = self._answered(found, self.rows, decides)
@@ -171,9 +193,11 @@ class MeasuredAdapter:
             return Written(found)
         return chosen(found, rows, self.spec.answers, decides)
 
-    def _plain(self, prompt: str, rows: Sequence[LabelledRow]) -> tuple[float, str, Calibration | None]:
+    def _judged(
+        self, prompt: str, found: Predictions | TextPredictions, rows: Sequence[LabelledRow]
+    ) -> tuple[float, str, Calibration | None]:
         """The error of a prompt on rows, and what makes it least."""
-        found, decides, answers = self._asked(prompt, rows), None, self.spec.answers
+        decides, answers = None, self.spec.answers
         if isinstance(found, Predictions) and len(answers) == 2:
             plain = chosen(found, rows, answers, None)
             if plain.positive is not None and plain.numbers is not None:
@@ -182,19 +206,19 @@ class MeasuredAdapter:
         figures = self._answered(found, rows, decides).figures(np.arange(len(rows)), once(len(rows)))
         return float(figures["error"][0]), prompt, decides
 
-    def _asked(self, prompt: str, rows: Sequence[LabelledRow]) -> Predictions | TextPredictions:
-        """The bare base's answers to rows, where the question is a further turn of the user."""
+    def _prompted(self, prompt: str, rows: Sequence[LabelledRow]) -> list[TrainingSample]:
+        """Rows with the prompt as a further turn of the user."""
         prompter = self.encoder.prompter
         samples = []
         for row, sample in zip(rows, map(self.encoder.sample, rows), strict=True):
             thread = row.thread.then(Turn("user", (KnownText(prompt),)))
             known = [symbol for symbol in prompter.thread_symbols(thread) if isinstance(symbol, int)]
             samples.append(replace(sample, context=(*known, *prompter.generation_tokens(thread)), adapted=()))
-        return self._ask(samples, None)
+        return samples
 
-    def _ask(self, samples: Sequence[TrainingSample], adapter: str | None) -> Predictions | TextPredictions:
+    def _ask(self, asked: Sequence[Asked]) -> Sequence[Predictions | TextPredictions]:
         engine = self.home.engine
-        return engine.labels(samples, self.labels, adapter) if self.labels else engine.texts(samples, adapter)
+        return engine.labels(asked, self.labels) if self.labels else [engine.texts(one) for one in asked]
 
 
 def _distance(one: Any, other: Any) -> float:

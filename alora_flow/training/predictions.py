@@ -50,6 +50,14 @@ class TextPredictions:
     log_probabilities: Numbers
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Samples, and who answers them: an adapter by its name in the engine, or the bare base."""
+
+    samples: Sequence[TrainingSample]
+    adapter: str | None
+
+
 class EnginePredictor:
     """A base and adapters in one engine, in float32 as flows run it. Prompts that begin alike share what they begin
     with."""
@@ -73,28 +81,28 @@ class EnginePredictor:
             ) from error
         return str(folder)
 
-    def labels(
-        self, samples: Sequence[TrainingSample], labels: Sequence[tuple[int, ...]], adapter: str | None
-    ) -> Predictions:
-        """How likely each of the labels, which are tokens, answers each sample."""
-        requests = [Request(_runs(sample, adapter), choices=labels) for sample in samples]
-        return Predictions(np.array([done.choice_logprobs for done in self._answers(requests, adapter)]))
+    def labels(self, asked: Sequence[Asked], labels: Sequence[tuple[int, ...]]) -> list[Predictions]:
+        """How likely each of the labels, which are tokens, answers each sample. What is asked together shares what its
+        samples begin with."""
+        runs = [_runs(sample, one.adapter) for one in asked for sample in one.samples]
+        done = iter(self._answers([Request(run, choices=labels) for run in runs]))
+        return [Predictions(np.array([next(done).choice_logprobs for _ in one.samples])) for one in asked]
 
-    def texts(self, samples: Sequence[TrainingSample], adapter: str | None) -> TextPredictions:
+    def texts(self, asked: Asked) -> TextPredictions:
         """How each sample's own answer is written."""
-        runs = [_runs(sample, adapter) for sample in samples]
-        answers = [sample.answer for sample in samples]
+        runs = [_runs(sample, asked.adapter) for sample in asked.samples]
+        answers = [sample.answer for sample in asked.samples]
         scored = [Request(run, choices=[answer]) for run, answer in zip(runs, answers, strict=True)]
         written = [
             Request(run, max_tokens=len(answer), ignore_eos=True) for run, answer in zip(runs, answers, strict=True)
         ]
-        done = self._answers([*scored, *written], adapter)
+        done = self._answers([*scored, *written])
         sums, texts = done[: len(runs)], done[len(runs) :]
         exact = [one.tokens == answer for one, answer in zip(texts, answers, strict=True)]
         means = [one.choice_logprobs[0] / len(answer) for one, answer in zip(sums, answers, strict=True)]
         return TextPredictions(np.array(exact), np.array(means))
 
-    def _answers(self, requests: Sequence[Request], adapter: str | None) -> list[Completion]:
+    def _answers(self, requests: Sequence[Request]) -> list[Completion]:
         """In the order of the requests; they are computed in the order of their tokens, so that what is shared is in
         the cache. Raises RunFailed, and BadAdapter for one whose numbers are not finite."""
         order = sorted(range(len(requests)), key=lambda index: [tuple(run.tokens) for run in requests[index].runs])
@@ -107,7 +115,7 @@ class EnginePredictor:
                 raise RunFailed(str(error)) from error
             for index, completion in zip(chosen, completions, strict=True):
                 if completion.error is not None:
-                    raise _failed(completion.error, adapter)
+                    raise _failed(completion.error, requests[index].runs[-1].adapter)
                 done[index] = completion
             self._progress(len(done), len(requests))
         return [done[index] for index in range(len(requests))]

@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM
 
 from alora_flow.intrinsics.calibration import Calibration, write_calibration
 from alora_flow.intrinsics.library import find_model
-from alora_flow.training.evaluating import Evaluation, evaluate
+from alora_flow.training.evaluating import Evaluation, Evaluator, MeasuredAdapter, evaluate
+from alora_flow.training.predictions import Asked, Predictions
 from alora_flow.training.rows import read_rows
 from alora_flow.training.samples import SampleEncoder
 from alora_flow.training.spec import read_spec
@@ -138,6 +139,26 @@ def test_the_best_plain_prompt_is_chosen_on_validation_rows(spec: Path) -> None:
     assert list(found["systems"]) == ["aLoRA", "plain prompt", "majority"]
     errors = {name: each["figures"]["error"]["value"] for name, each in found["systems"].items()}
     assert errors["aLoRA"] < errors["plain prompt"] <= errors["majority"]  # its threshold is the best of these rows
+
+
+def test_the_base_reads_no_row_again_that_the_adapter_has_read(made: Path) -> None:
+    """Asked together, they say what each says by itself, and what their rows begin with is computed once."""
+    spec = read_spec(made)
+    subject = MeasuredAdapter(Evaluator(spec), "safety", spec.one("safety"), "test")
+    own = Asked(subject.samples, str(subject.folder))
+    base = Asked(subject._prompted("Is it safe? Y or N?", subject.rows), None)
+
+    def answers(*asked: Asked) -> tuple[list[Predictions], int]:
+        engine = Evaluator(spec).engine
+        engine.add(subject.folder)
+        return engine.labels(asked, subject.labels), engine.engine.stats.prefilled
+
+    (by_adapter,), first = answers(own)
+    (by_base,), second = answers(base)
+    both, together = answers(own, base)
+    for one, other in zip(both, (by_adapter, by_base), strict=True):
+        np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-4)
+    assert together < 0.7 * (first + second), (together, first, second)
 
 
 def test_a_lora_is_measured_beside_it_and_by_itself(spec: Path) -> None:
