@@ -21,7 +21,7 @@ from alora_flow.training.library import adapter_folder, checked_adapter, find_fo
 from alora_flow.training.measuring import Answered, Measured, Written, chosen, groups_of, measure, right_answers
 from alora_flow.training.metrics import once
 from alora_flow.training.predictions import (
-    Asked,
+    AskedSamples,
     EnginePredictor,
     Predictions,
     Progress,
@@ -142,8 +142,8 @@ class MeasuredAdapter:
     def predicted(self) -> Sequence[Predictions | TextPredictions]:
         """By the engine: the adapter's answers, and the bare base's, where that is asked; together, so that the rows
         are read once."""
-        own = Asked(self.samples, self.home.engine.add(self.folder))
-        base = [Asked(self._prompted(self.plain_prompt[0], self.rows), None)] if self.beside else []
+        own = AskedSamples(self.samples, self.home.engine.add(self.folder))
+        base = [AskedSamples(self._prompted(self.plain_prompt[0], self.rows), None)] if self.beside else []
         return self._ask([own, *base])
 
     @property
@@ -176,7 +176,7 @@ class MeasuredAdapter:
         rows = rows_of(self.home.spec, self.name, "validation")
         rows = Random(self.spec.seed).sample(rows, min(CHOOSING, len(rows)))
         prompts = self.spec.plain_prompts
-        found = self._ask([Asked(self._prompted(prompt, rows), None) for prompt in prompts])
+        found = self._ask([AskedSamples(self._prompted(prompt, rows), None) for prompt in prompts])
         judged = [self._judged(prompt, one, rows) for prompt, one in zip(prompts, found, strict=True)]
         _, prompt, decides = min(judged, key=lambda one: one[0])
         return prompt, decides
@@ -216,7 +216,7 @@ class MeasuredAdapter:
             samples.append(replace(sample, context=(*known, *prompter.generation_tokens(thread)), adapted=()))
         return samples
 
-    def _ask(self, asked: Sequence[Asked]) -> Sequence[Predictions | TextPredictions]:
+    def _ask(self, asked: Sequence[AskedSamples]) -> Sequence[Predictions | TextPredictions]:
         engine = self.home.engine
         return engine.labels(asked, self.labels) if self.labels else [engine.texts(one) for one in asked]
 

@@ -51,7 +51,7 @@ class TextPredictions:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedSamples:
     """Samples, and who answers them: an adapter by its name in the engine, or the bare base."""
 
     samples: Sequence[TrainingSample]
@@ -81,14 +81,14 @@ class EnginePredictor:
             ) from error
         return str(folder)
 
-    def labels(self, asked: Sequence[Asked], labels: Sequence[tuple[int, ...]]) -> list[Predictions]:
+    def labels(self, asked: Sequence[AskedSamples], labels: Sequence[tuple[int, ...]]) -> list[Predictions]:
         """How likely each of the labels, which are tokens, answers each sample. What is asked together shares what its
         samples begin with."""
         runs = [_runs(sample, one.adapter) for one in asked for sample in one.samples]
         done = iter(self._answers([Request(run, choices=labels) for run in runs]))
         return [Predictions(np.array([next(done).choice_logprobs for _ in one.samples])) for one in asked]
 
-    def texts(self, asked: Asked) -> TextPredictions:
+    def texts(self, asked: AskedSamples) -> TextPredictions:
         """How each sample's own answer is written."""
         runs = [_runs(sample, asked.adapter) for sample in asked.samples]
         answers = [sample.answer for sample in asked.samples]

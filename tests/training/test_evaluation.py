@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from alora_flow.intrinsics.calibration import Calibration, write_calibration
 from alora_flow.intrinsics.library import find_model
 from alora_flow.training.evaluating import Evaluation, Evaluator, MeasuredAdapter, evaluate
-from alora_flow.training.predictions import Asked, Predictions
+from alora_flow.training.predictions import AskedSamples, Predictions
 from alora_flow.training.rows import read_rows
 from alora_flow.training.samples import SampleEncoder
 from alora_flow.training.spec import read_spec
@@ -142,13 +142,13 @@ def test_the_best_plain_prompt_is_chosen_on_validation_rows(spec: Path) -> None:
 
 
 def test_the_base_reads_no_row_again_that_the_adapter_has_read(made: Path) -> None:
-    """Asked together, they say what each says by itself, and what their rows begin with is computed once."""
+    """AskedSamples together, they say what each says by itself, and what their rows begin with is computed once."""
     spec = read_spec(made)
     subject = MeasuredAdapter(Evaluator(spec), "safety", spec.one("safety"), "test")
-    own = Asked(subject.samples, str(subject.folder))
-    base = Asked(subject._prompted("Is it safe? Y or N?", subject.rows), None)
+    own = AskedSamples(subject.samples, str(subject.folder))
+    base = AskedSamples(subject._prompted("Is it safe? Y or N?", subject.rows), None)
 
-    def answers(*asked: Asked) -> tuple[list[Predictions], int]:
+    def answers(*asked: AskedSamples) -> tuple[list[Predictions], int]:
         engine = Evaluator(spec).engine
         engine.add(subject.folder)
         return engine.labels(asked, subject.labels), engine.engine.stats.prefilled
