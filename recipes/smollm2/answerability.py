@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from alora_flow.training.rows import LabelledRow, read_rows
+from recipes.smollm2.command import run
 from recipes.smollm2.places import Place, drawn, write
 
 NAME = re.compile(r"(?<=[a-z,] )(?:the )?[A-Z][\w’'-]+(?: (?:of |the |and )*[A-Z][\w’'-]+)*")
@@ -98,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -24,6 +24,7 @@ from random import Random
 from typing import Any
 
 from alora_flow.training.rows import LabelledRow, read_rows
+from recipes.smollm2.command import run
 from recipes.smollm2.places import Place, drawn, plain, write
 
 FOREIGN = 5
@@ -121,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

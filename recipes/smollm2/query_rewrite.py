@@ -10,7 +10,6 @@ alone from the beginning, with and without other talk before them, and are to st
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,8 @@ from random import Random
 from typing import Any
 
 from alora_flow.training.rows import LabelledRow, read_rows
+from recipes.smollm2.command import run
+from recipes.smollm2.places import write
 
 SPLITS = ("train", "val", "test")
 
@@ -84,13 +85,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds answerability/")
     parser.add_argument("--out", type=Path, required=True, help="where query_rewrite/ is written")
     given = parser.parse_args()
-    folder = given.out / "query_rewrite"
-    folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         rows = list(made(read_rows(given.data, [f"answerability/{split}.jsonl"]), Random(split)))
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        print(f"{len(rows)} rows: {folder / f'{split}.jsonl'}")
+        write(given.out / "query_rewrite" / f"{split}.jsonl", rows)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,7 +17,6 @@ nothing else. So `train` and `eval` on OUT tell what is to be expected of prompt
 from __future__ import annotations
 
 import argparse
-import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,8 @@ from typing import Any
 
 from alora_flow.errors import BadInput
 from alora_flow.training.rows import LabelledRow, read_rows
+from recipes.smollm2.command import run
+from recipes.smollm2.places import write
 
 WORDS = Path(__file__).with_name("safety_words.toml")
 
@@ -111,13 +112,6 @@ def parted(data: Path, without: Sequence[str]) -> dict[str, list[LabelledRow]]:
     return {**learnt, "test": asked} if without else splits
 
 
-def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as JSON lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} rows: {path}")
-
-
 def main() -> None:
     """Write OUT/safety_more/train.jsonl and OUT/safety_framed/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -125,10 +119,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the two folders are written")
     parser.add_argument("--without", nargs="*", default=[], metavar="SOURCE", help="sources that are asked only")
     given = parser.parse_args()
-    try:
-        splits = parted(given.data, given.without)
-    except BadInput as error:
-        parser.error(f"{error}; {error.help}" if error.help else str(error))
+    splits = parted(given.data, given.without)
     rows = [
         {
             "messages": [{"role": "user", "content": text}],
@@ -148,4 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

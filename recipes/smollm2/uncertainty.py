@@ -32,6 +32,7 @@ from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
 from alora_flow.training.rows import LabelledRow, read_rows
 from alora_runtime import Completion, Engine, Request, Run
+from recipes.smollm2.command import run
 
 SPLITS = ("train", "val", "test")
 
@@ -192,13 +193,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where uncertainty/ is written")
     parser.add_argument("--kinds", type=int, default=len(KINDS), help="so many of the ways to ask; the last is sampled")
     given = parser.parse_args()
-    folder = given.out / "uncertainty"
-    folder.mkdir(parents=True, exist_ok=True)
-    base = Base(folder / "answers.jsonl")
     rows = {
         split: [row for row in read_rows(given.data, [f"answerability/{split}.jsonl"]) if row.completion == "Y"]
         for split in SPLITS
     }
+    folder = given.out / "uncertainty"
+    folder.mkdir(parents=True, exist_ok=True)
+    base = Base(folder / "answers.jsonl")
     answered: dict[str, list[Answered]] = {split: [] for split in SPLITS}
     for kind in KINDS[: given.kinds]:
         for split in SPLITS:
@@ -213,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from alora_flow.errors import BadInput
 from alora_flow.training.rows import LabelledRow
 from alora_flow.training.spec import read_spec
-from recipes.smollm2 import answerability, hallucination, query_rewrite, safety, uncertainty
+from recipes.smollm2 import answerability, command, hallucination, query_rewrite, safety, uncertainty
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,6 +55,36 @@ def test_the_spec_reads_and_names_every_file_that_the_recipes_write() -> None:
     }
     assert spec.one("hallucination").answers == {"Y": 0.0, "N": 1.0}
     assert "safety_more/train.jsonl" in spec.one("safety").train
+
+
+@pytest.mark.parametrize("recipe", [answerability, hallucination, query_rewrite, safety, uncertainty])
+def test_a_folder_without_the_rows_is_named(
+    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["recipe", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        command.run(recipe.main)
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert told.startswith(f"error: {tmp_path / 'none'}/")
+    assert told.endswith("help: give the folder of the data: --data DIR\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "answerability").mkdir()
+    for split in ("train", "val", "test"):
+        (tmp_path / "answerability" / f"{split}.jsonl").write_text(
+            "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows())
+        )
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr("sys.argv", ["recipe", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        command.run(answerability.main)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}/out/answerability_more can't be written: Not a directory\n"
 
 
 def test_no_request_is_both_safe_and_unsafe() -> None:
