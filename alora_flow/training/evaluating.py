@@ -211,7 +211,7 @@ class MeasuredAdapter:
         prompter = self.encoder.prompter
         samples = []
         for row, sample in zip(rows, map(self.encoder.sample, rows), strict=True):
-            thread = row.thread.then(Turn("user", (KnownText(prompt),)))
+            thread = self.encoder.thread(row).then(Turn("user", (KnownText(prompt),)))
             known = [symbol for symbol in prompter.thread_symbols(thread) if isinstance(symbol, int)]
             samples.append(replace(sample, context=(*known, *prompter.generation_tokens(thread)), adapted=()))
         return samples

@@ -9,6 +9,7 @@ from random import Random
 
 from alora_flow.errors import BadInput
 from alora_flow.intrinsics.library import ModelFiles
+from alora_flow.prompts.contents import Thread
 from alora_flow.prompts.template import ChatTemplate
 from alora_flow.prompts.thread import Prompter
 from alora_flow.prompts.tokens import Tokenizer
@@ -48,11 +49,15 @@ class SampleEncoder:
                     "give labels of which none begins as another",
                 )
 
+    def thread(self, row: LabelledRow, after: bool | None = None) -> Thread:
+        """What the intrinsic reads of a row. after: as `sample` has it."""
+        after = self.spec.documents == "after" if after is None else after
+        return row.thread_with(row.after_question if after else row.after_system)
+
     def sample(self, row: LabelledRow, after: bool | None = None) -> TrainingSample:
         """One row. An activated adapter is on from the invocation's first token or its last; a plain one always.
         after: do documents stand behind the last question? As the spec has it where nothing is said."""
-        after = self.spec.documents == "after" if after is None else after
-        thread = row.thread_with(row.after_question if after else row.after_system)
+        thread = self.thread(row, after)
         context = [token for token in self.prompter.writing(thread).symbols if isinstance(token, int)]
         context += self.prompter.closing_tokens(thread)
         whole = (*context, *self.invocation)

@@ -142,7 +142,7 @@ def test_the_best_plain_prompt_is_chosen_on_validation_rows(spec: Path) -> None:
 
 
 def test_the_base_reads_no_row_again_that_the_adapter_has_read(made: Path) -> None:
-    """AskedSamples together, they say what each says by itself, and what their rows begin with is computed once."""
+    """Asked together, they say what each says by itself, and what their rows begin with is computed once."""
     spec = read_spec(made)
     subject = MeasuredAdapter(Evaluator(spec), "safety", spec.one("safety"), "test")
     own = AskedSamples(subject.samples, str(subject.folder))
@@ -159,6 +159,19 @@ def test_the_base_reads_no_row_again_that_the_adapter_has_read(made: Path) -> No
     for one, other in zip(both, (by_adapter, by_base), strict=True):
         np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-4)
     assert together < 0.7 * (first + second), (together, first, second)
+
+
+@pytest.mark.parametrize("place", ["first", "after"])
+def test_the_base_is_asked_with_documents_where_the_adapter_has_them(spec: Path, place: str) -> None:
+    rows = (read_spec(spec).data / "rows.jsonl").read_text().splitlines()
+    data = [{**json.loads(line), "documents": ["Two is even."]} for line in rows[:4]]
+    write_rows(read_spec(spec).data / "rows.jsonl", data)
+    read = read_spec(spec)
+    one = read.one("safety").model_copy(update={"documents": place})
+    subject = MeasuredAdapter(Evaluator(read), "safety", one, "test")
+    prompted = subject._prompted("Is it safe?", subject.rows)
+    for own, base in zip(subject.samples, prompted, strict=True):
+        assert base.context[: len(own.context) - 2] == own.context[:-2]  # up to the end of the last turn
 
 
 def test_a_lora_is_measured_beside_it_and_by_itself(spec: Path) -> None:
