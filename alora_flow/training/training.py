@@ -204,12 +204,14 @@ def _trained(one: Prepared, base: ModelFiles, precision: str, reading: Reading, 
     fitting = fitting_of(base, spec, one.encoder.invocation, train, validation, precision, note, work.keep)
     if spec.start:
         fitting.model.restore(_weights_of(one.beginning, fitting.model.state()))
+    beginnings = _beginnings(one)
     if state := work.state:
         fitting.resume(state)
         told(one.name, step=fitting.step, of=fitting.total, resumed=True)
     with work.writing():
         fitted = fitting.run()
         facts = _facts(one, base, precision, fitted, reading.seconds.get(one.name, 0.0), fitting.seconds)
+        facts["beginnings"] = beginnings
         return Trained(one.name, _write(one, base, fitted, facts), facts)
 
 
@@ -271,20 +273,26 @@ def _facts(
         "validation_error": round(fitted.best.error, 5),
         "minutes": round((reading + learning) / 60, 1),
         "minutes_of_reading": round(reading / 60, 1),
-        "beginnings": _beginnings(one),
         "versions": {"torch": torch.__version__},
     }
 
 
 def _beginnings(one: Prepared) -> list[dict[str, Any]]:
-    """The trainings before this one, whose last weights it began with. The folder of one that was trained elsewhere may
-    say nothing of it."""
+    """The trainings before this one, whose last weights it begins with; of one whose folder says nothing of its
+    training, the name. Raises BadInput where that can't be read."""
     told = one.beginning / "training.json"
     if not one.spec.start or not told.is_file():
         return [{"intrinsic": one.spec.start}] if one.spec.start else []
-    facts = json.loads(told.read_text(encoding="utf-8"))
-    own = {key: facts[key] for key in ("intrinsic", "rows", "steps", "minutes", "minutes_of_reading")}
-    return [*facts.get("beginnings", []), own]
+    try:
+        facts = json.loads(told.read_text(encoding="utf-8"))
+        own = {key: facts[key] for key in ("intrinsic", "rows", "steps", "minutes")}
+        # What was trained before reading was counted has no minutes of it, and no beginnings.
+        reading = {key: facts[key] for key in ("minutes_of_reading",) if key in facts}
+        return [*facts.get("beginnings", []), {**own, **reading}]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{told} is damaged, or not of a training", f"train '{one.spec.start}' again, or delete that file"
+        ) from error
 
 
 def _write(one: Prepared, base: ModelFiles, fitted: Fitted, facts: Mapping[str, Any]) -> Path:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +172,10 @@ def test_several_kinds_and_places(tmp_path: Path) -> None:
     assert out == (0, "checked 4 intrinsics: no errors\n", "")
 
 
+def no_step(name: str, **facts: Any) -> None:
+    assert not name, f"{name} was begun: {facts}"
+
+
 def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
     """What the first has learnt, the second knows before it has learnt much."""
     shutil.copytree(trained, tmp_path / "copy")
@@ -183,6 +188,18 @@ def test_one_begins_where_another_ended(trained: Path, tmp_path: Path) -> None:
     told = ("intrinsic", "rows", "steps", "minutes", "minutes_of_reading")
     assert later_facts["beginnings"] == [{key: first[key] for key in told}]
     assert first["beginnings"] == []
+    told_there = tmp_path / "copy" / ADAPTER / "training.json"
+    for without in ("minutes_of_reading", "beginnings"):  # as it was before these were written
+        first.pop(without)
+    told_there.write_text(json.dumps(first))
+    again = train(read_spec(spec), ["later"], again=True)[0].facts["beginnings"]
+    assert again == [{key: first[key] for key in told if key in first}]
+    for damaged in ("{", "[]", "{}", '"a text"'):
+        told_there.write_text(damaged)
+        with pytest.raises(BadInput, match="is damaged, or not of a training"):
+            train(read_spec(spec), ["later"], again=True, told=no_step)
+    told_there.unlink()
+    assert train(read_spec(spec), ["later"], again=True)[0].facts["beginnings"] == [{"intrinsic": "even"}]
     spec.write_text(SPEC + later + "rank = 4\n")
     with pytest.raises(BadInput, match="has other weights than this adapter"):
         train(read_spec(spec), ["later"], again=True)
